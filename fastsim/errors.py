@@ -1,0 +1,97 @@
+"""Every error FastSim raises on purpose.
+
+::
+
+    FastSimError
+    ├── InputError (exit 2)          the user asked wrongly
+    │   ├── FileFormatError          a file is missing, empty, torn or of another kind
+    │   ├── ScenarioError            a model or scenario file has wrong keys or values
+    │   └── UnknownNameError         a name that does not exist; suggests the nearest one
+    ├── AnswerError (exit 3)         asked rightly, but no honest answer exists
+    │   ├── NotEnoughDataError       too few requests or spans
+    │   ├── FitRejectedError         no distribution describes the data
+    │   ├── NoSteadyStateError       offered load exceeds capacity
+    │   └── TooUncertainError        the interval is too wide to decide
+    └── StoreError (exit 2)          results could not be written or read back
+
+"The answer is no" (exit 1) is not an error: it is a verdict in the result.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FastSimError(Exception):
+    """Base of all errors meant for the user: what is wrong, where, and what to do.
+
+    Parameters
+    ----------
+    message
+        One sentence, lower case, naming the bad value.
+    hint
+        What to do about it.
+    where
+        File, file:line:column or flag the message is about.
+    """
+
+    exit_code = 70
+
+    def __init__(self, message: str, *, hint: str | None = None, where: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+
+class InputError(FastSimError):
+    """The user asked wrongly."""
+
+    exit_code = 2
+
+
+class FileFormatError(InputError):
+    """A file is missing, empty, torn, or not of the kind expected."""
+
+
+class ScenarioError(InputError):
+    """A model or scenario file has unknown keys, wrong types or wrong units."""
+
+
+class UnknownNameError(InputError):
+    """A name that does not exist; the nearest existing name is suggested."""
+
+    def __init__(
+        self, what: str, name: str, known: Iterable[str], *, where: str | None = None
+    ) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+        super().__init__(f"unknown {what} {name!r}", hint=hint, where=where)
+
+
+class AnswerError(FastSimError):
+    """Asked rightly, but there is no honest answer."""
+
+    exit_code = 3
+
+
+class NotEnoughDataError(AnswerError):
+    """Too few requests or spans to say anything."""
+
+
+class FitRejectedError(AnswerError):
+    """No distribution describes the data acceptably."""
+
+
+class NoSteadyStateError(AnswerError):
+    """The offered load exceeds the capacity: no steady value exists."""
+
+
+class TooUncertainError(AnswerError):
+    """The interval is too wide to decide."""
+
+
+class StoreError(FastSimError):
+    """A result could not be written or read back."""
+
+    exit_code = 2

@@ -1,0 +1,171 @@
+"""Run: what a simulation or a live measurement found. SI units only.
+
+The same shape holds twin and live results, so that ``compare`` and ``report``
+treat them alike. Keys end in their unit.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Estimate(_Block):
+    """A value with its 95 % interval; the bounds are absent when they are not known."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    unit: str = "s"
+
+
+class Latency(_Block):
+    """Latency summary, seconds."""
+
+    mean: Estimate
+    p50: Estimate
+    p90: Estimate
+    p95: Estimate
+    p99: Estimate
+    p999: Estimate
+
+
+class Summary(_Block):
+    """One endpoint, or all of them together."""
+
+    requests: int = Field(description="requests counted (arrived in the measured time)")
+    completed: int
+    failed: int = 0
+    in_flight: int = Field(0, description="arrived but not finished when the run ended")
+    errors: dict[str, int] = Field(default_factory=dict, description="failed requests by cause")
+    throughput: Estimate
+    latency: Latency | None = Field(None, description="client view; absent without completions")
+    server_latency: Latency | None = Field(
+        None, description="server-span view: from the first instruction of the application"
+    )
+    breakdown: dict[str, float] = Field(
+        default_factory=dict,
+        description="mean seconds per request by cause; adds up to the mean client latency",
+    )
+
+
+class ResourceUse(_Block):
+    """Use of one resource, pooled over workers."""
+
+    capacity: int
+    utilisation: Estimate
+    mean_wait_s: float = 0.0
+    max_queue: int = 0
+
+
+class LoopUse(_Block):
+    """The event loops, averaged over workers."""
+
+    utilisation: Estimate
+    lag_mean_s: float = Field(0.0, description="mean delay from ready to running")
+    lag_p99_s: float = 0.0
+    ready_queue_mean: float = 0.0
+    ready_queue_max: int = 0
+
+
+class Series(_Block):
+    """Windows of equal length over the run; lists have one entry per window."""
+
+    window_s: float
+    start_s: list[float] = Field(default_factory=list)
+    arrivals: list[int] = Field(default_factory=list)
+    completions: list[int] = Field(default_factory=list)
+    p50_s: list[float | None] = Field(default_factory=list)
+    p95_s: list[float | None] = Field(default_factory=list)
+    utilisation: list[float] = Field(default_factory=list)
+    in_flight: list[float] = Field(default_factory=list)
+
+
+class SloResult(_Block):
+    """One goal and whether it was met."""
+
+    text: str
+    metric: str
+    endpoint: str | None
+    limit: float
+    value: float
+    low: float | None = None
+    high: float | None = None
+    met: bool
+
+
+class RequestTable(_Block):
+    """One row per request, as columns. ``endpoint[i]`` indexes ``endpoints``."""
+
+    endpoints: list[str]
+    endpoint: list[int]
+    scheduled_s: list[float]
+    lag_s: list[float] = Field(default_factory=list, description="live: sent minus scheduled")
+    latency_s: list[float] = Field(description="from the scheduled time; failed ones included")
+    ok: list[bool]
+
+
+class RunProvenance(_Block):
+    """How to repeat the run."""
+
+    command: str = ""
+    fastsim_version: str = ""
+    inputs: dict[str, str] = Field(default_factory=dict, description="file name to sha256")
+
+
+class Run(_Block):
+    """The result of ``run``, ``load`` or a recording."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["run"] = "run"
+    source: Literal["twin", "live"]
+    title: str = ""
+    seed: int | None = None
+    rate_per_s: float
+    duration_s: float
+    replications: int = 1
+    total: Summary
+    endpoints: dict[str, Summary]
+    loop: LoopUse | None = None
+    resources: dict[str, ResourceUse] = Field(default_factory=dict)
+    series: Series | None = None
+    slo: list[SloResult] = Field(default_factory=list)
+    verdict: Literal["yes", "no", "none"] = "none"
+    warnings: list[str] = Field(default_factory=list)
+    provenance: RunProvenance = RunProvenance()
+    table: RequestTable | None = None
+
+
+class CompareRow(_Block):
+    """One metric of one endpoint: live against twin."""
+
+    endpoint: str
+    metric: str
+    unit: str = "s"
+    requests: int = Field(description="live requests behind the value")
+    live: float
+    live_low: float | None = None
+    live_high: float | None = None
+    twin: float
+    twin_low: float | None = None
+    twin_high: float | None = None
+    error: float = Field(description="twin over live, minus 1 (difference for ratios)")
+    floor: float = Field(description="error a perfect twin would show by chance (95 %)")
+    verdict: Literal["inside noise", "within tolerance", "off", "too few"]
+
+
+class Comparison(_Block):
+    """Twin against live."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["comparison"] = "comparison"
+    mode: Literal["free", "arrival replay", "full replay"]
+    title: str = ""
+    rows: list[CompareRow]
+    tolerance: dict[str, float] = Field(default_factory=dict)
+    verdict: Literal["yes", "no"]
+    warnings: list[str] = Field(default_factory=list)
+    provenance: RunProvenance = RunProvenance()

@@ -1,0 +1,116 @@
+"""Scenario: a model, the traffic to expect, the deployment to try, the goals to meet.
+
+Everything not said is inherited from the model.
+"""
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from fastsim.errors import InputError
+from fastsim.model import Part, Resource, ServiceModel
+from fastsim.units import Duration, Rate, Share, parse_duration, parse_share
+
+
+class TrafficPlan(Part):
+    """Open-loop traffic: when requests arrive and which endpoint they ask for."""
+
+    rate: Rate | None = Field(None, description="mean arrivals; the recorded rate when absent")
+    duration: Duration = 60.0
+    warmup: Duration = Field(5.0, description="simulated before the measured time and not counted")
+    arrivals: Literal["poisson", "uniform"] = "poisson"
+    mix: dict[str, Share] = Field(
+        default_factory=dict, description="endpoint shares; the recorded mix when empty"
+    )
+
+
+class Deployment(Part):
+    """What runs the service; absent fields keep what was recorded."""
+
+    workers: int | None = Field(None, ge=1)
+    cores: int | None = Field(None, ge=1)
+    thread_tokens: int | None = Field(None, ge=1)
+    limit_concurrency: int | None = Field(None, ge=1)
+    resources: dict[str, Resource] = Field(default_factory=dict)
+
+
+class Scenario(Part):
+    """What to ask the twin."""
+
+    version: Literal[1] = 1
+    kind: Literal["scenario"] = "scenario"
+    model: str = Field(description="path of model.yaml, relative to this file")
+    traffic: TrafficPlan = TrafficPlan()
+    deployment: Deployment = Deployment()
+    slo: list[str] = Field(default_factory=list)
+    seed: int = Field(1, ge=0)
+    replications: int = Field(8, ge=1)
+
+
+class ResolvedDeployment(Part):
+    """A deployment with every field known: scenario over model."""
+
+    workers: int
+    cores: int
+    loop: Literal["asyncio", "uvloop"]
+    thread_tokens: int
+    limit_concurrency: int | None
+    gil: bool
+    resources: dict[str, int]
+
+
+def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedDeployment:
+    """Fill what the scenario leaves open from what was recorded."""
+    process = model.process
+    resources = {name: resource.capacity for name, resource in model.resources.items()}
+    resources |= {name: resource.capacity for name, resource in deployment.resources.items()}
+    return ResolvedDeployment(
+        workers=deployment.workers or process.workers,
+        cores=deployment.cores or process.cores,
+        loop=process.loop,
+        thread_tokens=deployment.thread_tokens or process.thread_tokens,
+        limit_concurrency=deployment.limit_concurrency or process.limit_concurrency,
+        gil=process.gil,
+        resources=resources,
+    )
+
+
+LATENCY_METRICS = ("mean", "p50", "p90", "p95", "p99", "p999")
+
+_SLO = re.compile(
+    r"(?:(?P<endpoint>[A-Z]+ /\S*)\s*:\s*)?(?P<metric>mean|p50|p90|p95|p99|p999|p99\.9|errors)"
+    r"\s*(?P<op><=?)\s*(?P<limit>\S.*)"
+)
+
+
+class Slo(BaseModel):
+    """One goal, for example ``p95 < 100ms`` or ``GET /chat: errors < 0.5%``."""
+
+    text: str
+    endpoint: str | None
+    metric: str
+    limit: float = Field(description="seconds, or a ratio for errors")
+
+
+def parse_slo(text: str) -> Slo:
+    """Read one goal.
+
+    Raises
+    ------
+    InputError
+        When the text does not follow the grammar or its unit is wrong.
+
+    >>> parse_slo("p95 < 100ms").limit
+    0.1
+    """
+    match = _SLO.fullmatch(text.strip())
+    if match is None:
+        raise InputError(
+            f"{text!r} is not a goal",
+            hint="write it like 'p95 < 100ms', 'GET /items: p99 < 1s' or 'errors < 0.5%'",
+        )
+    metric = match["metric"].replace("99.9", "999")
+    limit_text = match["limit"].strip()
+    limit = parse_share(limit_text) if metric == "errors" else parse_duration(limit_text)
+    return Slo(text=text.strip(), endpoint=match["endpoint"], metric=metric, limit=limit)

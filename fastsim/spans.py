@@ -1,0 +1,164 @@
+"""The trace records FastSim writes and reads, and the names of its attributes.
+
+Standard library only: the collector imports this inside production services.
+Times are integer nanoseconds, as in OTLP; names say so (``_ns``).
+
+A request is one SERVER span. FastSim adds its *timeline* to it: the steps the
+request's code took, in time order, as parallel arrays of equal length
+(``STEP_*``). A step is either a stretch of code on the event loop (kind
+``cpu``) or a suspension (any other kind).
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+FORMAT_VERSION = 1
+
+AttributeValue = str | bool | int | float | list[str] | list[bool] | list[int] | list[float] | None
+Attributes = dict[str, AttributeValue]
+
+
+class SpanKind(IntEnum):
+    """Span kinds with their OTLP numbers."""
+
+    UNSPECIFIED = 0
+    INTERNAL = 1
+    SERVER = 2
+    CLIENT = 3
+    PRODUCER = 4
+    CONSUMER = 5
+
+
+class StatusCode(IntEnum):
+    """Span status with its OTLP numbers."""
+
+    UNSET = 0
+    OK = 1
+    ERROR = 2
+
+
+class StepKind(StrEnum):
+    """What a step of a request does or waits for."""
+
+    CPU = "cpu"
+    BLOCKING = "blocking"
+    DB = "db"
+    HTTP = "http"
+    CACHE = "cache"
+    LLM = "llm"
+    THREAD = "thread"
+    POOL = "pool"
+    SLEEP = "sleep"
+    IO = "io"
+
+
+class Via(StrEnum):
+    """How the event loop learns that a step's wait is over.
+
+    It decides the mechanics of the wake-up: a socket becomes readable, a timer
+    falls due (rounded up to a millisecond when the loop is idle), another thread
+    calls back (and needs the GIL), or code on the loop itself wakes the waiter.
+    """
+
+    LOOP = "loop"
+    SOCKET = "socket"
+    TIMER = "timer"
+    THREAD = "thread"
+
+
+@dataclass(slots=True)
+class Span:
+    """One span, whatever the format it was read from."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    kind: SpanKind
+    name: str
+    start_ns: int
+    end_ns: int
+    service: str = ""
+    instance: str = ""
+    scope: str = ""
+    attributes: Attributes = field(default_factory=dict)
+    resource: Attributes = field(default_factory=dict)
+    status: StatusCode = StatusCode.UNSET
+
+
+# --- on every recorded server span -------------------------------------------------------
+FORMAT = "fastsim.format"
+"""int: FORMAT_VERSION; its presence says the span carries a timeline."""
+START_UNIX_NS = "fastsim.start_ns"
+"""int: wall clock at the first instruction of the application for this request."""
+START_CLOCK_NS = "fastsim.start_clock_ns"
+"""int: the same instant on the process's monotonic clock (comparable within one process)."""
+RESPONSE_NS = "fastsim.response_ns"
+"""int: from start to the end of the last body ``send``; -1 when no response was finished."""
+END_NS = "fastsim.end_ns"
+"""int: from start to the return of the application's coroutine (main task)."""
+STEPS_DROPPED = "fastsim.steps_dropped"
+"""int: steps beyond the per-request limit, not recorded; absent or 0 normally."""
+
+STEP_KIND = "fastsim.step.kind"
+"""str[]: StepKind."""
+STEP_VIA = "fastsim.step.via"
+"""str[]: Via; ``loop`` for cpu steps."""
+STEP_START_NS = "fastsim.step.start_ns"
+"""int[]: offset from START_CLOCK_NS."""
+STEP_WALL_NS = "fastsim.step.wall_ns"
+"""int[]: length. For a wait: from suspension to resume, queueing included."""
+STEP_CPU_NS = "fastsim.step.cpu_ns"
+"""int[]: thread CPU of a cpu step; 0 for waits (see THREAD_* for work in threads)."""
+STEP_BOUND_NS = "fastsim.step.bound_ns"
+"""int[]: wait: length b of the loop's busy period when it ended; the true wait lies in
+[wall - b, wall]. cpu: idle gap of the loop just before (0 when it was busy)."""
+STEP_LABEL = "fastsim.step.label"
+"""str[]: what was waited for (library or peer); empty for cpu."""
+STEP_WHERE = "fastsim.step.where"
+"""str[]: the user's own frame, ``file.py:function``."""
+STEP_TASK = "fastsim.step.task"
+"""int[]: 0 = the request's main task, 1.. = child tasks in order of creation."""
+
+RESOURCE_NAME = "fastsim.resource.name"
+"""str[]: one entry per acquire/release event, in time order."""
+RESOURCE_EVENT = "fastsim.resource.event"
+"""str[]: ``acquire`` (the moment it was granted) or ``release``."""
+RESOURCE_AT_NS = "fastsim.resource.at_ns"
+"""int[]: offset from START_CLOCK_NS."""
+RESOURCE_CAPACITY = "fastsim.resource.capacity"
+"""int[]: capacity of that resource in this process; 0 = unknown."""
+
+THREAD_STEP = "fastsim.thread.step"
+"""int[]: index into the STEP_* arrays of the wait that a thread call caused."""
+THREAD_QUEUE_NS = "fastsim.thread.queue_ns"
+"""int[]: submit to first instruction in the thread."""
+THREAD_WALL_NS = "fastsim.thread.wall_ns"
+"""int[]: wall time inside the thread."""
+THREAD_CPU_NS = "fastsim.thread.cpu_ns"
+"""int[]: CPU time inside the thread."""
+
+# --- cumulative counters of the process, read when the span was written ----------------------
+REQUESTS_SEEN = "fastsim.requests_seen"
+"""int: requests started in this process, recorded or not."""
+SEGMENT_WALL_NS = "fastsim.segment_wall_ns"
+"""int: on-loop time of all requests."""
+SEGMENT_CPU_NS = "fastsim.segment_cpu_ns"
+"""int: on-loop CPU of all requests."""
+LOOP_CPU_NS = "fastsim.loop_cpu_ns"
+"""int: CPU of the event-loop thread."""
+PROCESS_CPU_NS = "fastsim.process_cpu_ns"
+"""int: CPU of the whole process."""
+IDLE_WAKEUPS = "fastsim.idle_wakeups"
+"""int: resumes that found the loop idle before them."""
+SPANS_DROPPED = "fastsim.spans_dropped"
+"""int: spans lost because the writer's queue was full."""
+
+# --- on the resource, once per process -------------------------------------------------------
+PROCESS_WORKERS = "fastsim.process.workers"
+PROCESS_LOOP = "fastsim.process.loop"
+PROCESS_CORES = "fastsim.process.cores"
+PROCESS_CPU_QUOTA = "fastsim.process.cpu_quota"
+PROCESS_THREAD_TOKENS = "fastsim.process.thread_tokens"
+PROCESS_GIL = "fastsim.process.gil"
+PROCESS_LIMIT_CONCURRENCY = "fastsim.process.limit_concurrency"
+PROCESS_SAMPLE_RATIO = "fastsim.process.sample_ratio"
