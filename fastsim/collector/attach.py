@@ -1,0 +1,65 @@
+"""``instrument(app)``: the one line that records a service."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from fastsim.collector.faults import note_fault
+from fastsim.collector.middleware import FastSimMiddleware, Receive, Scope, Send
+
+App = TypeVar("App")
+
+
+def instrument(
+    app: App,
+    *,
+    service_name: str | None = None,
+    output: str | Path = "traces",
+    sample_ratio: float = 1.0,
+) -> App:
+    """Record the requests of a FastAPI (or other ASGI) application.
+
+    Call it once, after the application is made and before it serves. The application
+    is returned as it came; its class is replaced by a subclass whose ``__call__``
+    passes through the recorder, so that the recorder is outermost, outside every
+    middleware and telemetry layer. Errors inside the recorder never reach the
+    application.
+
+    Parameters
+    ----------
+    app
+        The application object.
+    service_name
+        Name in the traces; the application's title when absent.
+    output
+        Directory for the trace files, one file per process.
+    sample_ratio
+        Share of requests to record, 0 to 1.
+    """
+    if hasattr(app, "_fastsim_recorder"):
+        return app
+    try:
+        _attach(app, service_name or str(getattr(app, "title", "service")), output, sample_ratio)
+    except Exception as fault:  # noqa: BLE001  a service must start with or without us
+        note_fault(fault)
+    return app
+
+
+def _attach(app: object, service_name: str, output: str | Path, sample_ratio: float) -> None:
+    kind = type(app)
+    inner_call = kind.__call__
+
+    async def call_inner(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner_call(app, scope, receive, send)
+
+    call_inner.app = app  # type: ignore[attr-defined]  # find_fastapi follows it
+    recorder = FastSimMiddleware(
+        call_inner, service_name=service_name, output=output, sample_ratio=sample_ratio
+    )
+
+    async def __call__(_self: object, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: N807
+        await recorder(scope, receive, send)
+
+    app._fastsim_recorder = recorder  # type: ignore[attr-defined]
+    app.__class__ = type(
+        kind.__name__, (kind,), {"__call__": __call__, "__module__": kind.__module__}
+    )
