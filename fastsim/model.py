@@ -192,6 +192,9 @@ class WaitStep(_Step):
     kind: StepKind
     via: Via = Via.SOCKET
     time: Distribution
+    thread_cpu: Duration = Field(
+        0.0, ge=0.0, description="via thread: CPU of the other thread, which needs the GIL for it"
+    )
 
 
 class YieldStep(_Step):

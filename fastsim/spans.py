@@ -157,6 +157,8 @@ LOOP_PASSES = "fastsim.loop_passes"
 """int: turns of the event loop; absent on uvloop."""
 IDLE_WAKEUPS = "fastsim.idle_wakeups"
 """int: times the loop woke from an idle ``select``; absent on uvloop."""
+RECORDER_CPU_NS = "fastsim.recorder_cpu_ns"
+"""int: CPU of the recorder's own writer thread."""
 SPANS_DROPPED = "fastsim.spans_dropped"
 """int: spans lost because the writer's queue was full."""
 

@@ -20,6 +20,7 @@ class Counters:
     segment_cpu_ns: int
     loop_cpu_ns: int
     process_cpu_ns: int
+    recorder_cpu_ns: int
     spans_dropped: int
     loop_busy_ns: int | None
     loop_passes: int | None
@@ -112,6 +113,7 @@ def _counters(counters: Counters) -> Attributes:
         spans.SEGMENT_CPU_NS: counters.segment_cpu_ns,
         spans.LOOP_CPU_NS: counters.loop_cpu_ns,
         spans.PROCESS_CPU_NS: counters.process_cpu_ns,
+        spans.RECORDER_CPU_NS: counters.recorder_cpu_ns,
         spans.SPANS_DROPPED: counters.spans_dropped,
         spans.LOOP_BUSY_NS: counters.loop_busy_ns,
         spans.LOOP_PASSES: counters.loop_passes,

@@ -105,6 +105,7 @@ class FastSimMiddleware:
             segment_cpu_ns=clock.segment_cpu,
             loop_cpu_ns=thread_time_ns(),
             process_cpu_ns=process_time_ns(),
+            recorder_cpu_ns=self._writer.cpu_ns,
             spans_dropped=self._writer.dropped,
             loop_busy_ns=perf_counter_ns() - clock.started - clock.idle_total if sees else None,
             loop_passes=clock.pass_number if sees else None,

@@ -49,6 +49,7 @@ class TraceWriter:
         self._closing = threading.Event()
         self.dropped = 0
         self.written = 0
+        self.cpu_ns = 0
 
     def submit(self, make_span: Callable[[], Span]) -> None:
         """Queue one span; ``make_span`` builds it later, in the writer's thread."""
@@ -96,6 +97,7 @@ class TraceWriter:
                     time.sleep(_PAUSE_S)
             else:
                 closing.wait(0.02)
+            self.cpu_ns = time.thread_time_ns()
             if time.monotonic() >= next_flush or len(self._encoded) >= SPANS_PER_LINE:
                 with self._lock:
                     self._write_line()

@@ -1,0 +1,204 @@
+"""Gather the rows of ``fastsim.calibrate.requests`` while spans stream by in any order."""
+
+from array import array
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim import spans
+from fastsim.calibrate.http_semconv import endpoint_of, is_request, status_of
+from fastsim.calibrate.timeline import Timeline, decode_timeline
+from fastsim.errors import FileFormatError
+from fastsim.spans import Attributes, Span, SpanKind, StatusCode
+
+IntArray = npt.NDArray[np.int64]
+
+NO_TIMELINE = "request recorded without FastSim"
+
+COUNTERS = (
+    spans.REQUESTS_SEEN,
+    spans.SEGMENT_WALL_NS,
+    spans.SEGMENT_CPU_NS,
+    spans.LOOP_CPU_NS,
+    spans.PROCESS_CPU_NS,
+    spans.LOOP_BUSY_NS,
+    spans.LOOP_PASSES,
+    spans.IDLE_WAKEUPS,
+    spans.RECORDER_CPU_NS,
+    spans.SPANS_DROPPED,
+)
+_COLUMNS = (
+    "key",
+    "parent",
+    "start_ns",
+    "span_start_ns",
+    "duration_ns",
+    "clock_ns",
+    "endpoint",
+    "instance",
+    "status",
+    "failed",
+)
+_MAX = 2**63 - 1
+
+
+class Codes:
+    """Numbers for names, in order of appearance."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._codes: dict[str, int] = {}
+
+    def __getitem__(self, name: str) -> int:
+        code = self._codes.get(name)
+        if code is None:
+            code = self._codes[name] = len(self.names)
+            self.names.append(name)
+        return code
+
+
+class Collector:
+    """Takes spans one by one and keeps what matters of those that are requests."""
+
+    def __init__(self) -> None:
+        self.spans = 0
+        self.inner = 0
+        self.repeated = 0
+        self.kinds: Counter[tuple[str, SpanKind]] = Counter()
+        """Spans by service and kind, for the message when none of them is a request."""
+        self.endpoints = Codes()
+        self.instances: list[tuple[str, str, Attributes]] = []
+        """Service, name and resource of every process."""
+        self.reasons: dict[int, str] = {}
+        """Why a row has no timeline."""
+        self.timelines: list[Timeline | None] = []
+        self.trace_ids: list[str] = []
+        self._instance_codes: dict[tuple[str, str], int] = {}
+        self._seen: set[int] = set()
+        self._columns = {name: array("q") for name in (*_COLUMNS, *COUNTERS)}
+
+    def add(self, span: Span) -> None:
+        """Take one more span."""
+        self.spans += 1
+        self.kinds[span.service, span.kind] += 1
+        if not is_request(span):
+            self.inner += 1
+            return
+        key = hash((span.trace_id, span.span_id))
+        if key in self._seen:
+            self.repeated += 1
+            return
+        self._seen.add(key)
+        attributes = span.attributes
+        status = status_of(attributes)
+        refused = 400 <= status < 500  # the client's fault, whatever the span's status says
+        started = _whole(attributes, spans.START_UNIX_NS)
+        row = {
+            "key": key,
+            "parent": hash((span.trace_id, span.parent_id)) if span.parent_id else 0,
+            "start_ns": started if started > 0 else span.start_ns,
+            "span_start_ns": span.start_ns,
+            "duration_ns": span.end_ns - span.start_ns,
+            "clock_ns": _whole(attributes, spans.START_CLOCK_NS),
+            "endpoint": self.endpoints[endpoint_of(span, status)],
+            "instance": self._instance(span),
+            "status": status,
+            "failed": status >= 500 or (span.status is StatusCode.ERROR and not refused),
+        }
+        for name, value in row.items():
+            self._columns[name].append(value)
+        for name in COUNTERS:
+            self._columns[name].append(_whole(attributes, name))
+        self.trace_ids.append(span.trace_id)
+        self.timelines.append(self._timeline(attributes))
+
+    def finish(self) -> "Rows":
+        """Return the rows gathered, without those that are part of another request."""
+        columns = {
+            name: np.frombuffer(column, np.int64).copy() if column else np.empty(0, np.int64)
+            for name, column in self._columns.items()
+        }
+        self._seen.clear()
+        return Rows(self, columns)
+
+    def _instance(self, span: Span) -> int:
+        key = (span.service, span.instance)
+        code = self._instance_codes.get(key)
+        if code is None:
+            code = self._instance_codes[key] = len(self.instances)
+            self.instances.append((*key, span.resource))
+        return code
+
+    def _timeline(self, attributes: Attributes) -> Timeline | None:
+        reason = NO_TIMELINE
+        try:
+            timeline = decode_timeline(attributes)
+            if timeline is not None:
+                return timeline
+        except FileFormatError as error:
+            reason = error.message
+        self.reasons[len(self.timelines)] = reason
+        return None
+
+
+class Rows:
+    """All rows of all services; ``kept`` are the indices of real requests."""
+
+    def __init__(self, collector: Collector, columns: dict[str, IntArray]) -> None:
+        self.columns = columns
+        self._instances = collector.instances
+        self._timelines = collector.timelines
+        inside = _inside_another(columns)
+        self.nested = int(inside.sum())
+        self.kept: IntArray = np.flatnonzero(~inside).astype(np.int64)
+
+    def requests_by_service(self) -> Counter[str]:
+        """Count requests."""
+        return Counter(self._service(row) for row in self.kept.tolist())
+
+    def timelines_by_service(self) -> Counter[str]:
+        """Count requests with a timeline."""
+        return Counter(
+            self._service(row) for row in self.kept.tolist() if self._timelines[row] is not None
+        )
+
+    def of_service(self, service: str) -> IntArray:
+        """Return the rows of one service, by start."""
+        chosen = [row for row in self.kept.tolist() if self._service(row) == service]
+        rows = np.array(chosen, np.int64)
+        return rows[np.argsort(self.columns["start_ns"][rows], kind="stable")]
+
+    def _service(self, row: int) -> str:
+        return self._instances[int(self.columns["instance"][row])][0]
+
+
+def _inside_another(columns: dict[str, IntArray]) -> npt.NDArray[np.bool_]:
+    """Mark requests whose parent is a request of the same process that still ran.
+
+    A mounted application with its own instrumentation makes such spans. A parent that had
+    ended is the keep-alive mistake of ``is_request``: those are requests of their own.
+    """
+    key, parent = columns["key"], columns["parent"]
+    if len(key) == 0:
+        return np.zeros(0, np.bool_)
+    order = np.argsort(key)
+    place = np.minimum(np.searchsorted(key[order], parent), len(key) - 1)
+    above = order[place]
+    start, length = columns["span_start_ns"], columns["duration_ns"]
+    since = start - start[above]
+    inside: npt.NDArray[np.bool_] = (
+        (parent != 0)
+        & (key[above] == parent)
+        & (above != np.arange(len(key)))
+        & (columns["instance"] == columns["instance"][above])
+        & (since >= 0)
+        & (since < length[above])
+    )
+    return inside
+
+
+def _whole(attributes: Attributes, name: str) -> int:
+    """Return a counter or clock, -1 if it is absent or out of range."""
+    value = attributes.get(name)
+    return value if type(value) is int and 0 <= value <= _MAX else -1

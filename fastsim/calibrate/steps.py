@@ -1,0 +1,190 @@
+"""Turn the observed steps of a variant into the model's steps, one fit each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim.calibrate.fit import fit_counts, fit_distribution
+from fastsim.calibrate.loop_costs import ThreadUse, wake_extra
+from fastsim.calibrate.observed import Chunk, ObservedStep
+from fastsim.calibrate.variants import ObservedVariant
+from fastsim.model import (
+    AcquireStep,
+    CpuStep,
+    Distribution,
+    ReleaseStep,
+    RespondStep,
+    Step,
+    StreamStep,
+    ThreadStep,
+    WaitStep,
+    WakeCost,
+    YieldStep,
+)
+from fastsim.spans import Via
+
+FloatArray = npt.NDArray[np.float64]
+
+BLOCKING_SHARE = 0.1
+"""Code whose typical run spends less of its time off the processor is not blocking."""
+
+BLOCKING_LEAST_S = 0.0005
+
+_LEADING_CHUNKS = 3
+"""A stream's first chunks (headers, first token) may have laws of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFitter:
+    """Fits the steps of one service.
+
+    Attributes
+    ----------
+    wake
+        Extra cost of code after idleness; taken off before fitting, the twin adds its own.
+    thread_use
+        CPU of other threads per wait that they end.
+    """
+
+    wake: WakeCost
+    thread_use: ThreadUse
+
+    def fit(self, variant: ObservedVariant) -> list[Step]:
+        """Return the steps of one variant."""
+        fitted: list[Step] = []
+        for observed in zip(*variant.requests, strict=True):
+            fitted += self._fit_step(observed)
+        return fitted
+
+    def _fit_step(self, observed: Sequence[ObservedStep]) -> list[Step]:
+        first = observed[0]
+        match first.do:
+            case "cpu":
+                return [self._cpu(observed)]
+            case "wait":
+                return [self._wait(observed)]
+            case "yield":
+                return [YieldStep(where=first.where)]
+            case "thread":
+                return [self._thread(observed)]
+            case "stream":
+                return self._stream(observed)
+            case "acquire":
+                return [AcquireStep(resource=first.resource)]
+            case "release":
+                return [ReleaseStep(resource=first.resource)]
+            case "respond":
+                return [RespondStep()]
+
+    def _cpu(self, observed: Sequence[ObservedStep]) -> CpuStep:
+        wall, cpu, gap = _columns(observed, "wall_s", "cpu_s", "bound_s")
+        held, blocking = _held(wall, cpu)
+        return CpuStep(
+            time=fit_distribution(self._warm(held, gap), np.zeros_like(held)),
+            blocking=blocking,
+            where=observed[0].where,
+        )
+
+    def _warm(self, held: FloatArray, gap: FloatArray) -> FloatArray:
+        """Take the wake-up cost off, but never more than half of what was measured."""
+        return np.maximum(held - wake_extra(self.wake, gap), 0.5 * held)
+
+    def _wait(self, observed: Sequence[ObservedStep]) -> WaitStep:
+        first = observed[0]
+        wall, bound, late = _columns(observed, "wall_s", "bound_s", "late_s")
+        return WaitStep(
+            kind=first.kind,
+            via=first.via,
+            time=_censored(wall, bound, late),
+            label=first.label,
+            where=first.where,
+            thread_cpu=self.thread_use.cpu_per_wait_s if first.via is Via.THREAD else 0.0,
+        )
+
+    def _thread(self, observed: Sequence[ObservedStep]) -> ThreadStep:
+        cpu, off_gil = _columns(observed, "cpu_s", "off_gil_s")
+        zeros = np.zeros_like(cpu)
+        # A bare hand-over (a dependency that only looks something up) leaves the GIL for nothing.
+        idle = float(np.median(off_gil)) < 50e-6
+        return ThreadStep(
+            cpu=fit_distribution(cpu, zeros),
+            off_gil=None if idle else fit_distribution(off_gil, zeros),
+            label=observed[0].label,
+            where=observed[0].where,
+        )
+
+    def _stream(self, observed: Sequence[ObservedStep]) -> list[Step]:
+        first = observed[0]
+        leading = _leading([step.chunks for step in observed])
+        fitted: list[Step] = []
+        for position in range(leading):
+            chunks = [step.chunks[position] for step in observed]
+            fitted.append(
+                WaitStep(
+                    kind=first.kind,
+                    via=first.via,
+                    time=self._gap(chunks),
+                    label=first.label,
+                    where=first.where,
+                )
+            )
+            fitted.append(CpuStep(time=self._chunk_cpu(chunks)))
+        rest = [chunk for step in observed for chunk in step.chunks[leading:]]
+        counts = [len(step.chunks) - leading for step in observed]
+        fitted.append(
+            StreamStep(
+                kind=first.kind,
+                via=first.via,
+                chunks=fit_counts(np.array(counts)),
+                gap=self._gap(rest),
+                cpu=self._chunk_cpu(rest),
+                label=first.label,
+                where=first.where,
+            )
+        )
+        return fitted
+
+    def _gap(self, chunks: Sequence[Chunk]) -> Distribution:
+        wall, bound, late = _columns(chunks, "wall_s", "bound_s", "late_s")
+        return _censored(wall, bound, late)
+
+    def _chunk_cpu(self, chunks: Sequence[Chunk]) -> Distribution:
+        cpu, gap = _columns(chunks, "cpu_s", "idle_s")
+        return fit_distribution(self._warm(cpu, gap), np.zeros_like(cpu))
+
+
+def _columns(rows: Sequence[object], *names: str) -> tuple[FloatArray, ...]:
+    return tuple(np.array([getattr(row, name) for row in rows], np.float64) for name in names)
+
+
+def _censored(wall: FloatArray, bound: FloatArray, late: FloatArray) -> Distribution:
+    """Fit the true wait, which lies in ``[wall - bound, wall - late]``."""
+    return fit_distribution(wall - late, bound - late)
+
+
+def _held(wall: FloatArray, cpu: FloatArray) -> tuple[FloatArray, float]:
+    """Return how long the code holds the loop by its own doing, and the blocking share of that.
+
+    Wall beyond CPU is either blocking (a synchronous call, every time) or the GIL and the
+    processor taken away (now and then). The typical run tells them apart; what is taken
+    away is not the code's own time, the twin makes it.
+    """
+    off = float(np.median(wall - cpu))
+    typical = float(np.median(wall))
+    if off < BLOCKING_LEAST_S or off < BLOCKING_SHARE * typical:
+        return cpu, 0.0
+    return wall, min(off / typical, 1.0)
+
+
+def _leading(streams: Sequence[Sequence[Chunk]]) -> int:
+    """Count first chunks whose typical wait is far from that of the rest."""
+    shortest = min(len(chunks) for chunks in streams)
+    rest = np.median([chunk.wall_s for chunks in streams for chunk in chunks[_LEADING_CHUNKS:]])
+    leading = 0
+    for position in range(min(_LEADING_CHUNKS, shortest - 1)):
+        typical = float(np.median([chunks[position].wall_s for chunks in streams]))
+        if not 0.5 * rest <= typical <= 2.0 * rest:
+            leading = position + 1
+    return leading

@@ -1,0 +1,106 @@
+"""Group the requests of each endpoint into variants: requests that took the same steps.
+
+A run of equal waits is folded into a stream only where its length varies from request
+to request (the chunks of a streamed answer). A fixed sequence of queries keeps its
+steps apart, because each of them has a law of its own.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastsim.calibrate.observed import ObservedStep, Signature, fold_streams, signature
+from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.timeline import normalise
+from fastsim.errors import NotEnoughDataError
+
+LEAST_REQUESTS = 20
+"""A variant with fewer requests has too little data to be fitted by itself."""
+
+LEAST_SHARE = 0.02
+"""A variant rarer than this is merged with the common ones."""
+
+_REGULAR_VARIANTS = 4
+_REGULAR_SHARE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedVariant:
+    """Requests of one endpoint with the same signature."""
+
+    failed: bool
+    requests: tuple[tuple[ObservedStep, ...], ...]
+    """One entry per request: its steps; all of equal length."""
+    indices: tuple[int, ...]
+    """Rows in the request set."""
+    share: float
+    """Part of the endpoint's requests, merged ones included."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedEndpoint:
+    """One endpoint with its variants, most frequent first."""
+
+    name: str
+    requests: int
+    variants: tuple[ObservedVariant, ...]
+    merged: int
+    """Requests of rare variants, which count in the shares but not in the fits."""
+
+
+def group_variants(requests: RequestSet) -> list[ObservedEndpoint]:
+    """Return the endpoints that have timelines.
+
+    Raises
+    ------
+    NotEnoughDataError
+        When no request has a timeline.
+    """
+    by_endpoint: dict[int, dict[int, tuple[ObservedStep, ...]]] = {}
+    for index, timeline in requests.timelines(requests.fittable):
+        steps = normalise(timeline, fold=False)
+        by_endpoint.setdefault(int(requests.endpoint[index]), {})[index] = steps
+    if not by_endpoint:
+        raise NotEnoughDataError(
+            "no request in the traces has a FastSim timeline",
+            hint="record the service with: fastsim record -- uvicorn app:app",
+        )
+    totals = np.bincount(requests.endpoint[~requests.rejected], minlength=len(requests.endpoints))
+    endpoints = [
+        _endpoint(requests, requests.endpoints[code], int(totals[code]), rows)
+        for code, rows in by_endpoint.items()
+    ]
+    return sorted(endpoints, key=lambda endpoint: endpoint.name)
+
+
+def _endpoint(
+    requests: RequestSet, name: str, total: int, rows: dict[int, tuple[ObservedStep, ...]]
+) -> ObservedEndpoint:
+    if not _regular(list(rows.values())):
+        rows = {index: fold_streams(steps) for index, steps in rows.items()}
+    groups: dict[tuple[bool, Signature], list[int]] = {}
+    for index, steps in rows.items():
+        key = (bool(requests.failed[index]), signature(steps))
+        groups.setdefault(key, []).append(index)
+    ranked = sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
+    least = max(LEAST_REQUESTS, LEAST_SHARE * len(rows))
+    kept = [item for item in ranked if len(item[1]) >= least] or ranked[:1]
+    covered = sum(len(indices) for _, indices in kept)
+    variants = tuple(
+        ObservedVariant(
+            failed=failed,
+            requests=tuple(rows[index] for index in indices),
+            indices=tuple(indices),
+            share=len(indices) / covered,
+        )
+        for (failed, _), indices in kept
+    )
+    return ObservedEndpoint(name, total, variants, len(rows) - covered)
+
+
+def _regular(steps_of_requests: Sequence[tuple[ObservedStep, ...]]) -> bool:
+    counts = Counter(signature(steps) for steps in steps_of_requests)
+    top = sum(count for _, count in counts.most_common(_REGULAR_VARIANTS))
+    return top >= _REGULAR_SHARE * len(steps_of_requests)

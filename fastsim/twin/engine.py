@@ -1,0 +1,180 @@
+"""Run a workload on a deployment: the simulation itself.
+
+SimPy keeps the clock; ``EventLoop`` holds the mechanics of one worker. Same input,
+same bytes out.
+"""
+
+from random import Random
+
+import numpy as np
+from simpy import Environment
+from simpy.events import Timeout
+
+from fastsim.model import LoopCosts
+from fastsim.scenario import ResolvedDeployment
+from fastsim.twin.connections import Connections
+from fastsim.twin.eventloop import EventLoop, Requests
+from fastsim.twin.workload import Outcome, Workload
+
+_APPLICATION_FAILED, _REJECTED = 1, 2
+
+
+def simulate(
+    workload: Workload,
+    deployment: ResolvedDeployment,
+    costs: LoopCosts,
+    *,
+    seed: int = 0,
+    until_s: float | None = None,
+    window_s: float = 1.0,
+) -> Outcome:
+    """Run every request of ``workload`` through the deployment.
+
+    Parameters
+    ----------
+    seed
+        For the few random choices of the mechanics (who wins the GIL).
+    until_s
+        Stop then, seconds after the start; by default when every request has ended.
+    window_s
+        Length of the windows of ``Outcome.window_busy_s``, seconds.
+    """
+    return _Simulation(workload, deployment, costs, seed, window_s).run(until_s)
+
+
+class _Simulation:
+    def __init__(
+        self,
+        workload: Workload,
+        deployment: ResolvedDeployment,
+        costs: LoopCosts,
+        seed: int,
+        window_s: float,
+    ) -> None:
+        self.workload = workload
+        self.window_s = window_s
+        self.limit = deployment.limit_concurrency
+        self.env = Environment()
+        self.n = len(workload)
+        self.arrival = workload.arrival_s.tolist()
+        self.requests = Requests(
+            self.n,
+            (
+                workload.op_code.tolist(),
+                workload.op_arg.tolist(),
+                workload.op_kind.tolist(),
+                workload.op_value.tolist(),
+                workload.op_extra.tolist(),
+            ),
+            workload.op_first.tolist(),
+            self.arrival,
+            len(workload.kinds),
+        )
+        self.worker = [-1] * self.n
+        self.rejected: list[int] = []
+        capacities = [deployment.resources[name] for name in workload.resources]
+        self.loops = [
+            EventLoop(
+                self.env,
+                self.requests,
+                costs,
+                capacities,
+                thread_tokens=deployment.thread_tokens,
+                gil=deployment.gil,
+                round_timers=deployment.loop == "asyncio",
+                rng=Random(f"{seed}/{number}"),  # noqa: S311
+                on_free=self._connection_free,
+                window_s=window_s,
+            )
+            for number in range(deployment.workers)
+        ]
+        self.connections = Connections(self.loops)
+        if deployment.workers > deployment.cores:
+            for loop in self.loops:
+                loop.stretch = self._stretch
+            self.cores = deployment.cores
+
+    def run(self, until_s: float | None) -> Outcome:
+        if self.n:
+            self._schedule(0)
+        self.env.run(until=until_s)
+        return self._outcome()
+
+    def _schedule(self, request: int) -> None:
+        timeout = Timeout(self.env, max(self.arrival[request] - self.env.now, 0.0), request)
+        timeout.callbacks.append(self._arrive)
+
+    def _arrive(self, event: Timeout) -> None:
+        request: int = event.value
+        if request + 1 < self.n:
+            self._schedule(request + 1)
+        worker = self.connections.assign(request)
+        self.worker[request] = worker
+        loop = self.loops[worker]
+        if self.limit is not None and loop.in_flight >= self.limit:
+            self.rejected.append(request)
+            self.requests.start[request] = self.env.now
+            self.requests.respond[request] = self.env.now
+            self.requests.done[request] = self.env.now
+            self.connections.free(request, self.env.now)
+            return
+        loop.arrive(request)
+
+    def _connection_free(self, request: int, at_s: float) -> None:
+        self.connections.free(request, at_s)
+
+    def _stretch(self) -> float:
+        """Slow-down of busy workers that share too few cores: fair processor sharing.
+
+        Taken at the start of each pass for its whole length, so it is approximate when
+        workers start or stop meanwhile.
+        """
+        busy = sum(loop.busy for loop in self.loops)
+        return max(busy / self.cores, 1.0)
+
+    def _outcome(self) -> Outcome:
+        r, loops, end = self.requests, self.loops, float(self.env.now)
+        for loop in loops:
+            if loop.busy:
+                loop.busy_s += end
+            for pool in loop.pools:
+                pool.account(max(end, pool.since))
+        respond = np.array(r.respond)
+        waits = np.array(r.waits).reshape(self.n, r.kinds)
+        running, pool_wait = np.array(r.running), np.array(r.pool_wait)
+        total = respond - self.workload.arrival_s
+        failure = np.where(self.workload.failed, _APPLICATION_FAILED, 0)
+        failure[self.rejected] = _REJECTED
+        windows = max((len(loop.window_busy) for loop in loops), default=0)
+        window_busy = np.zeros((len(loops), windows))
+        for row, loop in enumerate(loops):
+            window_busy[row, : len(loop.window_busy)] = loop.window_busy
+        resources = range(len(self.workload.resources))
+        return Outcome(
+            start_s=np.array(r.start),
+            respond_s=respond,
+            done_s=np.array(r.done),
+            worker=np.array(self.worker, np.int64),
+            failure=failure.astype(np.int64),
+            running_s=running,
+            loop_wait_s=total - running - pool_wait - waits.sum(axis=1),
+            pool_wait_s=pool_wait,
+            wait_s=waits,
+            resource_busy_s=np.array([sum(x.pools[k].busy_s for x in loops) for k in resources]),
+            resource_wait_s=np.array([sum(x.pools[k].wait_s for x in loops) for k in resources]),
+            resource_acquires=np.array(
+                [sum(x.pools[k].acquires for x in loops) for k in resources], np.int64
+            ),
+            resource_max_queue=np.array(
+                [max(x.pools[k].max_queue for x in loops) for k in resources], np.int64
+            ),
+            loop_busy_s=np.array([loop.busy_s for loop in loops]),
+            passes=np.array([loop.passes for loop in loops], np.int64),
+            idle_wakeups=np.array([loop.idle_wakeups for loop in loops], np.int64),
+            ready_integral=np.array([loop.ready_integral for loop in loops]),
+            ready_max=np.array([loop.ready_max for loop in loops], np.int64),
+            lag_s=np.array([lag for loop in loops for lag in loop.lags]),
+            window_s=self.window_s,
+            window_busy_s=window_busy,
+            end_s=end,
+        )

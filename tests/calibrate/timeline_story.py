@@ -1,0 +1,83 @@
+"""Write a small timeline by hand and tell the program it becomes."""
+
+from typing import Any
+
+from fastsim import spans
+from fastsim.calibrate.timeline import ObservedStep, Timeline, decode_timeline, normalise
+from fastsim.spans import Attributes
+
+MS = 1_000_000
+Row = tuple[Any, ...]
+
+
+def attributes(
+    *rows: Row,
+    end: float = 0.0,
+    response: float | None = None,
+    events: list[tuple[str, str, float]] | None = None,
+    threads: list[tuple[int, float, float, float]] | None = None,
+) -> Attributes:
+    """Build span attributes.
+
+    Rows are (kind, start, wall, then by name: cpu, bound, late, via, label, task), all in
+    milliseconds.
+    """
+    full: list[dict[str, Any]] = []
+    for kind, start, wall, *more in rows:
+        extra = more[0] if more else {}
+        via = {"cpu": "loop", "sleep": "timer", "thread": "thread", "pool": "loop"}.get(
+            kind, "socket"
+        )
+        full.append({"cpu": wall if kind == "cpu" else 0, "bound": 0, "late": 0, "via": via,
+                     "label": "", "where": "", "task": 0, "kind": kind, "start": start,
+                     "wall": wall} | extra)  # fmt: skip
+
+    def ns(name: str) -> list[int]:
+        return [round(row[name] * MS) for row in full]
+
+    last = max((row["start"] + row["wall"] for row in full), default=0.0)
+    found: Attributes = {
+        spans.FORMAT: 1,
+        spans.END_NS: round((end or last) * MS),
+        spans.RESPONSE_NS: -1 if response is None else round(response * MS),
+        spans.STEP_KIND: [row["kind"] for row in full],
+        spans.STEP_VIA: [row["via"] for row in full],
+        spans.STEP_LABEL: [row["label"] for row in full],
+        spans.STEP_WHERE: [row["where"] for row in full],
+        spans.STEP_TASK: [row["task"] for row in full],
+        spans.STEP_START_NS: ns("start"),
+        spans.STEP_WALL_NS: ns("wall"),
+        spans.STEP_CPU_NS: ns("cpu"),
+        spans.STEP_BOUND_NS: ns("bound"),
+        spans.STEP_LATE_NS: ns("late"),
+    }
+    if events:
+        found |= {
+            spans.RESOURCE_NAME: [name for name, _, _ in events],
+            spans.RESOURCE_EVENT: [event for _, event, _ in events],
+            spans.RESOURCE_AT_NS: [round(at * MS) for _, _, at in events],
+            spans.RESOURCE_CAPACITY: [5 for _ in events],
+        }
+    if threads:
+        found |= {
+            spans.THREAD_STEP: [step for step, *_ in threads],
+            spans.THREAD_QUEUE_NS: [round(queue * MS) for _, queue, _, _ in threads],
+            spans.THREAD_WALL_NS: [round(wall * MS) for _, _, wall, _ in threads],
+            spans.THREAD_CPU_NS: [round(cpu * MS) for *_, cpu in threads],
+        }
+    return found
+
+
+def timeline(*rows: Row, **more: Any) -> Timeline:
+    decoded = decode_timeline(attributes(*rows, **more))
+    assert decoded is not None
+    return decoded
+
+
+def told(steps: tuple[ObservedStep, ...]) -> list[tuple[str, float]]:
+    """Say what each step does and how many milliseconds it takes, resources by name."""
+    return [(f"{step.do} {step.resource}".strip(), round(step.wall_s * 1e3, 6)) for step in steps]
+
+
+def story(*rows: Row, **more: Any) -> list[tuple[str, float]]:
+    return told(normalise(timeline(*rows, **more)))
