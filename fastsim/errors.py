@@ -42,6 +42,15 @@ class FastSimError(Exception):
         self.hint = hint
         self.where = where
 
+    def report(self) -> str:
+        """Return what the command line prints on standard error."""
+        lines = [f"error: {self.message}"]
+        if self.where:
+            lines.append(f"  --> {self.where}")
+        if self.hint:
+            lines.append(f"help: {self.hint}")
+        return "\n".join(lines)
+
 
 class InputError(FastSimError):
     """The user asked wrongly."""

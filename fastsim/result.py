@@ -106,6 +106,19 @@ class RequestTable(_Block):
     lag_s: list[float] = Field(default_factory=list, description="live: sent minus scheduled")
     latency_s: list[float] = Field(description="from the scheduled time; failed ones included")
     ok: list[bool]
+    trace_id: list[str] = Field(
+        default_factory=list, description="live: as sent in traceparent, 32 hexadecimal digits"
+    )
+
+
+class DriverUse(_Block):
+    """How well the load driver itself kept up; all counted requests."""
+
+    lag_mean_s: float = Field(description="sent minus scheduled")
+    lag_p99_s: float
+    lag_max_s: float
+    cpu_per_request_s: float
+    cpu_share: float = Field(description="CPU of the sending thread over elapsed time, 0 to 1")
 
 
 class RunProvenance(_Block):
@@ -136,6 +149,7 @@ class Run(_Block):
     verdict: Literal["yes", "no", "none"] = "none"
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()
+    driver: DriverUse | None = Field(None, description="live runs of fastsim load")
     table: RequestTable | None = None
 
 

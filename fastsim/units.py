@@ -56,7 +56,7 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise InputError(f"{text!r} is not a duration", hint=_suggest_unit(text, "s or ms", "20ms"))
-    return float(match[1]) * _SECONDS[match[2]]
+    return _finite(float(match[1]) * _SECONDS[match[2]], text)
 
 
 def parse_rate(text: str) -> float:
@@ -70,7 +70,7 @@ def parse_rate(text: str) -> float:
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise InputError(f"{text!r} is not a rate", hint=_suggest_unit(text, "/s", "300/s"))
-    return float(match[1]) / _PERIOD[match[2]]
+    return _finite(float(match[1]) / _PERIOD[match[2]], text)
 
 
 def parse_share(text: str) -> float:
@@ -84,7 +84,7 @@ def parse_share(text: str) -> float:
     match = _SHARE.fullmatch(text.strip())
     if match is None:
         raise InputError(f"{text!r} is not a percentage", hint=_suggest_unit(text, "%", "0.5%"))
-    return float(match[1]) / 100.0
+    return _finite(float(match[1]) / 100.0, text)
 
 
 def parse_bytes(text: str) -> int:
@@ -98,7 +98,14 @@ def parse_bytes(text: str) -> int:
     match = _BYTES.fullmatch(text.strip())
     if match is None:
         raise InputError(f"{text!r} is not a size", hint=_suggest_unit(text, "MiB", "512MiB"))
-    return round(float(match[1]) * _BYTE[match[2]])
+    return round(_finite(float(match[1]) * _BYTE[match[2]], text))
+
+
+def _finite(value: float, text: str) -> float:
+    # 1e999ms has the right form, but is no time.
+    if not math.isfinite(value):
+        raise InputError(f"{text!r} is too large", hint="use a finite value")
+    return value
 
 
 def _suggest_unit(text: str, unit: str, example: str) -> str:
@@ -163,7 +170,13 @@ def _share_field(value: object, info: ValidationInfo) -> object:
         return value
     if isinstance(value, str):
         return _as_value_error(parse_share, value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 <= value <= 1.0:
+        raise ValueError(f"{value!r} is not a percentage; write it as {format_share(value)}")
     raise ValueError(f"{value!r} is not a percentage; add a unit (%), for example 0.5%")
+
+
+def _share_text(ratio: float) -> str:
+    return format_share(ratio, 5)
 
 
 def _is_inner_number(value: object, info: ValidationInfo) -> bool:
@@ -189,6 +202,6 @@ Rate = Annotated[
 Share = Annotated[
     float,
     BeforeValidator(_share_field),
-    PlainSerializer(format_share, when_used="json"),
+    PlainSerializer(_share_text, when_used="json"),
     Field(ge=0.0, le=1.0),
 ]

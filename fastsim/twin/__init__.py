@@ -1,1 +1,22 @@
-"""Part of FastSim."""
+"""The twin: simulate a service model and compare it with the live service.
+
+``forecast_run`` answers what a service would do, ``simulate_live`` and ``compare`` how far
+the twin is from what was measured.
+"""
+
+from fastsim.twin.compare import compare
+from fastsim.twin.forecast import Forecast, forecast_run
+from fastsim.twin.live import LiveSample, simulate_live
+from fastsim.twin.replicate import ArrivalReplay, Plan, Replications, replicate
+
+__all__ = [
+    "ArrivalReplay",
+    "Forecast",
+    "LiveSample",
+    "Plan",
+    "Replications",
+    "compare",
+    "forecast_run",
+    "replicate",
+    "simulate_live",
+]

@@ -5,6 +5,7 @@ same bytes out.
 """
 
 from random import Random
+from typing import cast
 
 import numpy as np
 from simpy import Environment
@@ -13,7 +14,12 @@ from simpy.events import Timeout
 from fastsim.model import LoopCosts
 from fastsim.scenario import ResolvedDeployment
 from fastsim.twin.connections import Connections
-from fastsim.twin.eventloop import EventLoop, Requests
+from fastsim.twin.eventloop import (
+    HANDOVER_OTHER_CORE_S,
+    HANDOVER_SAME_CORE_S,
+    EventLoop,
+    Requests,
+)
 from fastsim.twin.workload import Outcome, Workload
 
 _APPLICATION_FAILED, _REJECTED = 1, 2
@@ -81,8 +87,13 @@ class _Simulation:
                 capacities,
                 thread_tokens=deployment.thread_tokens,
                 gil=deployment.gil,
+                handover_s=(
+                    HANDOVER_OTHER_CORE_S
+                    if deployment.cores > deployment.workers
+                    else HANDOVER_SAME_CORE_S
+                ),
                 round_timers=deployment.loop == "asyncio",
-                rng=Random(f"{seed}/{number}"),  # noqa: S311
+                rng=Random(f"{seed}/{number}"),
                 on_free=self._connection_free,
                 window_s=window_s,
             )
@@ -105,7 +116,7 @@ class _Simulation:
         timeout.callbacks.append(self._arrive)
 
     def _arrive(self, event: Timeout) -> None:
-        request: int = event.value
+        request = cast("int", event.value)
         if request + 1 < self.n:
             self._schedule(request + 1)
         worker = self.connections.assign(request)

@@ -7,8 +7,8 @@ whole pass is one SimPy event: everything that happens inside it is computed at 
 start, at the instants it happens.
 
 The GIL: a pool thread that needs it while the loop is busy gets it when the loop falls
-idle, or with probability ``GIL_WIN`` when the loop lets go of it around a poll, or when
-it has asked for ``SWITCH_S``. Meanwhile the loop waits.
+idle, or with probability ``GIL_WIN`` when the loop lets go of it around a poll or a send, or
+when it has asked for ``SWITCH_S``. Meanwhile the loop waits.
 """
 
 import math
@@ -23,14 +23,19 @@ from simpy.events import Timeout
 from fastsim.model import LoopCosts
 from fastsim.twin.workload import Op, ViaCode
 
-GIL_WIN = 0.3
-"""Chance that a waiting thread gets the GIL while the loop polls without sleeping."""
+GIL_WIN = 1.0
+"""Chance that a waiting thread gets the GIL when the loop lets go of it for a moment."""
 
 SWITCH_S = 0.005
 """CPython's switch interval (``sys.getswitchinterval``)."""
 
-GIL_HANDOVER_S = 30e-6
-"""Cost to the loop of getting the GIL back from another thread: waking a sleeping thread."""
+HANDOVER_SAME_CORE_S = 20e-6
+HANDOVER_OTHER_CORE_S = 100e-6
+"""What the loop loses, beyond the thread's own CPU, each time a thread has had the GIL.
+
+Found by full replay of recordings of ``examples/shop`` at utilisation 0.3 to 0.75: pinned to
+one core, a switch is cheap; across cores, sleeping threads must be woken (docs/decisions/0005).
+"""
 
 _LAG_EVERY = 8
 
@@ -99,6 +104,7 @@ class EventLoop:
         *,
         thread_tokens: int,
         gil: bool,
+        handover_s: float,
         round_timers: bool,
         rng: Random,
         on_free: Callable[[int, float], None],
@@ -110,6 +116,7 @@ class EventLoop:
         self.pools = [Pool(capacity) for capacity in capacities]
         self.threads = Pool(thread_tokens)
         self.gil = gil
+        self.handover_s = handover_s
         self.round_timers = round_timers
         self.random = rng.random
         self.on_free = on_free
@@ -145,14 +152,14 @@ class EventLoop:
             self._wake()
 
     def _finished(self, event: Any) -> None:
-        request: int = event._value  # noqa: SLF001  the property checks what cannot be here
+        request: int = event._value
         self.requests.ready[request] = self.env.now
         self.events.append((_EVENT, request))
         if not self.busy:
             self._wake()
 
     def _timer(self, event: Any) -> None:
-        request: int = event._value  # noqa: SLF001
+        request: int = event._value
         self.requests.ready[request] = self.env.now
         self.timers.append(request)
         if self.busy:
@@ -168,11 +175,11 @@ class EventLoop:
         self._wake()
 
     def _timer_poll(self, event: Any) -> None:
-        if not self.busy and self.idle_number == event._value:  # noqa: SLF001
+        if not self.busy and self.idle_number == event._value:
             self._wake()
 
     def _after(self, delay: float, callback: Callable[[Any], None], value: object) -> None:
-        timeout = Timeout(self.env, delay if delay > 0.0 else 0.0, value)
+        timeout = Timeout(self.env, max(0.0, delay), value)
         timeout.callbacks.append(callback)
 
     # --- passes ---------------------------------------------------------------------------
@@ -192,7 +199,7 @@ class EventLoop:
             self._pass(gap)
 
     def _run_pass(self, event: Any) -> None:
-        self._pass(event._value)  # noqa: SLF001
+        self._pass(event._value)
 
     def _next_pass(self, _event: Any) -> None:
         """Poll at the end of a pass: go on, or fall idle."""
@@ -202,7 +209,9 @@ class EventLoop:
                 waited = now - max(self.gil_queue[0][0], self.gil_released)
                 self.gil_released = now
                 if waited >= SWITCH_S or self.random() < GIL_WIN:
-                    self._after(self._serve_threads(now), self._run_pass, 0.0)
+                    delay = self._serve_threads(now)
+                    self._book(now, delay)
+                    self._after(delay, self._run_pass, 0.0)
                     return
             self.gil_released = now
             self._pass(0.0)
@@ -214,13 +223,32 @@ class EventLoop:
             wanted, cpu, then = self.gil_queue.popleft()
             self._run_piece(max(wanted, now), cpu, then)
 
+    def _let_go(self, now: float) -> float:
+        """Release the GIL around a system call on a socket; return when the loop has it back."""
+        if self.gil_queue and self.gil_queue[0][0] < now:
+            self.gil_released = now
+            if self.random() < GIL_WIN:
+                now += self._serve_threads(now)
+        return now
+
+    def _forced_switch(self, now: float, running_s: float) -> float:
+        """Give the GIL up inside long-running code that a thread has waited for too long."""
+        asked = max(self.gil_queue[0][0], self.gil_released) + SWITCH_S
+        if asked < now + running_s and self.gil_queue[0][0] < now:
+            self.gil_released = now
+            now += self._serve_threads(now)
+        return now
+
     def _serve_threads(self, now: float) -> float:
         """Let every waiting thread run; return how long the loop is without the GIL."""
         delay = 0.0
         for _ in range(len(self.gil_queue)):
             wanted, cpu, then = self.gil_queue.popleft()
+            if wanted > now:
+                self.gil_queue.append((wanted, cpu, then))
+                continue
             slice_s = min(cpu, SWITCH_S)
-            delay += slice_s + GIL_HANDOVER_S
+            delay += slice_s + self.handover_s
             if cpu > slice_s:
                 self.gil_queue.append((now + delay, cpu - slice_s, then))
             else:
@@ -244,8 +272,7 @@ class EventLoop:
         if gap > 0.0 and costs.wake.per_wakeup:
             now += costs.wake.per_wakeup * -math.expm1(-gap / costs.wake.scale)
         length = len(handles)
-        if length > self.ready_max:
-            self.ready_max = length
+        self.ready_max = max(self.ready_max, length)
         append = self.ready.append
         for kind, request in handles:
             before = now
@@ -260,11 +287,14 @@ class EventLoop:
             self.ready_integral += length * (now - before)
             length -= 1
         duration = now - env_now
-        window = int(env_now / self.window_s)
+        self._book(env_now, duration)
+        self._after(duration, self._next_pass, None)
+
+    def _book(self, start: float, duration: float) -> None:
+        window = int(start / self.window_s)
         if window >= len(self.window_busy):
             self.window_busy.extend([0.0] * (window + 1 - len(self.window_busy)))
         self.window_busy[window] += duration
-        self._after(duration, self._next_pass, None)
 
     # --- one task step ---------------------------------------------------------------------
 
@@ -284,6 +314,8 @@ class EventLoop:
         while position < last:
             op = code[position]
             if op == Op.CPU:
+                if self.gil_queue:
+                    now = self._forced_switch(now, value[position])
                 spent = (value[position] - extra[position]) * stretch + extra[position]
                 if self.fresh_gap > 0.0:
                     wake = self.costs.wake
@@ -293,6 +325,7 @@ class EventLoop:
                 if not responded:
                     r.running[request] += spent
             elif op == Op.RESPOND:
+                now = self._let_go(now)
                 r.respond[request] = now
                 responded = True
                 self.on_free(request, now)
@@ -316,9 +349,7 @@ class EventLoop:
             self.on_free(request, now)
         return now
 
-    def _suspend(
-        self, request: int, position: int, op: int, now: float, responded: bool
-    ) -> None:
+    def _suspend(self, request: int, position: int, op: int, now: float, responded: bool) -> None:
         r = self.requests
         value, extra = r.value[position], r.extra[position]
         if op == Op.YIELD:
@@ -440,4 +471,4 @@ class EventLoop:
 
 
 def _call(event: Any) -> None:
-    event._value(event.env.now)  # noqa: SLF001
+    event._value(event.env.now)

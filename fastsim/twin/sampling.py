@@ -182,9 +182,7 @@ def _draw(
         _block(step, n, _stream(seed, f"{name}/{position}"), resources)
         for position, step in enumerate(variant.steps)
     ]
-    repeats = [
-        np.ones(n, np.int64) if block.counts is None else block.counts for block in blocks
-    ]
+    repeats = [np.ones(n, np.int64) if block.counts is None else block.counts for block in blocks]
     widths = [repeat * len(block.code) for block, repeat in zip(blocks, repeats, strict=True)]
     lengths = np.sum(widths, axis=0) if widths else np.zeros(n, np.int64)
     first = np.concatenate([[0], np.cumsum(lengths)])
@@ -213,9 +211,7 @@ def _draw(
     return out
 
 
-def _block(
-    step: Step, n: int, rng: np.random.Generator, resources: tuple[str, ...]
-) -> _Block:
+def _block(step: Step, n: int, rng: np.random.Generator, resources: tuple[str, ...]) -> _Block:
     zeros = np.zeros(n)
     match step:
         case CpuStep():

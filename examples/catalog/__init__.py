@@ -1,0 +1,1 @@
+"""The stock and price service that the shop asks before it accepts an order."""

@@ -1,0 +1,1 @@
+"""The example service: a small web shop on FastAPI."""

@@ -1,0 +1,1 @@
+"""The endpoints of the shop, one module per subject."""

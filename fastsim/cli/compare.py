@@ -1,0 +1,220 @@
+"""``fastsim compare``: set the twin against what the live service did."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fastsim.errors import InputError
+
+if TYPE_CHECKING:
+    from fastsim.result import Run
+    from fastsim.twin.live import LiveSample
+
+
+def compare(
+    twin: Annotated[
+        Path,
+        typer.Argument(
+            help="A model.yaml, a scenario.yaml or a stored result of fastsim run.",
+            show_default=False,
+        ),
+    ],
+    live: Annotated[
+        Path,
+        typer.Argument(help="A result of fastsim load, or recorded traces.", show_default=False),
+    ],
+    *,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option("--tolerance", help="Such as p95=10%; the metric then counts. Repeatable."),
+    ] = None,
+    mode: Annotated[
+        Literal["free", "arrivals"],
+        typer.Option("--mode", help="Draw arrivals, or repeat the live ones (less noise)."),
+    ] = "free",
+    view: Annotated[
+        Literal["client", "server"] | None,
+        typer.Option("--view", help="Latencies of the client (load results) or server (traces)."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a key of the scenario."),
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option("--service", help="The service, if the traces hold several.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Same seed, same answer.")
+    ] = None,
+    replications: Annotated[
+        int, typer.Option("--replications", min=2, help="Simulations behind the noise floor.")
+    ] = 40,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes to use.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the result as JSON.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Compare the twin with live measurements, each value with its noise floor.
+
+    The floor is the error that a perfect twin would show by chance. Ends with exit code 1
+    when p50, p95, the errors or a metric named by --tolerance are off.
+    """
+    from fastsim.cli.output import print_json, progress, refuse_existing, save_text
+    from fastsim.cli.question import apply_settings, read_question
+    from fastsim.report.json import to_json
+    from fastsim.report.text import render_comparison
+    from fastsim.twin.compare import compare as compare_twin
+    from fastsim.twin.live import simulate_live
+
+    if output is not None:
+        refuse_existing(output, force=force)
+    limits = _limits(tolerance or [])
+    sample, seen = _read_live(live, service)
+    if view is not None and view != seen:
+        raise InputError(
+            f"{live} holds {seen} latencies, not {view} latencies",
+            hint="load results are the client view, traces the server view",
+            where="--view",
+        )
+    stored = _read_run(twin)
+    if stored is not None:
+        _refuse_for_stored(settings, mode, seed)
+        result = compare_twin(stored, sample, view=seen, tolerance=limits)
+    else:
+        question = apply_settings(read_question(twin), settings or [])
+        scenario = question.scenario
+        with progress("simulating", total=replications) as move:
+            found = simulate_live(
+                question.model,
+                sample,
+                mode="arrival replay" if mode == "arrivals" else "free",
+                deployment=scenario.deployment,
+                warmup_s=scenario.traffic.warmup,
+                replications=replications,
+                seed=scenario.seed if seed is None else seed,
+                jobs=jobs,
+                on_progress=lambda done, _: move(done),
+            )
+        result = compare_twin(
+            found,
+            sample,
+            mode="arrival replay" if mode == "arrivals" else "free",
+            view=seen,
+            tolerance=limits,
+        )
+        result.provenance = question.provenance()
+    if output is not None:
+        save_text(output, to_json(result), force=force)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(render_comparison(result), nl=False)
+    if result.verdict == "no":
+        raise typer.Exit(1)
+
+
+def _limits(texts: list[str]) -> dict[str, float]:
+    from fastsim.cli.question import flag
+    from fastsim.units import parse_share
+
+    limits: dict[str, float] = {}
+    with flag("--tolerance"):
+        for text in texts:
+            metric, equals, share = (part.strip() for part in text.partition("="))
+            if not equals:
+                raise InputError(f"{text!r} is not a tolerance", hint="write it like p95=10%")
+            limits[metric] = parse_share(share)
+    return limits
+
+
+def _read_run(path: Path) -> "Run | None":
+    """Return a stored run, None if the file is something else.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is a torn or damaged run.
+    """
+    from pydantic import ValidationError
+
+    from fastsim.errors import FileFormatError
+    from fastsim.result import Run
+    from fastsim.yaml_source import read_text
+
+    if not _begins_as_run(path):
+        return None
+    try:
+        return Run.model_validate_json(read_text(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise FileFormatError(
+            f"{path} is not a whole result: {place + ': ' if place else ''}{first['msg']}",
+            hint="write it again with fastsim run or fastsim load",
+            where=str(path),
+        ) from None
+
+
+def _begins_as_run(path: Path) -> bool:
+    """Tell by the first bytes; traces may be directories, patterns or very large."""
+    import re
+
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(400)
+    return re.search(rb'^\s*\{[^{}\[\]]*"kind"\s*:\s*"run"', head) is not None
+
+
+def _read_live(path: Path, service: str | None) -> 'tuple[LiveSample, Literal["client", "server"]]':
+    from fastsim.twin.live import LiveSample
+
+    stored = _read_run(path)
+    if stored is None:
+        return _read_traces(path, service), "server"
+    return LiveSample.of_run(stored, where=str(path)), "client"
+
+
+def _read_traces(path: Path, service: str | None) -> "LiveSample":
+    """Take the server spans of a recording; its warm-up is simulated but not compared."""
+    import numpy as np
+
+    from fastsim.calibrate.readers import read_spans
+    from fastsim.calibrate.requests import collect_requests
+    from fastsim.errors import NotEnoughDataError
+    from fastsim.twin.live import LiveSample
+
+    requests = collect_requests(read_spans([path]), service=service)
+    start_s = (requests.start_ns - requests.start_ns[0]) / 1e9
+    begin_s = float(start_s[requests.warm_up].max(initial=-1e-9)) + 1e-9
+    at_s = start_s - begin_s
+    duration_s = float(at_s[-1]) + 1e-9
+    measured = int((at_s >= 0.0).sum())
+    if measured < 2:
+        raise NotEnoughDataError(
+            f"{path} holds {measured} requests after the warm-up", hint="record for longer"
+        )
+    return LiveSample(
+        endpoints=requests.endpoints,
+        endpoint=requests.endpoint,
+        at_s=at_s,
+        latency_s=requests.duration_ns.astype(np.float64) / 1e9,
+        ok=~requests.failed,
+        rate_per_s=(measured - 1) / duration_s,
+        duration_s=duration_s,
+        title=requests.service,
+    )
+
+
+def _refuse_for_stored(settings: list[str] | None, mode: str, seed: int | None) -> None:
+    asked = {"--set": bool(settings), "--mode": mode != "free", "--seed": seed is not None}
+    for name, given in asked.items():
+        if given:
+            raise InputError(
+                f"{name} does nothing to a stored result",
+                hint="name the model or scenario instead, so that it is simulated",
+                where=name,
+            )

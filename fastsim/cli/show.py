@@ -1,0 +1,185 @@
+"""``fastsim show``: say what is in a file, finding out by content which kind it is."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_HEAD_BYTES = 65_536
+
+
+def show(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="Traces (file, directory or pattern), model, scenario, traffic, schedule, run or "
+            "comparison; - is standard input, for traces.",
+            show_default=False,
+        ),
+    ],
+    *,
+    service: Annotated[
+        str | None, typer.Option("--service", help="Traces: the service to look at.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Say what a file holds, whatever kind of FastSim file or trace export it is."""
+    from fastsim.cli.show_traces import show_traces
+
+    kind = sniff(file)
+    if kind == "traces":
+        show_traces(file, service=service, as_json=as_json)
+        return
+    if kind in {"run", "comparison"}:
+        _show_result(file, kind, as_json=as_json)
+        return
+    _show_written(file, kind, as_json=as_json)
+
+
+def sniff(file: str) -> str:
+    """Return the kind of a file: ``traces`` or what it says after ``kind``.
+
+    Raises
+    ------
+    FileFormatError
+        When it is missing, unreadable, empty, or nothing FastSim knows.
+    """
+    from fastsim.cli.check import file_models
+    from fastsim.errors import FileFormatError
+    from fastsim.yaml_source import KINDS, kind_of, read_text
+
+    path = Path(file)
+    if file == "-" or path.is_dir() or _is_pattern(file) or _is_trace(path):
+        return "traces"
+    text = read_text(path)
+    if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        kind = _json_kind(text)
+    else:
+        kind = kind_of(text, file_models().values(), name=file)
+    if kind in KINDS:
+        return kind
+    says = f"says it is a {kind!r} file" if kind else "does not say what it is"
+    raise FileFormatError(
+        f"{file} {says}; nothing FastSim knows",
+        hint=f"known: traces, {', '.join(sorted(KINDS))}",
+        where=file,
+    )
+
+
+def _is_pattern(file: str) -> bool:
+    return any(sign in file for sign in "*?[") and not Path(file).exists()
+
+
+def _is_trace(path: Path) -> bool:
+    from fastsim.calibrate.readers import FORMATS
+    from fastsim.calibrate.readers.bytestream import head_text
+    from fastsim.errors import FileFormatError
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False  # told by whoever reads it next
+    if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        return True  # compressed, as only traces are
+    if not head.strip():
+        raise FileFormatError(f"{path} is empty", where=str(path))
+    return bool(head_text(head)) and any(form.sniff(head) for form in FORMATS.values())
+
+
+def _json_kind(text: str) -> str | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return "traces"  # JSON lines, or torn: the readers tell exactly
+    if isinstance(value, dict) and isinstance(value.get("kind"), str):
+        return str(value["kind"])
+    return "traces"
+
+
+def _show_result(file: str, kind: str, *, as_json: bool) -> None:
+    from fastsim.cli.output import print_json
+    from fastsim.report.text import render_comparison, render_run
+    from fastsim.result import Comparison, Run
+    from fastsim.yaml_source import load_json
+
+    if kind == "run":
+        run = load_json(file, Run)
+        text = render_run(run)
+        found: BaseModel = run
+    else:
+        comparison = load_json(file, Comparison)
+        text = render_comparison(comparison)
+        found = comparison
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(text, nl=False)
+
+
+def _show_written(file: str, kind: str, *, as_json: bool) -> None:
+    """Show what people write: model, scenario, traffic mix; and schedules."""
+    from fastsim.cli.output import print_json, stdout_console
+    from fastsim.cli.show_model import model_lines
+    from fastsim.model import ServiceModel
+
+    if kind == "schedule":
+        _show_schedule(file, as_json=as_json)
+        return
+    value = _read_written(file, kind)
+    if as_json:
+        print_json(value)
+    elif isinstance(value, ServiceModel):
+        console = stdout_console()
+        for line in model_lines(value):
+            console.print(line)
+    else:
+        from fastsim.yaml_source import dump_yaml
+
+        typer.echo(f"{kind} file, valid; what it sets:\n")
+        typer.echo(dump_yaml(value), nl=False)
+
+
+def _read_written(file: str, kind: str) -> "BaseModel":
+    from fastsim.cli.check import file_models
+    from fastsim.yaml_source import load_yaml
+
+    return load_yaml(file, file_models()[kind])
+
+
+def _show_schedule(file: str, *, as_json: bool) -> None:
+    from collections import Counter
+
+    from fastsim.cli.output import print_json, stdout_console
+    from fastsim.load.schedule import Schedule
+    from fastsim.report.wording import clean, count, duration, plural, rate, share
+
+    schedule = Schedule.load(Path(file))
+    requests = Counter(schedule.target.tolist())
+    counts = {target.endpoint: requests[i] for i, target in enumerate(schedule.targets)}
+    if as_json:
+        print_json(
+            {
+                "kind": "schedule",
+                "seed": schedule.seed,
+                "rate_per_s": schedule.rate_per_s,
+                "duration_s": schedule.duration_s,
+                "warmup_s": schedule.warmup_s,
+                "arrivals": schedule.arrivals,
+                "requests": counts,
+            }
+        )
+        return
+    console = stdout_console()
+    console.print(
+        f"schedule of {plural(len(schedule), 'request')} · {rate(schedule.rate_per_s)} "
+        f"{schedule.arrivals} · {duration(schedule.duration_s)} after "
+        f"{duration(schedule.warmup_s)} warm-up · seed {schedule.seed}"
+    )
+    for endpoint, number in counts.items():
+        part = share(number / len(schedule)) if len(schedule) else share(None)
+        console.print(f"  {clean(endpoint)}  {count(number)}  {part}")

@@ -1,0 +1,230 @@
+"""A service model as tables for the terminal: what to distrust first, then every step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastsim.model import (
+    AcquireStep,
+    CheckRow,
+    Counts,
+    CpuStep,
+    Distribution,
+    Endpoint,
+    ReleaseStep,
+    RespondStep,
+    ServiceModel,
+    Step,
+    StreamStep,
+    ThreadStep,
+    Variant,
+    WaitStep,
+)
+from fastsim.report.findings import model_trust, self_check_sentence
+from fastsim.report.means import endpoint_mean_s, mean_s, step_mean_s
+from fastsim.report.wording import (
+    UNKNOWN,
+    clean,
+    count,
+    distribution_parameters,
+    duration,
+    metric_name,
+    plural,
+    rate,
+    share,
+    signed_percent,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def model_lines(model: ServiceModel) -> Iterator["str | Table"]:
+    """Yield lines and tables: warnings, self-check, process, traffic, endpoints."""
+    yield f"model of {clean(model.service)} · {plural(len(model.endpoints), 'endpoint')}"
+    for warning in model.warnings:
+        yield f"  warning: {clean(warning)}"
+    yield f"  {model_trust(model, [])}"
+    if sentence := self_check_sentence(model):
+        yield f"  {sentence}"
+    off = [row for row in model.self_check if abs(row.error) > abs(row.floor)]
+    for row in off:
+        yield f"    {_check_line(row)}"
+    yield f"  Process: {_process(model)}"
+    if model.traffic is not None:
+        yield f"  Traffic: {_traffic(model)}"
+    yield f"  Event loop: {_loop(model)}"
+    if model.resources:
+        slots = [f"{clean(name)} {resource.capacity}" for name, resource in model.resources.items()]
+        yield f"  Slots per worker: {', '.join(slots)}"
+    for endpoint in model.endpoints:
+        yield ""
+        yield _endpoint_line(endpoint)
+        for variant in endpoint.variants:
+            if len(endpoint.variants) > 1 or variant.failed:
+                yield _variant_line(variant)
+            yield _step_table(variant)
+
+
+def _check_line(row: CheckRow) -> str:
+    return (
+        f"off: {clean(row.endpoint)} {metric_name(row.metric)} recorded {duration(row.recorded)}, "
+        f"twin {duration(row.twin)} ({signed_percent(row.error)}, "
+        f"by chance ±{100.0 * abs(row.floor):.1f} %)"
+    )
+
+
+def _process(model: ServiceModel) -> str:
+    process = model.process
+    facts = [plural(process.workers, "worker"), process.loop, plural(process.cores, "core")]
+    if process.cpu_quota is not None:
+        facts.append(f"container limit {process.cpu_quota:g} cores")
+    facts.append(f"{process.thread_tokens} threads")
+    if process.limit_concurrency is not None:
+        facts.append(f"at most {process.limit_concurrency} requests at once")
+    if process.python:
+        facts.append(f"Python {clean(process.python)}")
+    if not process.gil:
+        facts.append("no GIL")
+    return ", ".join(facts)
+
+
+def _traffic(model: ServiceModel) -> str:
+    traffic = model.traffic
+    if traffic is None:
+        return UNKNOWN
+    facts = [f"{rate(traffic.rate)} for {duration(traffic.duration)}"]
+    if traffic.dispersion is not None:
+        facts.append(f"dispersion {traffic.dispersion:.3g} (1 is Poisson)")
+    if traffic.utilisation is not None:
+        facts.append(f"event loop {share(traffic.utilisation)} busy")
+    return ", ".join(facts)
+
+
+def _loop(model: ServiceModel) -> str:
+    loop, wake = model.loop, model.loop.wake
+    facts = [
+        f"{duration(loop.accept)} per request",
+        f"{duration(loop.per_event)} per event",
+        f"{duration(loop.per_pass)} per pass",
+    ]
+    if wake.per_segment or wake.per_wakeup:
+        facts.append(
+            f"waking from idle {duration(wake.per_wakeup)} + {duration(wake.per_segment)} per step "
+            f"(grows over {duration(wake.scale)})"
+        )
+    return ", ".join(facts)
+
+
+def _endpoint_line(endpoint: Endpoint) -> str:
+    recorded = f", {count(endpoint.requests)} recorded" if endpoint.requests else ""
+    return (
+        f"{clean(endpoint.name)} · {share(endpoint.share)} of requests{recorded} · "
+        f"{duration(endpoint_mean_s(endpoint))} mean without queueing"
+    )
+
+
+def _variant_line(variant: Variant) -> str:
+    failed = ", fails" if variant.failed else ""
+    recorded = f", {count(variant.requests)} recorded" if variant.requests else ""
+    return f"  {clean(variant.name)} · {share(variant.share)}{recorded}{failed}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    what: str
+    distribution: Distribution | None = None
+    mean_s: float | None = None
+    parameters: str = ""
+
+
+def _step_table(variant: Variant) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for name in (
+        "step",
+        "what",
+        "time",
+        "mean",
+        "of latency",
+        "n",
+        "distance",
+        "censored",
+        "range",
+    ):
+        right = name in {"step", "mean", "of latency", "n", "distance", "censored"}
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    latency_s = sum(map(step_mean_s, _before_response(variant.steps)))
+    responded = False
+    for number, step in enumerate(variant.steps, 1):
+        for index, row in enumerate(_rows(step)):
+            part = UNKNOWN
+            if responded:
+                part = "after"
+            elif row.mean_s is not None and latency_s > 0.0:
+                part = share(row.mean_s / latency_s)
+            table.add_row("" if index else str(number), *_cells(row, part))
+        responded |= isinstance(step, RespondStep)
+    return table
+
+
+def _before_response(steps: list[Step]) -> list[Step]:
+    for index, step in enumerate(steps):
+        if isinstance(step, RespondStep):
+            return steps[:index]
+    return steps
+
+
+def _cells(row: _Row, part: str) -> list[str]:
+    if row.distribution is None:
+        return [row.what, row.parameters, "", "", "", "", "", ""]
+    words = f"{row.distribution.family} {distribution_parameters(row.distribution)}"
+    fit = row.distribution.fit
+    cells = [row.what, words, duration(row.mean_s), part]
+    if fit is None:
+        return [*cells, "", "", "", ""]
+    distance = UNKNOWN if fit.distance is None else f"{fit.distance:.3f}"
+    if not fit.accepted:
+        distance += " (no family fits)"
+    seen = "" if fit.low is None else f"{duration(fit.low)} to {duration(fit.high)}"
+    return [*cells, count(fit.n), distance, share(fit.censored), seen]
+
+
+def _rows(step: Step) -> list[_Row]:
+    """Return one row per distribution of a step."""
+    match step:
+        case CpuStep():
+            blocking = f" ({share(step.blocking)} blocking)" if step.blocking else ""
+            return [_timed(_named("cpu", step.where or step.label) + blocking, step.time)]
+        case WaitStep():
+            return [_timed(_named(step.kind.value, step.label or step.where), step.time)]
+        case ThreadStep():
+            rows = [_timed(_named("thread cpu", step.where or step.label), step.cpu)]
+            return rows + ([_timed("thread waiting", step.off_gil)] if step.off_gil else [])
+        case StreamStep():
+            chunks = _mean_count(step.chunks)
+            name = f"{_named(step.kind.value, step.label or step.where)} stream"
+            return [
+                _Row(name, parameters=f"{chunks:.3g} chunks on average"),
+                _timed("  each chunk: wait", step.gap, times=chunks),
+                _timed("  each chunk: cpu", step.cpu, times=chunks),
+            ]
+        case AcquireStep() | ReleaseStep():
+            return [_Row(f"{step.do} {clean(step.resource)}")]
+        case _:
+            return [_Row(step.do)]
+
+
+def _timed(what: str, distribution: Distribution, times: float = 1.0) -> _Row:
+    return _Row(what, distribution, times * mean_s(distribution))
+
+
+def _mean_count(chunks: Counts) -> float:
+    pairs = zip(chunks.values, chunks.weights, strict=True)
+    return sum(value * weight for value, weight in pairs) / sum(chunks.weights)
+
+
+def _named(what: str, name: str) -> str:
+    return f"{what} {clean(name)}".rstrip()

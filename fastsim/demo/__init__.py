@@ -1,0 +1,1 @@
+"""The main job in one command: record, calibrate, predict, measure, compare."""

@@ -1,0 +1,152 @@
+"""Start and stop the example services of the demo on free loopback ports.
+
+The shop runs alone on one core and everything else on the others, as a container with
+one CPU would; without that the driver and the shop would disturb each other.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import fastsim
+from fastsim.collector.launcher import recording_environment, stop, wait_for_port
+from fastsim.errors import InputError
+
+HOST = "127.0.0.1"
+START_WITHIN_S = 30.0
+
+EXAMPLES = Path(fastsim.__file__).resolve().parent.parent / "examples"
+
+
+def require_examples() -> None:
+    """Make sure the example services and what they import are installed.
+
+    Raises
+    ------
+    InputError
+        When FastSim was not installed from source with its example requirements.
+    """
+    import importlib.util
+
+    if not (EXAMPLES / "shop" / "app.py").is_file():
+        raise InputError(
+            "the demo needs the examples of a source checkout", hint="clone FastSim, then: make demo"
+        )
+    needed = ("fastapi", "uvicorn", "sqlalchemy", "aiosqlite", "openai", "httpx")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"the demo's example services need {', '.join(missing)}",
+            hint="install the extra: pip install 'fastsim-twin[example]'",
+        )
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class Cores:
+    """Which cores the shop has, and which are left for everything else."""
+
+    def __init__(self) -> None:
+        self.all = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+        ordered = sorted(self.all)
+        self.separate = len(ordered) >= 2
+        self.shop = set(ordered[:1]) if self.separate else self.all
+        self.others = set(ordered[1:]) if self.separate else self.all
+
+    @contextmanager
+    def use(self, cores: set[int]) -> Iterator[None]:
+        """Run this process, and those it starts meanwhile, on some cores only."""
+        if not self.separate:
+            yield
+            return
+        os.sched_setaffinity(0, cores)
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, self.all)
+
+
+class Services:
+    """The shop and what it depends on. Use as a context manager: leaving it ends them all."""
+
+    def __init__(self, directory: Path, cores: Cores) -> None:
+        self.directory = directory
+        self.cores = cores
+        self.port = free_port()
+        self._ports = {"catalog": free_port(), "llm": free_port()}
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._logs: list[IO[bytes]] = []
+        self._shop: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Base address of the shop."""
+        return f"http://{HOST}:{self.port}"
+
+    def __enter__(self) -> "Services":
+        try:
+            with self.cores.use(self.cores.others):
+                for name, port in self._ports.items():
+                    self._start(name, port, dict(os.environ))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self._running):
+            with suppress(OSError):
+                stop(process)
+        for log in self._logs:
+            log.close()
+        self._running.clear()
+
+    def start_shop(self, recording: Path, settings: Mapping[str, str]) -> None:
+        """Start the shop with the recorder attached, one process on its own core."""
+        environment = recording_environment(recording, service_name="shop")
+        database = self.directory / "shop.sqlite3"
+        environment |= {
+            "SHOP_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
+            "SHOP_CATALOG_URL": f"http://{HOST}:{self._ports['catalog']}",
+            "SHOP_LLM_URL": f"http://{HOST}:{self._ports['llm']}/v1",
+        }
+        environment |= settings
+        with self.cores.use(self.cores.shop):
+            self._shop = self._start("shop", self.port, environment)
+
+    def stop_shop(self) -> None:
+        """End the shop and wait until its recording is complete."""
+        if self._shop is not None:
+            stop(self._shop)
+            self._running.remove(self._shop)
+            self._shop = None
+
+    def _start(
+        self, name: str, port: int, environment: dict[str, str]
+    ) -> "subprocess.Popen[bytes]":
+        log_path = self.directory / f"{name}.log"
+        log = log_path.open("ab")
+        self._logs.append(log)
+        command = [
+            *(sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), f"{name}.app:app"),
+            *("--host", HOST, "--port", str(port), "--loop", "asyncio"),
+            *("--log-level", "warning", "--no-access-log"),
+        ]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self._running.append(process)
+        if not wait_for_port(HOST, port, process, START_WITHIN_S):
+            raise InputError(
+                f"the example service {name} did not start",
+                hint=f"its messages are in {log_path}",
+            )
+        return process

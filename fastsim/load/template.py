@@ -1,0 +1,147 @@
+"""Text with ``{a..b}`` placeholders, each a whole number drawn uniformly.
+
+A template is compiled once into literal text and number ranges, so that filling it in for
+a request is one join. Drawing the numbers is the schedule's business.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from fastsim.errors import InputError
+
+_PLACEHOLDER = re.compile(r"\{(-?\d+)\.\.(-?\d+)\}")
+# Draws are floor(u * size) of a double: beyond 2**52 some numbers could never come up.
+_LARGEST = 2**52
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRange:
+    """Whole numbers from ``low`` to ``high``, both included."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """``literals[0] range[0] literals[1] range[1] ... literals[-1]``."""
+
+    literals: tuple[str, ...]
+    ranges: tuple[NumberRange, ...]
+
+    def fill(self, numbers: Sequence[int]) -> str:
+        """Return the text with one number per range, in order."""
+        if len(numbers) != len(self.ranges):
+            raise ValueError(f"{len(numbers)} numbers for {len(self.ranges)} placeholders")
+        pieces = [self.literals[0]]
+        for number, literal in zip(numbers, self.literals[1:], strict=True):
+            pieces.append(str(number))
+            pieces.append(literal)
+        return "".join(pieces)
+
+
+_Piece = str | NumberRange
+
+
+def text_template(text: str) -> Template:
+    """Compile text such as ``/products/{1..500}``.
+
+    Raises
+    ------
+    InputError
+        When a range is empty or too large.
+
+    >>> text_template("/products/{1..500}").fill([7])
+    '/products/7'
+    """
+    return _join(_split(text))
+
+
+def json_template(value: JsonValue) -> Template:
+    """Compile a JSON value whose strings may hold placeholders.
+
+    A string that is exactly one placeholder becomes a number. Keys are taken as they are.
+
+    Raises
+    ------
+    InputError
+        When a range is empty or too large, or a number is not finite.
+
+    >>> json_template({"sku": "sku-{1..5}", "quantity": "{1..3}"}).fill([4, 2])
+    '{"sku": "sku-4", "quantity": 2}'
+    """
+    return _join(_json_pieces(value))
+
+
+def _json_pieces(value: JsonValue) -> Iterator[_Piece]:
+    if isinstance(value, str):
+        yield from _json_string(value)
+    elif isinstance(value, dict):
+        yield "{"
+        for index, (key, item) in enumerate(value.items()):
+            yield f"{', ' if index else ''}{json.dumps(key)}: "
+            yield from _json_pieces(item)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for index, item in enumerate(value):
+            yield ", " if index else ""
+            yield from _json_pieces(item)
+        yield "]"
+    else:
+        yield _json_scalar(value)
+
+
+def _json_string(text: str) -> Iterator[_Piece]:
+    pieces = list(_split(text))
+    if len(pieces) == 1 and isinstance(pieces[0], NumberRange):
+        yield pieces[0]
+        return
+    yield '"'
+    for piece in pieces:
+        yield piece if isinstance(piece, NumberRange) else json.dumps(piece)[1:-1]
+    yield '"'
+
+
+def _json_scalar(value: float | bool | None) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise InputError(f"{value!r} cannot be written as JSON", hint="use a number") from None
+
+
+def _split(text: str) -> Iterator[_Piece]:
+    position = 0
+    for match in _PLACEHOLDER.finditer(text):
+        if match.start() > position:
+            yield text[position : match.start()]
+        yield _number_range(match)
+        position = match.end()
+    if position < len(text):
+        yield text[position:]
+
+
+def _number_range(match: re.Match[str]) -> NumberRange:
+    # int() refuses absurdly long digit strings with ValueError; none of them is in range.
+    low, high = (int(text) if len(text) < 20 else 2 * _LARGEST for text in match.groups())
+    if max(abs(low), abs(high)) > _LARGEST:
+        raise InputError(f"{match[0]} has a number beyond 2**52", hint="use smaller numbers")
+    if low > high:
+        raise InputError(f"{match[0]} is an empty range", hint=f"write {{{high}..{low}}}")
+    return NumberRange(low, high)
+
+
+def _join(pieces: Iterator[_Piece]) -> Template:
+    literals: list[str] = [""]
+    ranges: list[NumberRange] = []
+    for piece in pieces:
+        if isinstance(piece, NumberRange):
+            ranges.append(piece)
+            literals.append("")
+        else:
+            literals[-1] += piece
+    return Template(tuple(literals), tuple(ranges))

@@ -1,0 +1,181 @@
+"""Sentences that state what the data say: verdicts, bottleneck, trust.
+
+Every sentence is computed from the result; none is a template that could be true of
+another run. Used by the text and the HTML report alike.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fastsim.model import ServiceModel
+from fastsim.report.wording import (
+    cause_name,
+    clean,
+    count,
+    duration,
+    error_of,
+    floor_of,
+    metric_name,
+    plural,
+    rate,
+    share,
+    signed_percent,
+)
+from fastsim.result import CompareRow, Run, Summary
+
+_BUSY = 0.7
+_EXTRAPOLATION = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many rows of a comparison came out which way."""
+
+    inside: int
+    within: int
+    off: int
+    too_few: int
+    worst: CompareRow | None
+
+    @property
+    def checked(self) -> int:
+        """Rows with enough requests to say anything."""
+        return self.inside + self.within + self.off
+
+
+def tally(rows: Iterable[CompareRow]) -> Tally:
+    """Count the verdicts; ``worst`` is the row that is off by most beyond its noise floor."""
+    listed = list(rows)
+    found = [row.verdict for row in listed]
+    off = [row for row in listed if row.verdict == "off" and math.isfinite(row.error)]
+    worst = max(off, key=lambda row: abs(row.error) - abs(row.floor), default=None)
+    return Tally(
+        inside=found.count("inside noise"),
+        within=found.count("within tolerance"),
+        off=found.count("off"),
+        too_few=found.count("too few"),
+        worst=worst,
+    )
+
+
+def tally_sentence(result: Tally) -> str:
+    """Say how many of the checked rows agree, and name the worst."""
+    if not result.checked:
+        return f"No row could be checked: {plural(result.too_few, 'row')} with too few requests."
+    text = (
+        f"{result.inside + result.within} of {plural(result.checked, 'checked row')} agree: "
+        f"{result.inside} inside noise, {result.within} within tolerance, {result.off} off."
+    )
+    if result.worst is not None:
+        text += f" Furthest off: {row_name(result.worst)}, {row_gap(result.worst)}."
+    if result.too_few:
+        text += f" Not checked: {plural(result.too_few, 'row')} with too few requests."
+    return text
+
+
+def row_name(row: CompareRow) -> str:
+    """Name a row: ``GET /search p95``."""
+    return f"{clean(row.endpoint)} {metric_name(row.metric)}"
+
+
+def row_gap(row: CompareRow) -> str:
+    """Say the error of a row next to its noise floor."""
+    return f"{error_of(row)} (noise floor {floor_of(row)})"
+
+
+def shares_of_time(summary: Summary) -> list[tuple[str, float, float]]:
+    """Return (cause, mean seconds, share) of an endpoint, largest first; causes without time out.
+
+    Empty when nothing is known or the parts do not add up to a positive time.
+    """
+    parts = [(cause, s) for cause, s in summary.breakdown.items() if math.isfinite(s) and s > 0.0]
+    total = sum(seconds for _, seconds in parts)
+    parts.sort(key=lambda part: (-part[1], part[0]))
+    return [(cause, seconds, seconds / total) for cause, seconds in parts]
+
+
+def where_time_goes(summary: Summary, most: int = 6) -> str:
+    """Say which causes take the time: ``llm 71 %  pool wait 14 %``."""
+    parts = shares_of_time(summary)
+    named = [f"{cause_name(cause)} {_whole_share(ratio)}" for cause, _, ratio in parts[:most]]
+    rest = sum(ratio for _, _, ratio in parts[most:])
+    return "  ".join([*named, f"other {_whole_share(rest)}"] if rest > 0.0 else named)
+
+
+def bottleneck(run: Run) -> str:
+    """Name the busiest of event loop and resources, or say that nothing is busy."""
+    uses: list[tuple[float, str, str]] = []
+    if run.loop is not None and math.isfinite(run.loop.utilisation.value):
+        wait = f"mean wait {duration(run.loop.lag_mean_s)}"
+        uses.append((run.loop.utilisation.value, "event loop", wait))
+    for name, use in run.resources.items():
+        if math.isfinite(use.utilisation.value):
+            wait = f"mean wait {duration(use.mean_wait_s)}, longest queue {count(use.max_queue)}"
+            uses.append((use.utilisation.value, clean(name), wait))
+    if not uses:
+        return ""
+    busy, name, wait = max(uses, key=lambda use: use[0])
+    if busy < _BUSY:
+        return f"none: {name} is the busiest, {share(busy)} busy, {wait}"
+    return f"{name}: {share(busy)} busy, {wait}"
+
+
+def data_behind(run: Run) -> str:
+    """Say what the numbers of a run rest on."""
+    total = run.total
+    if run.source == "live":
+        parts = [f"measured on {plural(total.requests, 'request')} in {duration(run.duration_s)}"]
+    else:
+        parts = [f"simulated {plural(total.requests, 'request')}"]
+        parts.append(f"{plural(run.replications, 'replication')} of {duration(run.duration_s)}")
+    if run.seed is not None:
+        parts.append(f"seed {run.seed}")
+    if total.in_flight:
+        parts.append(f"{count(total.in_flight)} not finished at the end")
+    return ", ".join(parts)
+
+
+def goals_sentence(run: Run) -> str:
+    """Say whether the goals of a run are met; empty without goals."""
+    if not run.slo:
+        return ""
+    missed = [goal for goal in run.slo if not goal.met]
+    if not missed:
+        return f"Yes: {plural(len(run.slo), 'goal')} met."
+    names = "; ".join(clean(goal.text) for goal in missed)
+    return f"No: {len(missed)} of {plural(len(run.slo), 'goal')} missed ({names})."
+
+
+def model_trust(model: ServiceModel, runs: Iterable[Run]) -> str:
+    """Say how much data the model rests on and how far beyond it the runs ask."""
+    requests = sum(endpoint.requests for endpoint in model.endpoints)
+    if not requests:
+        return "Model: written by hand, nothing recorded."
+    text = f"Model: fitted on {plural(requests, 'recorded request')}"
+    if model.traffic is None or model.traffic.rate <= 0.0:
+        return text + "."
+    recorded = model.traffic.rate
+    text += f" at {rate(recorded)}"
+    asked = max((run.rate_per_s for run in runs if run.source == "twin"), default=0.0)
+    if asked > recorded * _EXTRAPOLATION:
+        return text + f"; {rate(asked)} is an extrapolation (×{asked / recorded:.2g})."
+    return text + "."
+
+
+def self_check_sentence(model: ServiceModel) -> str:
+    """Say how well the twin repeats the recording it was fitted on; empty when not done."""
+    rows = [row for row in model.self_check if math.isfinite(row.error)]
+    if not rows:
+        return ""
+    inside = sum(abs(row.error) <= abs(row.floor) for row in rows)
+    worst = max(rows, key=lambda row: abs(row.error))
+    return (
+        f"Self-check: {inside} of {plural(len(rows), 'replayed value')} inside the noise floor; "
+        f"largest error {signed_percent(worst.error)} ({clean(worst.endpoint)} "
+        f"{metric_name(worst.metric)})."
+    )
+
+
+def _whole_share(ratio: float) -> str:
+    return f"{100 * ratio:.0f} %" if ratio >= 0.01 else "<1 %"

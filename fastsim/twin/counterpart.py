@@ -1,0 +1,170 @@
+"""The twin's side of a comparison, from replications or from a stored run."""
+
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsim.result import Estimate, Run, Summary
+from fastsim.twin.live import LiveSample
+from fastsim.twin.metrics import IN_FLIGHT, View
+from fastsim.twin.replicate import Replications
+from fastsim.twin.statistics import METRICS, Spread, student_quantile
+from fastsim.units import format_rate, format_share
+
+Floats = NDArray[np.float64]
+
+_RATE_DIFFERS = 0.02
+_SHARE_DIFFERS = 0.03
+
+
+class Counterpart(Protocol):
+    """What a comparison asks of the twin."""
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Endpoints the twin knows."""
+
+    @property
+    def runs(self) -> int:
+        """Number of replications."""
+
+    def spread(self, endpoint: str | None, metric: str, requests: int) -> Spread | None:
+        """Return how a metric varies between runs with so many requests; None if unknown."""
+
+    def errors(self, endpoint: str | None) -> tuple[Floats, int]:
+        """Return the share of failures in each replication, and all finished requests."""
+
+    def differences(self, live: LiveSample) -> list[str]:
+        """Say where twin and live were not asked the same."""
+
+
+class FromReplications:
+    """Replications of the live run: same rate, length and mix."""
+
+    def __init__(self, found: Replications, view: View) -> None:
+        self._found = found
+        self._view = view
+        self._statistics: dict[str | None, Floats] = {}
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Endpoints the twin knows."""
+        return self._found.endpoints
+
+    @property
+    def runs(self) -> int:
+        """Number of replications."""
+        return len(self._found)
+
+    def spread(self, endpoint: str | None, metric: str, requests: int) -> Spread | None:  # noqa: ARG002
+        """Return how a metric varied between replications, which have the live size."""
+        if metric == "throughput":
+            return Spread.of(self._found.each(lambda run: run.throughput_per_s(endpoint)))
+        if endpoint not in self._statistics:
+            self._statistics[endpoint] = self._found.statistics(endpoint, self._view)
+        values = self._statistics[endpoint][:, METRICS.index(metric)]
+        values = values[np.isfinite(values)]
+        return Spread.of(values) if len(values) >= 2 else None
+
+    def errors(self, endpoint: str | None) -> tuple[Floats, int]:
+        """Return the share of failures in each replication, and all finished requests."""
+        ratios = self._found.each(lambda run: run.error_ratio(endpoint))
+        finished = self._found.each(
+            lambda run: float((run.state[run.chosen(endpoint)] != IN_FLIGHT).sum())
+        )
+        return ratios[np.isfinite(ratios)], int(finished.sum())
+
+    def differences(self, live: LiveSample) -> list[str]:
+        """Say where twin and live were not asked the same."""
+        plan = self._found.plan
+        return _rate_difference(plan.rate_per_s, live.rate_per_s)
+
+
+class FromRun:
+    """A stored run: its intervals tell the spread, scaled to the live number of requests.
+
+    The variance of a statistic falls with the number of requests; that is exact for long
+    runs only, so replications of the live run are the better counterpart.
+    """
+
+    def __init__(self, run: Run, view: View) -> None:
+        self._run = run
+        self._view = view
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Endpoints the twin knows."""
+        return tuple(self._run.endpoints)
+
+    @property
+    def runs(self) -> int:
+        """Number of replications."""
+        return self._run.replications
+
+    def spread(self, endpoint: str | None, metric: str, requests: int) -> Spread | None:
+        """Return how a metric would vary between runs with so many requests."""
+        summary = self._summary(endpoint)
+        latency = summary.latency if self._view == "client" else summary.server_latency
+        if metric == "throughput":
+            estimate = summary.throughput
+        elif latency is None:
+            return None
+        else:
+            estimate = getattr(latency, metric)
+        per_run = summary.requests / self.runs
+        return _spread_of(estimate, self.runs, per_run / max(requests, 1))
+
+    def errors(self, endpoint: str | None) -> tuple[Floats, int]:
+        """Return the share of failures and all finished requests."""
+        summary = self._summary(endpoint)
+        finished = summary.completed + summary.failed
+        return np.full(self.runs, summary.failed / max(finished, 1)), finished
+
+    def differences(self, live: LiveSample) -> list[str]:
+        """Say where twin and live were not asked the same."""
+        found = _rate_difference(self._run.rate_per_s, live.rate_per_s)
+        shares = live.shares()
+        total = max(1, self._run.total.requests)
+        gaps = {
+            name: summary.requests / total - shares.get(name, 0.0)
+            for name, summary in self._run.endpoints.items()
+        }
+        worst = max(gaps, key=lambda name: abs(gaps[name]))
+        if abs(gaps[worst]) > _SHARE_DIFFERS:
+            found.append(
+                f"the mix differs: {worst} is {format_share(shares.get(worst, 0.0), 3)} of the "
+                f"live requests, {format_share(shares.get(worst, 0.0) + gaps[worst], 3)} of the "
+                "twin's"
+            )
+        return found
+
+    def _summary(self, endpoint: str | None) -> Summary:
+        return self._run.total if endpoint is None else self._run.endpoints[endpoint]
+
+
+def _spread_of(estimate: Estimate, runs: int, size_ratio: float) -> Spread | None:
+    """Recover the spread between runs from a Student interval on logarithms.
+
+    ``size_ratio`` is requests of one replication over requests of the live run.
+    """
+    if estimate.low is None or estimate.high is None or estimate.low <= 0.0:
+        return None
+    half = math.log(estimate.high / estimate.low) / 2.0
+    own = half / student_quantile(runs - 1) * math.sqrt(runs)
+    live = own * math.sqrt(size_ratio)
+    # ``Spread.noise`` multiplies by sqrt(1 + 1/runs), for runs of one size; here they differ.
+    deviation = math.sqrt((live**2 + own**2 / runs) / (1.0 + 1.0 / runs))
+    return Spread(math.log(estimate.value), deviation, runs, log=True)
+
+
+def _rate_difference(twin_per_s: float, live_per_s: float) -> list[str]:
+    if abs(twin_per_s / live_per_s - 1.0) <= _RATE_DIFFERS:
+        return []
+    return [
+        (
+            f"the loads differ: the twin ran at {format_rate(twin_per_s, 4)}, "
+            f"live at {format_rate(live_per_s, 4)}"
+        )
+    ]

@@ -1,0 +1,199 @@
+"""Live measurements as the twin's counterpart: requests with arrival, latency and success.
+
+A sample comes from a ``Run`` of ``fastsim load`` (client view) or from a recording (server
+view); here it is fitted to a model and simulated at its own size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsim.errors import InputError, NotEnoughDataError
+from fastsim.load.intervals import rate_estimate
+from fastsim.model import ServiceModel
+from fastsim.result import Estimate, Run
+from fastsim.scenario import Deployment, TrafficPlan
+from fastsim.twin.forecast import make_plan
+from fastsim.twin.replicate import ArrivalReplay, OnProgress, Replications, replicate
+from fastsim.units import format_share
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Mode = Literal["free", "arrival replay"]
+
+REGULAR = 0.1
+"""Coefficient of variation of the gaps below which arrivals were evenly spaced."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveSample:
+    """Requests of a live service in order of arrival; arrays have one entry per request.
+
+    Parameters
+    ----------
+    at_s
+        Arrival, seconds from the start of the measured time. Earlier requests (below 0)
+        warmed the service up: they are simulated but not compared.
+    latency_s, ok
+        Up to the end of the response; whether it was a success.
+    throughput
+        Successes per second where they were counted more completely than here.
+    """
+
+    endpoints: tuple[str, ...]
+    endpoint: Ints
+    at_s: Floats
+    latency_s: Floats
+    ok: Flags
+    rate_per_s: float
+    duration_s: float
+    throughput: Estimate | None = None
+    title: str = ""
+
+    @classmethod
+    def of_run(cls, run: Run, *, where: str | None = None) -> Self:
+        """Take the requests out of a live run.
+
+        Raises
+        ------
+        InputError
+            When it is not a live run or does not hold its requests.
+        """
+        if run.source != "live" or run.table is None:
+            raise InputError(
+                "not a live run with its requests",
+                hint="write one with fastsim load ... -o live.json",
+                where=where,
+            )
+        table = run.table
+        order = np.argsort(np.array(table.scheduled_s, np.float64), kind="stable")
+        return cls(
+            endpoints=tuple(table.endpoints),
+            endpoint=np.array(table.endpoint, np.int64)[order],
+            at_s=np.array(table.scheduled_s, np.float64)[order],
+            latency_s=np.array(table.latency_s, np.float64)[order],
+            ok=np.array(table.ok, np.bool_)[order],
+            rate_per_s=run.rate_per_s,
+            duration_s=run.duration_s,
+            throughput=run.total.throughput,
+            title=run.title,
+        )
+
+    @property
+    def measured(self) -> Flags:
+        """Which requests are compared."""
+        inside: Flags = (self.at_s >= 0.0) & (self.at_s < self.duration_s)
+        return inside
+
+    def chosen(self, endpoint: str | None) -> Flags:
+        """Mark the compared requests of an endpoint; of all without one."""
+        if endpoint is None:
+            return self.measured
+        if endpoint not in self.endpoints:
+            return np.zeros(len(self.at_s), np.bool_)
+        mine: Flags = self.measured & (self.endpoint == self.endpoints.index(endpoint))
+        return mine
+
+    def successes_per_s(self) -> Estimate:
+        """Return successful responses per second of the measured time."""
+        if self.throughput is not None:
+            return self.throughput
+        return rate_estimate((self.at_s + self.latency_s)[self.ok], 0.0, self.duration_s)
+
+    def shares(self) -> dict[str, float]:
+        """Return each endpoint's part of the compared requests."""
+        counts = np.bincount(self.endpoint[self.measured], minlength=len(self.endpoints))
+        total = max(1, int(counts.sum()))
+        return {
+            name: int(count) / total for name, count in zip(self.endpoints, counts, strict=True)
+        }
+
+    def known_to(self, endpoints: Sequence[str]) -> tuple[Self, list[str]]:
+        """Leave out endpoints the twin does not have; return the rest and what to say.
+
+        Raises
+        ------
+        NotEnoughDataError
+            When nothing is left.
+        """
+        known = np.array([name in endpoints for name in self.endpoints], np.bool_)
+        keep: Flags = known[self.endpoint]
+        if not (keep & self.measured).any():
+            raise NotEnoughDataError(
+                "live and twin have no endpoint in common",
+                hint=f"live: {_listed(self.endpoints)}; twin: {_listed(endpoints)}",
+            )
+        shares = self.shares()
+        missing = {name: shares[name] for name in shares if name not in endpoints and shares[name]}
+        if not missing:
+            return self, []
+        left_out = sum(missing.values())
+        rest = replace(
+            self,
+            endpoint=self.endpoint[keep],
+            at_s=self.at_s[keep],
+            latency_s=self.latency_s[keep],
+            ok=self.ok[keep],
+            rate_per_s=self.rate_per_s * (1.0 - left_out),
+            throughput=None,
+        )
+        return rest, [
+            (
+                f"the twin does not know {_listed(list(missing))}: {format_share(left_out, 3)} of "
+                "the live requests are left out, and the load they made"
+            )
+        ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown or "none"
+
+
+def simulate_live(
+    model: ServiceModel,
+    live: LiveSample,
+    *,
+    mode: Mode = "free",
+    deployment: Deployment | None = None,
+    warmup_s: float = 5.0,
+    replications: int = 40,
+    seed: int = 1,
+    jobs: int | None = 1,
+    on_progress: OnProgress | None = None,
+) -> Replications:
+    """Simulate what was measured live: same rate, length and mix, or the same arrivals.
+
+    Raises
+    ------
+    NotEnoughDataError
+        When live and model have no endpoint in common.
+    """
+    names = [endpoint.name for endpoint in model.endpoints]
+    known, _ = live.known_to(names)
+    shares = known.shares()
+    regular = _regular(known.at_s[known.measured])
+    traffic = TrafficPlan(
+        rate=known.rate_per_s,
+        duration=known.duration_s,
+        warmup=warmup_s,
+        arrivals="uniform" if regular else "poisson",
+        mix={name: shares.get(name, 0.0) for name in names},
+    )
+    arrivals = None
+    if mode == "arrival replay":
+        code = np.array(
+            [names.index(name) if name in names else -1 for name in known.endpoints], np.int64
+        )
+        arrivals = ArrivalReplay(known.at_s, code[known.endpoint])
+    plan = make_plan(model, traffic, deployment or Deployment(), arrivals)
+    return replicate(plan, replications=replications, seed=seed, jobs=jobs, on_progress=on_progress)
+
+
+def _regular(at_s: Floats) -> bool:
+    gaps_s = np.diff(at_s)
+    return len(gaps_s) > 1 and bool(gaps_s.std() < REGULAR * gaps_s.mean())

@@ -1,0 +1,265 @@
+"""Simulate the same plan several times, independently, on as many processes as wanted.
+
+Each replication has its own child of the seed, so results do not depend on how many
+processes share the work, and the first n of m replications are the n replications. What
+the results say is decided in ``fastsim.twin.forecast`` and ``fastsim.twin.compare``.
+"""
+
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsim.errors import InputError
+from fastsim.model import ServiceModel
+from fastsim.scenario import ResolvedDeployment
+from fastsim.twin.engine import simulate
+from fastsim.twin.metrics import Measures, View, summarise
+from fastsim.twin.sampling import sample, sample_at
+from fastsim.twin.statistics import METRICS, latency_statistics
+from fastsim.twin.workload import Workload
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+OnProgress = Callable[[int, int], None]
+
+WORTH_PROCESSES = 150_000
+"""Requests below which starting processes costs more time than it saves (about 1 s)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrivalReplay:
+    """Arrivals to repeat instead of drawing them.
+
+    Parameters
+    ----------
+    at_s : float array, shape (n,)
+        Seconds from the start of the measured time, not decreasing. Earlier ones (below 0)
+        warm the service up and are not counted; without any, a warm-up is drawn.
+    endpoint : int array, shape (n,)
+        Index into the model's endpoints.
+    """
+
+    at_s: Floats
+    endpoint: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What every replication simulates."""
+
+    model: ServiceModel
+    deployment: ResolvedDeployment
+    rate_per_s: float
+    duration_s: float
+    warmup_s: float = 5.0
+    arrivals: Literal["poisson", "uniform"] = "poisson"
+    mix: Mapping[str, float] = field(default_factory=dict)
+    replay: ArrivalReplay | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("rate", self.rate_per_s), ("duration", self.duration_s)):
+            if not 0.0 < value < math.inf:
+                raise InputError(f"{name} must be above 0, not {value:g}")
+        if not 0.0 <= self.warmup_s < math.inf:
+            raise InputError(f"warm-up must not be negative, not {self.warmup_s:g}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replications:
+    """Independent simulations of one plan, kept apart: their spread is the noise floor."""
+
+    plan: Plan
+    seed: int
+    runs: tuple[Measures, ...]
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Names of the model's endpoints."""
+        return self.runs[0].endpoints
+
+    def pooled_s(self, endpoint: str | None, view: View = "client") -> Floats:
+        """Return the latencies of all replications together; of all endpoints for None."""
+        return np.concatenate([run.latency_s(endpoint, view) for run in self.runs])
+
+    def statistics(self, endpoint: str | None, view: View = "client") -> Floats:
+        """Return the latency statistics of each replication, shape (runs, len(METRICS)).
+
+        NaN where a replication had no successful request of the endpoint.
+        """
+        rows = [latency_statistics(run.latency_s(endpoint, view)) for run in self.runs]
+        return np.array(rows).reshape(len(self.runs), len(METRICS))
+
+    def each(self, value: Callable[[Measures], float]) -> Floats:
+        """Return one number for each replication."""
+        return np.array([value(run) for run in self.runs], dtype=np.float64)
+
+
+def replicate(
+    plan: Plan,
+    *,
+    replications: int,
+    seed: int,
+    jobs: int | None = 1,
+    on_progress: OnProgress | None = None,
+) -> Replications:
+    """Simulate a plan several times.
+
+    Parameters
+    ----------
+    jobs
+        Processes to use at most; 1 stays in this process. None uses every core available
+        unless the work is too small to pay for starting them. Python starts them afresh,
+        so a script that passes more than 1 needs ``if __name__ == "__main__"``.
+    on_progress
+        Called with (done, all) after each replication.
+
+    Raises
+    ------
+    InputError
+        When the numbers make no sense or the mix names an unknown endpoint.
+    """
+    if replications < 1:
+        raise InputError(f"replications must be at least 1, not {replications}")
+    if jobs is not None and jobs < 1:
+        raise InputError(f"jobs must be at least 1, not {jobs}")
+    seeds = replication_seeds(seed, replications)
+    processes = min(_wanted(plan, replications) if jobs is None else jobs, replications)
+    report = on_progress or _silent
+    if processes == 1:
+        runs = []
+        for number, child in enumerate(seeds, start=1):
+            runs.append(simulate_once(plan, child))
+            report(number, replications)
+        return Replications(plan, seed, tuple(runs))
+    return Replications(plan, seed, tuple(_in_processes(plan, seeds, processes, report)))
+
+
+def replication_seeds(seed: int, replications: int) -> list[int]:
+    """Return one seed for each replication; a longer list begins with the shorter one.
+
+    Raises
+    ------
+    InputError
+        When the seed is negative.
+    """
+    if seed < 0:
+        raise InputError(f"seed must not be negative, not {seed}")
+    children = np.random.SeedSequence(seed).spawn(replications)
+    return [int(child.generate_state(1, np.uint64)[0]) for child in children]
+
+
+def simulate_once(plan: Plan, seed: int) -> Measures:
+    """Draw a workload, simulate it and summarise: one replication."""
+    if plan.replay is None:
+        warmup_s = plan.warmup_s
+        workload = sample(
+            plan.model,
+            rate_per_s=plan.rate_per_s,
+            duration_s=warmup_s + plan.duration_s,
+            seed=seed,
+            mix=plan.mix,
+            arrivals=plan.arrivals,
+        )
+    else:
+        warmup_s, workload = _replayed(plan, plan.replay, seed)
+    outcome = simulate(workload, plan.deployment, plan.model.loop, seed=seed)
+    return summarise(
+        workload,
+        outcome,
+        model=plan.model,
+        deployment=plan.deployment,
+        warmup_s=warmup_s,
+        duration_s=plan.duration_s,
+    )
+
+
+def _replayed(plan: Plan, replay: ArrivalReplay, seed: int) -> tuple[float, Workload]:
+    """Return the length of the warm-up and the workload at the given arrivals."""
+    at_s, endpoint = replay.at_s, replay.endpoint
+    if not len(at_s):
+        raise InputError("there are no arrivals to replay")
+    if at_s[0] < 0.0:
+        warmup_s = max(plan.warmup_s, float(-at_s[0]))
+    else:
+        warmup_s = plan.warmup_s
+        # A live service was warm and busy when its measured time began: fresh arrivals of
+        # the same rate and mix bring the twin there.
+        rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5741524D]))
+        count = int(rng.poisson(plan.rate_per_s * warmup_s))
+        before_s = np.sort(rng.random(count)) * warmup_s - warmup_s
+        at_s = np.concatenate([before_s, at_s])
+        endpoint = np.concatenate([rng.choice(endpoint, count), endpoint])
+    return warmup_s, sample_at(plan.model, at_s + warmup_s, endpoint, seed)
+
+
+def _wanted(plan: Plan, replications: int) -> int:
+    requests = plan.rate_per_s * (plan.warmup_s + plan.duration_s) * replications
+    return 1 if requests < WORTH_PROCESSES else available_cores()
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Report to nobody."""
+
+
+# --- processes ---------------------------------------------------------------------------
+
+_plan_of_process: Plan | None = None
+
+
+def _prepare_process(plan: Plan) -> None:
+    global _plan_of_process  # noqa: PLW0603  the way a pool hands its processes shared input
+    _plan_of_process = plan
+    # Ctrl-C reaches the whole terminal group; the parent decides and ends its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _simulate_in_process(seed: int) -> Measures:
+    if _plan_of_process is None:
+        raise RuntimeError("the process was not prepared")
+    return simulate_once(_plan_of_process, seed)
+
+
+def _in_processes(
+    plan: Plan, seeds: list[int], processes: int, on_progress: OnProgress
+) -> Iterator[Measures]:
+    # Not fork: a child forked while threads run (numpy's, a progress bar's) can deadlock.
+    context = multiprocessing.get_context(
+        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    )
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_prepare_process, initargs=(plan,)
+    )
+    futures: list[Future[Measures]] = []
+    try:
+        futures += [pool.submit(_simulate_in_process, seed) for seed in seeds]
+        for number, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            on_progress(number, len(seeds))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            with contextlib.suppress(OSError):
+                child.terminate()
+        raise
+    pool.shutdown()
+    return iter([future.result() for future in futures])

@@ -1,0 +1,138 @@
+"""Reasons to doubt a forecast: overload, a run that is not steady, extrapolation.
+
+Each finding becomes one of ``Run.warnings``, or nothing.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsim.model import ServiceModel
+from fastsim.twin.replicate import Replications
+from fastsim.twin.statistics import student_quantile
+from fastsim.units import format_rate
+
+SATURATED = 0.98
+"""Utilisation from which a loop or resource is taken for full."""
+
+GROWING = 0.005
+"""Share of the arrivals that must pile up to speak of overload."""
+
+STILL_FILLING = 0.02
+"""Share of the arrivals that pile up, nothing being full, to call a run not steady."""
+
+EXTRAPOLATION = 1.1
+SELF_CHECK_OFF = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """More arrives than leaves."""
+
+    arrivals_per_s: float
+    served_per_s: float
+    saturated: str
+    """``event loop`` or the name of a resource."""
+
+    def sentence(self) -> str:
+        """Say it."""
+        excess = self.arrivals_per_s / self.served_per_s - 1.0
+        return (
+            f"arrivals exceed capacity by {max(1.0, excess * 100.0):.0f} %; latency has no steady "
+            f"value ({format_rate(self.arrivals_per_s, 3)} arrive, "
+            f"{format_rate(self.served_per_s, 3)} are served, {self.saturated} is saturated)"
+        )
+
+
+def find_overload(found: Replications) -> Overload | None:
+    """Tell whether requests pile up because something is full.
+
+    Both are asked for: a loop or resource at least 98 % busy, and a number in flight that
+    grows by at least 0.5 % of the arrivals, more than chance explains (one-sided, 0.5 %).
+    """
+    saturated = _saturated(found)
+    arrivals_per_s = _arrivals_per_s(found)
+    growth_per_s = _sure_growth(found.each(lambda run: run.growth_per_s))
+    if saturated is None or growth_per_s < GROWING * arrivals_per_s:
+        return None
+    # The slope is what arrives and does not leave. Served under this load, that is: a pool
+    # held through a full loop may serve less than it would under a smaller load.
+    served_per_s = max(arrivals_per_s - growth_per_s, 1e-6 * arrivals_per_s)
+    return Overload(arrivals_per_s, served_per_s, saturated)
+
+
+def doubts(found: Replications, overload: Overload | None) -> list[str]:
+    """Return everything a reader of the forecast must know, most serious first."""
+    plan = found.plan
+    sentences = [overload.sentence()] if overload else _not_steady(found)
+    sentences += _extrapolation(plan.model, plan.rate_per_s)
+    sentences += _self_check(plan.model)
+    if len(found) == 1:
+        sentences.append("one replication shows no uncertainty: intervals are absent")
+    return sentences
+
+
+def _saturated(found: Replications) -> str | None:
+    # The loop first: a pool fills up behind a full loop, hardly the other way round.
+    if float(found.each(lambda run: run.loop.utilisation).mean()) >= SATURATED:
+        return "event loop"
+    use = {
+        name: float(np.mean([run.resources[name].utilisation for run in found.runs]))
+        for name in found.runs[0].resources
+    }
+    fullest = max(use, key=lambda name: use[name], default=None)
+    return fullest if fullest is not None and use[fullest] >= SATURATED else None
+
+
+def _arrivals_per_s(found: Replications) -> float:
+    return float(found.each(lambda run: len(run.at_s) / run.duration_s).mean())
+
+
+def _sure_growth(growth_per_s: NDArray[np.float64]) -> float:
+    """Return the mean growth if it is surely above zero, else 0."""
+    mean = float(growth_per_s.mean())
+    if len(growth_per_s) < 2:
+        return mean
+    error = float(growth_per_s.std(ddof=1)) / math.sqrt(len(growth_per_s))
+    return mean if mean > student_quantile(len(growth_per_s) - 1, 0.99) * error else 0.0
+
+
+def _not_steady(found: Replications) -> list[str]:
+    growth_per_s = _sure_growth(found.each(lambda run: run.late_growth_per_s))
+    if growth_per_s < STILL_FILLING * _arrivals_per_s(found):
+        return []
+    return [
+        (
+            f"requests in flight still grow by {format_rate(growth_per_s, 2)} when the run ends, "
+            "so latency is not steady; lengthen the warm-up, or look for a limit that is not "
+            "measured (thread pool)"
+        )
+    ]
+
+
+def _extrapolation(model: ServiceModel, rate_per_s: float) -> list[str]:
+    if model.traffic is None or rate_per_s <= EXTRAPOLATION * model.traffic.rate:
+        return []
+    requests = sum(endpoint.requests for endpoint in model.endpoints)
+    return [
+        (
+            f"fitted on {requests} requests at {format_rate(model.traffic.rate, 3)}; "
+            f"{format_rate(rate_per_s, 3)} is an extrapolation "
+            f"(×{rate_per_s / model.traffic.rate:.2g})"
+        )
+    ]
+
+
+def _self_check(model: ServiceModel) -> list[str]:
+    off = [row for row in model.self_check if abs(row.error) > max(row.floor, SELF_CHECK_OFF)]
+    if not off:
+        return []
+    worst = max(off, key=lambda row: abs(row.error))
+    return [
+        (
+            f"the model does not repeat its own recording: {len(off)} of {len(model.self_check)} "
+            f"values are off, most of all {worst.endpoint} {worst.metric} ({worst.error:+.0%})"
+        )
+    ]

@@ -1,0 +1,110 @@
+"""The terminal reports, letter by letter."""
+
+import math
+
+import pytest
+
+from fastsim.report import render_comparison, render_run
+from fastsim.report.text import WIDTH
+from fastsim.result import Comparison, Estimate, Run, Summary
+from tests.report import results
+
+RUN = """\
+shop @ 300/s · twin · 60s · 8 replications · seed 7
+  SLO                     ✓  p95 < 100ms                  60ms
+                          ✗  POST /chat: errors < 0.1%  0.15 %  (0.1–0.2)
+  Verdict                 No: 1 of 2 goals missed (POST /chat: errors < 0.1%).
+  Where the time goes     db 60 %  pool wait 30 %  cpu 10 %
+  Bottleneck              db pool: 93 % busy, mean wait 38ms, longest queue 22
+
+  endpoint         requests   p50               p95               p99              errors
+  GET /items/{id}    12 000  10ms (9–11)       30ms (27–33)      40ms (36–44)         0 %
+  POST /chat          6 000  1.2s (1.08–1.32)  3.6s (3.24–3.96)  4.8s (4.32–5.28)  0.15 %
+  all                18 000  20ms (18–22)      60ms (54–66)      80ms (72–88)      0.05 %
+
+  Event loop              72 % (70–74) busy, lag 2.1ms mean and 17ms p99, ready queue 1.8 mean and 31 max
+  Resources               db pool: 93 % of 5 busy, mean wait 38ms, longest queue 22
+  Errors                  timeout 9
+  Warning                 p99.9 of POST /chat rests on 6 requests
+  Trust                   simulated 18 000 requests, 8 replications of 60s, seed 7
+"""  # noqa: E501
+
+COMPARISON = """\
+twin against live · free · shop
+
+  endpoint               live                twin     error    floor  verdict
+  GET /items/{id}   p50  10ms (9.5–10.5)   10.1ms    +1.0 %   ±2.0 %  ✓ inside noise
+    1 234 requests  p95  30ms (28.5–31.5)  27.9ms    −7.0 %   ±3.0 %  ≈ within tolerance
+  POST /chat        p50  1.2s (1.14–1.26)    1.5s   +25.0 %   ±5.0 %  ✗ off
+    1 234 requests  p99  4.8s (4.56–5.04)      6s   +25.0 %  ±60.0 %  · too few
+
+  Tolerance               p95 10 %
+  Agree                   no. 2 of 3 checked rows agree: 1 inside noise, 1 within tolerance, 1 off. Furthest
+                          off: POST /chat p50, +25.0 % (noise floor ±5.0 %). Not checked: 1 row with too few
+                          requests.
+"""  # noqa: E501
+
+
+def bare_run() -> Run:
+    """A run in which nothing finished and nothing optional is known."""
+    nothing = Summary(requests=0, completed=0, throughput=Estimate(value=0.0, unit="1/s"))
+    return Run(
+        source="live", rate_per_s=1.0, duration_s=1.0, total=nothing, endpoints={"GET /": nothing}
+    )
+
+
+def test_run_reads_verdict_first_then_evidence() -> None:
+    assert render_run(results.run()) == RUN
+
+
+def test_comparison_reads_row_by_row_and_closes_with_a_count() -> None:
+    assert render_comparison(results.comparison()) == COMPARISON
+
+
+def test_live_run_says_how_much_was_measured() -> None:
+    text = render_run(results.run("live"))
+    assert "  Trust                   measured on 18 000 requests in 60s\n" in text
+
+
+@pytest.mark.parametrize("name", ["GET /" + "a" * 300, "GET /" + "漢字" * 90])
+def test_no_line_is_wider_than_the_terminal_allows(name: str) -> None:
+    run, rows = results.run(name=name), results.comparison(name)
+    run.warnings = ["long " * 80]
+    for text in (render_run(run), render_comparison(rows)):
+        assert max(map(len, text.splitlines())) <= WIDTH
+        assert "…" in text
+
+
+def test_control_characters_in_names_never_reach_the_terminal() -> None:
+    hostile = "GET /\x1b[2J\r\nx\x00\u2028\ud800"
+    run, rows = results.run(name=hostile), results.comparison(hostile)
+    run.title = rows.title = run.warnings[0] = hostile
+    for text in (render_run(run), render_comparison(rows)):
+        assert not set("\x1b\r\x00\u2028\ud800") & set(text)
+        text.encode("utf-8")
+
+
+def test_run_without_completions_shows_dashes() -> None:
+    assert "  GET /            0    –     –     –        –\n" in render_run(bare_run())
+
+
+def test_numbers_that_are_not_finite_are_shown_as_unknown() -> None:
+    run, rows = results.run(), results.comparison()
+    assert run.total.latency is not None
+    run.total.latency.p99 = Estimate(value=math.nan, low=math.nan, high=math.inf)
+    rows.rows[0].error = rows.rows[0].floor = math.nan
+    assert "nan" not in render_run(run)
+    assert "nan" not in render_comparison(rows)
+
+
+def test_nothing_busy_is_no_bottleneck() -> None:
+    run = results.run()
+    assert run.loop is not None
+    run.loop.utilisation = Estimate(value=0.31, unit="ratio")
+    run.resources = {}
+    assert "Bottleneck              none: event loop is the busiest, 31 % busy" in render_run(run)
+
+
+def test_comparison_without_rows_says_so() -> None:
+    empty = Comparison(mode="free", rows=[], verdict="yes")
+    assert "No row could be checked" in render_comparison(empty)
