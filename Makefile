@@ -50,12 +50,12 @@ $(BIN)/python:
 # The stamps are newer than the pins exactly when the environment holds them.
 $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(BIN)/python
 	@echo "installing the pinned packages of $< (once, about a minute)" >&2
-	@$(PIP) install --quiet -r $<
-	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@$(PIP) install -qq -r $<
+	@$(PIP) install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@echo "installing the pinned packages of $< (once, about a minute)" >&2
-	@$(PIP) install --quiet -r $<
-	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@$(PIP) install -qq -r $<
+	@$(PIP) install -qq --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.demo $@

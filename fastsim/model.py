@@ -277,26 +277,28 @@ class Endpoint(Part):
 # --- the service ------------------------------------------------------------------------------
 
 
-class WakeCost(Part):
-    """What waking an idle loop adds: caches are cold and the processor slept.
+class ColdCost(Part):
+    """What idleness adds to the cost of code: caches are cold and the processor slept.
 
-    An on-loop step that runs after the loop was idle for ``g`` costs
-    ``per_segment * (1 - exp(-g / scale))`` more than on a busy loop, and the wake-up itself
-    costs the loop ``per_wakeup * (1 - exp(-g / scale))``.
+    Code that runs when the loop slept a share ``s`` of the recent past (exponentially
+    weighted over ``memory``) costs ``1 + extra * s`` times what it costs on a busy loop.
+    Step times and loop costs in the model are those of a busy loop.
     """
 
-    per_segment: Duration = 0.0
-    per_wakeup: Duration = 0.0
-    scale: Duration = Field(0.001, gt=0.0)
+    extra: Share = 0.0
+    memory: Duration = Field(0.02, gt=0.0)
 
 
 class LoopCosts(Part):
     """CPU that the event loop spends outside the application's own steps."""
 
     accept: Duration = Field(0.0, description="per request before the application: read, parse")
+    per_suspend: Duration = Field(
+        0.0, description="per wait begun: bookkeeping after the code, while the wait runs already"
+    )
     per_event: Duration = Field(0.0, description="per finished wait: poll result and its callback")
     per_pass: Duration = Field(0.0, description="per turn of the loop: select and bookkeeping")
-    wake: WakeCost = WakeCost()
+    cold: ColdCost = ColdCost()
 
 
 class Resource(Part):

@@ -14,6 +14,9 @@ from enum import IntEnum, StrEnum
 
 FORMAT_VERSION = 1
 
+RECENT_NS = 20_000_000
+"""Time constant of the recent idle share (found by experiment: docs/decisions/0004)."""
+
 AttributeValue = str | bool | int | float | list[str] | list[bool] | list[int] | list[float] | None
 Attributes = dict[str, AttributeValue]
 
@@ -115,6 +118,9 @@ cpu: idle gap of the loop just before (0 when other code ran since)."""
 STEP_LATE_NS = "fastsim.step.late_ns"
 """int[]: wait: the least queueing it contains, so the true wait is at most wall - late.
 Equal to bound when the loop was idle and the moment is known exactly. cpu: 0."""
+STEP_IDLE_PPM = "fastsim.step.idle_ppm"
+"""int[]: cpu: share of the last RECENT_NS that the loop slept, exponentially weighted, in
+parts per million. Code costs more on a cold processor; this says how cold. Waits: 0."""
 STEP_LABEL = "fastsim.step.label"
 """str[]: what was waited for (library or peer); empty for cpu."""
 STEP_WHERE = "fastsim.step.where"

@@ -56,7 +56,10 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise InputError(f"{text!r} is not a duration", hint=_suggest_unit(text, "s or ms", "20ms"))
-    return _finite(float(match[1]) * _SECONDS[match[2]], text)
+    number, unit_s = float(match[1]), _SECONDS[match[2]]
+    # Division by a whole number rounds once: 57ms is 0.057, as in code.
+    seconds = number * unit_s if unit_s >= 1.0 else number / round(1.0 / unit_s)
+    return _finite(seconds, text)
 
 
 def parse_rate(text: str) -> float:

@@ -5,7 +5,7 @@ Checking values against a model is the business of ``fastsim.yaml_source``.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import yaml
@@ -16,8 +16,8 @@ Path = tuple[str | int, ...]
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
 
 MAX_DEPTH = 40
-MAX_NODES = 2_000_000
-"""Guards against aliases of aliases, which expand without bound."""
+MAX_GROWTH = 10
+"""How many times longer aliases may make a file: aliases of aliases grow without bound."""
 
 _PREFIX = "tag:yaml.org,2002:"
 _LARGEST = 2**63 - 1
@@ -106,7 +106,7 @@ def read_document(text: str) -> Document:
         raise NotYamlError("this character is not allowed in YAML", place) from None
     document = Document()
     if root is not None:
-        document.value = _Walk(document).value(root, ())
+        document.value = _Walk(document, MAX_GROWTH * (len(text) + 100)).value(root, ())
     return document
 
 
@@ -177,6 +177,8 @@ def _node(event: yaml.Event, anchors: dict[str, _Node]) -> _Node | None:
 
 def _start(event: yaml.Event) -> Place:
     start, end = event.start_mark, event.end_mark
+    if start is None or end is None:  # only events made by hand have no marks
+        return Place(0, 0)
     one_line = isinstance(event, yaml.ScalarEvent) and start.line == end.line
     return Place(start.line, start.column, max(1, end.column - start.column) if one_line else 1)
 
@@ -187,15 +189,16 @@ def _start(event: yaml.Event) -> Place:
 class _Walk:
     """Turns nodes into values and notes the places on the way."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, most: int) -> None:
         self.document = document
+        self.most = most
         self.resolver = Resolver()
         self.constructor = SafeConstructor()
         self.nodes = 0
 
     def value(self, node: _Node, path: Path) -> Value:
         self.nodes += 1
-        if self.nodes > MAX_NODES or len(path) > MAX_DEPTH:
+        if self.nodes > self.most or len(path) > MAX_DEPTH:
             raise NotYamlError("aliases make this file too large", node.place)
         self.document.values[path] = node.place
         if node.pairs is not None:
@@ -227,8 +230,8 @@ class _Walk:
         tag = node.tag
         if tag in {None, "!"}:
             plain = node.plain and tag is None
-            resolved = self.resolver.resolve(yaml.ScalarNode, node.text, (plain, not plain))
-            tag = str(resolved)
+            resolve: Callable[..., object] = self.resolver.resolve
+            tag = str(resolve(yaml.ScalarNode, node.text, (plain, not plain)))
         kind = tag.removeprefix(_PREFIX) if tag else ""
         if kind in {"null", "bool", "int", "float"}:
             return self._constructed(kind, node, path)

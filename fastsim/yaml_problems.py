@@ -5,6 +5,7 @@ One table of wordings, and the walk from pydantic's locations to the keys people
 
 import difflib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import cast
 
 from pydantic import BaseModel, ValidationError
@@ -22,7 +23,7 @@ def problems_of(
     error: ValidationError, model: type[BaseModel], document: Document
 ) -> list[Problem]:
     """Return what is wrong, one entry per mistake a person made."""
-    schema = cast("Schema", model.model_json_schema(by_alias=True))
+    schema = _schema(model)
     explained: set[Path] = set()
     found: dict[Path, Problem] = {}
     missing: list[Problem] = []
@@ -58,6 +59,11 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the name that was probably meant."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
     return near[0] if near else None
+
+
+@cache
+def _schema(model: type[BaseModel]) -> Schema:
+    return cast("Schema", model.model_json_schema(by_alias=True))
 
 
 # --- locations ---------------------------------------------------------------------------
@@ -206,7 +212,10 @@ def _shown(value: Value, path: Path, document: Document) -> str:
 
 def _at(value: Value, path: Path) -> Value:
     for part in path:
-        value = value[part] if isinstance(value, (dict, list)) else None  # type: ignore[index, call-overload]  # the path was walked before
+        if isinstance(value, dict):
+            value = value[str(part)]
+        elif isinstance(value, list):
+            value = value[int(part)]
     return value
 
 

@@ -5,6 +5,7 @@ way to write a file that must not replace another by accident.
 """
 
 import contextlib
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def dump_yaml(
         When the file exists and ``force`` is not set, or cannot be written.
     """
     plain = _plain(model, model.model_dump(mode="json", by_alias=True))
-    root = _Dumper("", sort_keys=False).represent_data(plain)
+    root = _Dumper(io.StringIO(), sort_keys=False).represent_data(plain)
     _set_style(root, top=True)
     body = yaml.serialize(root, Dumper=_Dumper, allow_unicode=True, width=math.inf)
     text = "".join(f"# {line}".rstrip() + "\n" for line in header) + body

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastsim import __version__, spans
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
-from fastsim.calibrate.readers import open_traces
+from fastsim.calibrate.readers import open_traces, trace_files
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.steps import StepFitter
 from fastsim.calibrate.variants import ObservedEndpoint, group_variants
@@ -60,7 +60,7 @@ def build_model(
         )
     observed = group_variants(requests)
     costs = fit_loop_costs(requests, observed)
-    fitter = StepFitter(costs.wake, fit_thread_use(requests, observed))
+    fitter = StepFitter(costs.cold, fit_thread_use(requests, observed))
     all_requests = sum(endpoint.requests for endpoint in observed)
     endpoints = []
     for position, endpoint in enumerate(observed):
@@ -84,10 +84,13 @@ def build_model(
     )
 
 
-def hash_files(paths: Sequence[Path]) -> str:
-    """Return one SHA-256 over the contents of the files, in the order of their names."""
+def hash_inputs(paths: Sequence[str | Path]) -> str:
+    """Return one SHA-256 over the contents of the trace files; empty for standard input."""
+    files = sorted(trace_files(paths))
+    if not files:
+        return ""
     digest = hashlib.sha256()
-    for path in sorted(paths):
+    for path in files:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -6,6 +6,7 @@ Needs a load result whose requests can be matched with the server spans by trace
 import numpy as np
 
 from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.selfcheck import served_s
 from fastsim.errors import NotEnoughDataError
 from fastsim.result import Run
 
@@ -34,6 +35,7 @@ def fit_client_overhead(
     ids = [] if table is None else table.trace_id
     if table is None or not ids:
         raise NotEnoughDataError("the load result holds no trace ids to match with the spans")
+    served = served_s(requests)
     row_of = {trace_id: row for row, trace_id in enumerate(requests.trace_ids)}
     extra = []
     for position, trace_id in enumerate(ids):
@@ -42,8 +44,9 @@ def fit_client_overhead(
             continue
         name = requests.endpoints[int(requests.endpoint[row])]
         if name in before_application_s:
-            server_s = float(requests.duration_ns[row]) / 1e9
-            extra.append(table.latency_s[position] - server_s - before_application_s[name])
+            extra.append(
+                table.latency_s[position] - float(served[row]) - before_application_s[name]
+            )
     if len(extra) < LEAST_MATCHES:
         raise NotEnoughDataError(
             f"only {len(extra)} requests of the load result are in the traces",

@@ -2,14 +2,17 @@
 
 Two regressions over one recording (DESIGN.md 4.5):
 
+- *Cold code.* The same code costs more when the loop has slept much of the last 20 ms. The
+  ratio of each step's CPU to its own median is linear in that share. Found by experiment:
+  recent idleness predicts better, and more alike over loads, than the last idle gap
+  (docs/decisions/0004).
 - *Overhead.* The loop thread's CPU outside the requests' own code, in short windows, is a
   non-negative combination of requests begun, waits finished and turns of the loop. At
   higher load a turn serves more waits, so overhead per request falls; the twin counts its
   own turns.
-- *Waking up.* The same code costs more after the loop was idle. The excess over the
-  median of the same step on a busy loop is fitted as ``a * (1 - exp(-gap / scale))``.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +22,15 @@ from scipy.optimize import nnls
 from fastsim import spans
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import ObservedEndpoint
-from fastsim.model import LoopCosts, WakeCost
+from fastsim.model import ColdCost, LoopCosts
 
 FloatArray = npt.NDArray[np.float64]
 
 WINDOW_S = 0.25
 LEAST_WINDOWS = 20
-_SCALES_S = (0.0003, 0.001, 0.003, 0.01, 0.03)
-_BUSY_SAMPLES = 15
+_LEAST_SAMPLES = 200
+_WILD_RATIO = 3.0
+_MOST_EXTRA = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,55 +42,77 @@ class ThreadUse:
 
 
 def fit_loop_costs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> LoopCosts:
-    """Fit overhead and wake-up cost; zeros where the recording cannot tell."""
-    wake = fit_wake(endpoints)
-    design, overhead = _overhead_windows(requests, endpoints)
+    """Fit overhead and the cost of cold code; zeros where the recording cannot tell."""
+    cold = fit_cold(endpoints)
+    design, overhead = _overhead_windows(requests, endpoints, cold)
     if len(overhead) < LEAST_WINDOWS:
-        return _mean_overhead(requests, wake)
+        return _mean_overhead(requests, cold)
     scale = np.maximum(design.sum(axis=0), 1e-12)
     solution, _ = nnls(design / scale, overhead)
-    accept, per_event, per_pass = (solution / scale).tolist()
-    return LoopCosts(accept=accept, per_event=per_event, per_pass=per_pass, wake=wake)
+    accept, per_wait, per_pass = (solution / scale).tolist()
+    per_event = _wake_path(endpoints, cold, per_pass, per_wait)
+    return LoopCosts(
+        accept=accept,
+        per_suspend=per_wait - per_event,
+        per_event=per_event,
+        per_pass=per_pass,
+        cold=cold,
+    )
 
 
-def fit_wake(endpoints: list[ObservedEndpoint]) -> WakeCost:
-    """Fit the extra cost of code that runs after an idle loop, per step and seconds of idleness."""
-    gaps: list[FloatArray] = []
-    extras: list[FloatArray] = []
+def _wake_path(
+    endpoints: list[ObservedEndpoint], cold: ColdCost, per_pass: float, per_wait: float
+) -> float:
+    """Return the part of the cost per wait that lies between its end and the code after it.
+
+    A wait that ended while the loop slept shows that path alone: two turns and a callback.
+    The rest is spent when the wait begins, beside it.
+    """
+    late = [
+        step.late_s
+        for endpoint in endpoints
+        for variant in endpoint.variants
+        for steps in variant.requests
+        for step in steps
+        if step.do == "wait" and 0.0 < step.late_s == step.bound_s
+    ]
+    if len(late) < LEAST_WINDOWS:
+        return per_wait
+    typical = float(np.median(late)) / (1.0 + cold.extra)
+    return min(max(typical - 2.0 * per_pass, 0.0), per_wait)
+
+
+def fit_cold(endpoints: list[ObservedEndpoint]) -> ColdCost:
+    """Fit how much more code costs on an idle loop than on a busy one, as a ratio."""
+    ratios: list[FloatArray] = []
+    shares: list[FloatArray] = []
+    weights: list[FloatArray] = []
     for endpoint in endpoints:
         for variant in endpoint.variants:
             for steps in zip(*variant.requests, strict=True):
                 if steps[0].do != "cpu":
                     continue
                 cpu = np.array([step.cpu_s for step in steps])
-                gap = np.array([step.bound_s for step in steps])
-                busy = cpu[gap <= 0.0]
-                if len(busy) < _BUSY_SAMPLES:
-                    continue
-                gaps.append(gap[gap > 0.0])
-                extras.append(cpu[gap > 0.0] - np.median(busy))
-    if not gaps:
-        return WakeCost()
-    gap, extra = np.concatenate(gaps), np.concatenate(extras)
-    if len(gap) < LEAST_WINDOWS:
-        return WakeCost()
-    # A cost law for typical code: the few steps with a wild duration must not carry it.
-    bound = np.quantile(np.abs(extra), 0.98)
-    gap, extra = gap[np.abs(extra) <= bound], extra[np.abs(extra) <= bound]
-    best: tuple[float, float, float] | None = None
-    for scale in _SCALES_S:
-        shape = -np.expm1(-gap / scale)
-        size = max(float(shape @ extra / (shape @ shape)), 0.0)
-        loss = float(np.sum((extra - size * shape) ** 2))
-        if best is None or loss < best[0]:
-            best = (loss, size, scale)
-    assert best is not None  # noqa: S101  _SCALES_S is not empty
-    return WakeCost(per_segment=best[1], per_wakeup=0.0, scale=best[2])
+                typical = float(np.median(cpu))
+                if typical > 0.0:
+                    ratios.append(cpu / typical)
+                    shares.append(np.array([step.idle_share for step in steps]))
+                    weights.append(np.full(len(cpu), typical))
+    if not ratios:
+        return ColdCost()
+    ratio, share, weight = map(np.concatenate, (ratios, shares, weights))
+    # A law for typical code: the few runs with a wild duration must not carry it.
+    tame = ratio < _WILD_RATIO
+    ratio, share, weight = ratio[tame], share[tame], weight[tame]
+    if len(ratio) < _LEAST_SAMPLES or float(np.ptp(share)) < 0.1:
+        return ColdCost()
+    slope, base = np.polyfit(share, ratio, 1, w=np.sqrt(weight))
+    return ColdCost(extra=float(np.clip(slope / base, 0.0, _MOST_EXTRA)))
 
 
-def wake_extra(wake: WakeCost, gap_s: FloatArray) -> FloatArray:
-    """Return the extra seconds of code that runs ``gap_s`` after the loop fell idle."""
-    return wake.per_segment * -np.expm1(-gap_s / wake.scale)
+def cold_factor(cold: ColdCost, idle_share: FloatArray) -> FloatArray:
+    """Return how many times its busy-loop cost code takes at the given recent idle shares."""
+    return 1.0 + cold.extra * idle_share
 
 
 def fit_thread_use(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> ThreadUse:
@@ -114,9 +140,13 @@ def fit_thread_use(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> T
 
 
 def _overhead_windows(
-    requests: RequestSet, endpoints: list[ObservedEndpoint]
+    requests: RequestSet, endpoints: list[ObservedEndpoint], cold: ColdCost
 ) -> tuple[FloatArray, FloatArray]:
-    """Return per window (requests, waits, passes) and the CPU outside requests' own code."""
+    """Return per window (requests, waits, passes) and the CPU outside requests' own code.
+
+    The counts are multiplied by the window's cold factor, so that the costs are those of a
+    busy loop.
+    """
     waits = _waits_per_request(requests, endpoints)
     design: list[list[float]] = []
     overhead: list[float] = []
@@ -130,15 +160,17 @@ def _overhead_windows(
         seen = requests.counters[spans.REQUESTS_SEEN][rows]
         loop_cpu = requests.counters[spans.LOOP_CPU_NS][rows] / 1e9
         own_cpu = requests.counters[spans.SEGMENT_CPU_NS][rows] / 1e9
+        busy = requests.counters[spans.LOOP_BUSY_NS][rows] / 1e9
         finished = np.cumsum(waits[rows])
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
-            design.append(
-                [
-                    float(seen[last] - seen[first]),
-                    float(finished[last] - finished[first]),
-                    float(passes[last] - passes[first]),
-                ]
+        for first, last in itertools.pairwise(edges):
+            length = max(float(end_s[last] - end_s[first]), 1e-9)
+            idle = 1.0 - min(float(busy[last] - busy[first]) / length, 1.0)
+            counts = (
+                float(seen[last] - seen[first]),
+                float(finished[last] - finished[first]),
+                float(passes[last] - passes[first]),
             )
+            design.append([count * (1.0 + cold.extra * idle) for count in counts])
             spent = loop_cpu[last] - loop_cpu[first] - (own_cpu[last] - own_cpu[first])
             overhead.append(max(float(spent), 0.0))
     return np.array(design).reshape(-1, 3), np.array(overhead)
@@ -158,7 +190,7 @@ def _waits_per_request(
     return waits
 
 
-def _mean_overhead(requests: RequestSet, wake: WakeCost) -> LoopCosts:
+def _mean_overhead(requests: RequestSet, cold: ColdCost) -> LoopCosts:
     """Without a view into the loop: everything outside the requests' code, per request."""
     overhead = 0.0
     seen = 0.0
@@ -166,7 +198,7 @@ def _mean_overhead(requests: RequestSet, wake: WakeCost) -> LoopCosts:
         overhead += _spent(requests, spans.LOOP_CPU_NS, rows)
         overhead -= _spent(requests, spans.SEGMENT_CPU_NS, rows)
         seen += _spent(requests, spans.REQUESTS_SEEN, rows) * 1e9
-    return LoopCosts(accept=max(overhead, 0.0) / seen if seen > 0.0 else 0.0, wake=wake)
+    return LoopCosts(accept=max(overhead, 0.0) / seen if seen > 0.0 else 0.0, cold=cold)
 
 
 def _per_instance(requests: RequestSet) -> list[npt.NDArray[np.int64]]:

@@ -35,8 +35,8 @@ class Chunk:
     """Time on the loop afterwards."""
     cpu_s: float
     """CPU of that code."""
-    idle_s: float
-    """Idle gap of the loop just before that code."""
+    idle_share: float
+    """Recent idle share of the loop when that code ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class ObservedStep:
     """Waits: most queueing in ``wall_s``. cpu: idle gap of the loop just before."""
     late_s: float = 0.0
     """Waits: least queueing in ``wall_s``."""
+    idle_share: float = 0.0
+    """cpu: recent idle share of the loop."""
     kind: StepKind = StepKind.CPU
     via: Via = Via.LOOP
     label: str = ""
@@ -160,5 +162,5 @@ def _chunk(unit: Sequence[ObservedStep]) -> Chunk:
         late_s=wait.late_s,
         loop_s=sum(step.wall_s for step in code),
         cpu_s=sum(step.cpu_s for step in code),
-        idle_s=code[0].bound_s,
+        idle_share=code[0].idle_share,
     )

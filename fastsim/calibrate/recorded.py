@@ -70,6 +70,8 @@ class Timeline:
     events: tuple[ResourceEvent, ...] = ()
     """In time order."""
     threads: tuple[ThreadCall, ...] = ()
+    idle_share: Sequence[float] = ()
+    """cpu steps: how much of the time just before the loop slept; empty if not recorded."""
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -114,7 +116,15 @@ def decode_timeline(attributes: Attributes) -> Timeline | None:
         response_s=None if response_ns < 0 else response_ns / 1e9,
         events=_events(attributes),
         threads=_threads(attributes, steps),
+        idle_share=_idle_share(attributes, steps),
     )
+
+
+def _idle_share(attributes: Attributes, steps: int) -> Sequence[float]:
+    if spans.STEP_IDLE_PPM not in attributes:
+        return ()
+    column = _same(steps, _whole(attributes, spans.STEP_IDLE_PPM, longest=1_000_000))
+    return array("d", [value / 1e6 for value in column])
 
 
 def _same(length: int, column: _C) -> _C:

@@ -1,4 +1,4 @@
-"""Does the twin give back the recording it was fitted to?
+"""Check that the twin gives back the recording it was fitted to.
 
 The recorded arrivals are replayed through the twin several times with fresh durations.
 The spread between replays is the noise floor: what a perfect twin would miss by.
@@ -45,7 +45,7 @@ def replay_recording(
     order = np.argsort(arrival, kind="stable")
     arrival, endpoint = arrival[order], endpoint[used][order]
     counted = ~requests.warm_up[used][order]
-    recorded = (requests.duration_ns[used] / 1e9)[order]
+    recorded = served_s(requests)[used][order]
     deployment = resolve_deployment(model, Deployment())
     latencies: list[FloatArray] = []
     before: list[FloatArray] = []
@@ -67,6 +67,18 @@ def replay_recording(
             twin = np.array([np.quantile(values[mine], p) for values in latencies])
             rows.append(_row(name, metric, float(np.quantile(recorded[mine], p)), twin))
     return SelfCheck(rows, waits, float(np.mean(busy)))
+
+
+def served_s(requests: RequestSet) -> FloatArray:
+    """Return seconds from the application's first instruction to the end of the response.
+
+    From the timeline where there is one: the server span begins some instructions later.
+    """
+    served = requests.duration_ns / 1e9
+    for index, timeline in requests.timelines():
+        if timeline.response_s is not None:
+            served[index] = timeline.response_s
+    return served
 
 
 def _row(endpoint: str, metric: str, recorded: float, twin: FloatArray) -> CheckRow:

@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim.calibrate.fit import fit_counts, fit_distribution
-from fastsim.calibrate.loop_costs import ThreadUse, wake_extra
+from fastsim.calibrate.loop_costs import ThreadUse, cold_factor
 from fastsim.calibrate.observed import Chunk, ObservedStep
 from fastsim.calibrate.variants import ObservedVariant
 from fastsim.model import (
     AcquireStep,
+    ColdCost,
     CpuStep,
     Distribution,
     ReleaseStep,
@@ -20,7 +21,6 @@ from fastsim.model import (
     StreamStep,
     ThreadStep,
     WaitStep,
-    WakeCost,
     YieldStep,
 )
 from fastsim.spans import Via
@@ -42,13 +42,13 @@ class StepFitter:
 
     Attributes
     ----------
-    wake
-        Extra cost of code after idleness; taken off before fitting, the twin adds its own.
+    cold
+        Cost of code on an idle loop; divided out before fitting, the twin puts its own in.
     thread_use
         CPU of other threads per wait that they end.
     """
 
-    wake: WakeCost
+    cold: ColdCost
     thread_use: ThreadUse
 
     def fit(self, variant: ObservedVariant) -> list[Step]:
@@ -79,17 +79,13 @@ class StepFitter:
                 return [RespondStep()]
 
     def _cpu(self, observed: Sequence[ObservedStep]) -> CpuStep:
-        wall, cpu, gap = _columns(observed, "wall_s", "cpu_s", "bound_s")
+        wall, cpu, idle = _columns(observed, "wall_s", "cpu_s", "idle_share")
         held, blocking = _held(wall, cpu)
         return CpuStep(
-            time=fit_distribution(self._warm(held, gap), np.zeros_like(held)),
+            time=fit_distribution(held / cold_factor(self.cold, idle), np.zeros_like(held)),
             blocking=blocking,
             where=observed[0].where,
         )
-
-    def _warm(self, held: FloatArray, gap: FloatArray) -> FloatArray:
-        """Take the wake-up cost off, but never more than half of what was measured."""
-        return np.maximum(held - wake_extra(self.wake, gap), 0.5 * held)
 
     def _wait(self, observed: Sequence[ObservedStep]) -> WaitStep:
         first = observed[0]
@@ -151,8 +147,8 @@ class StepFitter:
         return _censored(wall, bound, late)
 
     def _chunk_cpu(self, chunks: Sequence[Chunk]) -> Distribution:
-        cpu, gap = _columns(chunks, "cpu_s", "idle_s")
-        return fit_distribution(self._warm(cpu, gap), np.zeros_like(cpu))
+        cpu, idle = _columns(chunks, "cpu_s", "idle_share")
+        return fit_distribution(cpu / cold_factor(self.cold, idle), np.zeros_like(cpu))
 
 
 def _columns(rows: Sequence[object], *names: str) -> tuple[FloatArray, ...]:

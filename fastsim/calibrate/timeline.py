@@ -248,6 +248,7 @@ class _Sequence:
                 wall_s=end - begin,
                 cpu_s=timeline.cpu_s[step] * share,
                 bound_s=timeline.bound_s[step] if first else 0.0,
+                idle_share=timeline.idle_share[step] if timeline.idle_share else 0.0,
                 kind=timeline.kind[step],
                 label=timeline.label[step],
                 where=timeline.where[step],

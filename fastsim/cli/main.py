@@ -16,10 +16,13 @@ from typing import Annotated, NoReturn
 import typer
 
 from fastsim import __version__
+from fastsim.cli.calibrate import calibrate
 from fastsim.cli.check import check
 from fastsim.cli.compare import compare
+from fastsim.cli.demo import demo
 from fastsim.cli.load import load
 from fastsim.cli.record import record
+from fastsim.cli.report import report
 from fastsim.cli.run import run
 from fastsim.cli.show import show
 from fastsim.errors import FastSimError
@@ -66,11 +69,14 @@ TRY = "Try"
 
 # What follows the first word belongs to the command that is recorded, with or without --.
 app.command(rich_help_panel=LEARN, context_settings={"allow_interspersed_args": False})(record)
+app.command(rich_help_panel=LEARN)(calibrate)
 app.command(rich_help_panel=LEARN)(show)
 app.command(rich_help_panel=LEARN)(check)
 app.command(rich_help_panel=ASK)(run)
 app.command(rich_help_panel=ASK)(compare)
+app.command(rich_help_panel=SHARE)(report)
 app.command(rich_help_panel=TRY)(load)
+app.command(rich_help_panel=TRY)(demo)
 
 
 def _print_version(asked: bool) -> None:
@@ -127,6 +133,8 @@ def _run(arguments: list[str]) -> int:
         return error.code if isinstance(error.code, int) else ExitCode.YES
     except FastSimError as error:
         _print(error.report())
+        if _debugging():
+            _print(traceback.format_exc().rstrip())
         return error.exit_code
     except KeyboardInterrupt:
         _print("interrupted")

@@ -66,11 +66,13 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(text: str, total: float | None = None) -> Iterator[Progress]:
+def progress(title: str, total: float | None = None) -> Iterator[Progress]:
     """Show a bar on standard error while a block runs; nothing when that is no terminal.
 
     Parameters
     ----------
+    title
+        What is going on, until ``move`` says otherwise.
     total
         What 100 % is; without it the bar only shows that something goes on.
     """
@@ -82,10 +84,10 @@ def progress(text: str, total: float | None = None) -> Iterator[Progress]:
     if total is not None:
         columns.append(TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(text, total=total)
+        task = bar.add_task(title, total=total)
 
-        def move(done: float, now: str | None = None) -> None:
-            bar.update(task, completed=done, description=text if now is None else now)
+        def move(done: float, text: str | None = None) -> None:
+            bar.update(task, completed=done, description=title if text is None else text)
 
         yield move
 

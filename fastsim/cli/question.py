@@ -120,7 +120,10 @@ def _apply(scenario: "Scenario", model: "ServiceModel", setting: str) -> None:
     try:
         parsed = parse_yaml("model: x\n" + "\n".join(lines) + f" {value}\n", Scenario)
     except SourceError as error:
-        raise ScenarioError(error.problems[0].message, hint=error.hint, where=where) from None
+        # What is missing beside a wrong key would only distract from it.
+        wrong = [p for p in error.problems if not p.message.startswith("missing")]
+        first = (wrong or list(error.problems))[0]
+        raise ScenarioError(first.message, hint=first.hint, where=where) from None
     _copy(parsed, scenario, keys)
 
 

@@ -102,17 +102,14 @@ def _traffic(model: ServiceModel) -> str:
 
 
 def _loop(model: ServiceModel) -> str:
-    loop, wake = model.loop, model.loop.wake
+    loop, cold = model.loop, model.loop.cold
     facts = [
         f"{duration(loop.accept)} per request",
         f"{duration(loop.per_event)} per event",
         f"{duration(loop.per_pass)} per pass",
     ]
-    if wake.per_segment or wake.per_wakeup:
-        facts.append(
-            f"waking from idle {duration(wake.per_wakeup)} + {duration(wake.per_segment)} per step "
-            f"(grows over {duration(wake.scale)})"
-        )
+    if cold.extra:
+        facts.append(f"up to {share(cold.extra)} more after idling {duration(cold.memory)}")
     return ", ".join(facts)
 
 

@@ -64,13 +64,15 @@ def show_traces(path: str, *, service: str | None, as_json: bool) -> None:
 def _account_lines(
     account: "Account", servers: Counter[str], requests: "RequestSet | None", remark: str
 ) -> Iterator[str]:
-    from fastsim.report.wording import clean, count
+    from fastsim.report.wording import clean, count, plural
 
     for file in account.files:
         outcome = f"left out: {file.refused}" if file.refused else ""
         reasons = [f"{count(n)} × {reason.value}" for reason, n in sorted(file.skipped.items())]
         skipped = f", skipped {', '.join(reasons)}" if reasons else ""
-        kept = f"{file.format}, {count(file.spans_read)} spans read, {count(file.spans_kept)} kept"
+        kept = (
+            f"{file.format}, {plural(file.spans_read, 'span')} read, {count(file.spans_kept)} kept"
+        )
         yield f"{clean(file.name)}: {clean(outcome or kept + skipped)}"
     listing = ", ".join(f"{clean(name) or '(no name)'} ({count(n)})" for name, n in servers.items())
     yield f"services with server spans: {listing or 'none'}"

@@ -66,8 +66,8 @@ def _timeline(record: RequestRecord) -> Attributes:
     rows = record.steps
     columns: list[list[object]] = [list(column) for column in zip(*rows, strict=True)]
     if not columns:
-        columns = [[] for _ in range(10)]
-    kind, via, at, wall, cpu, bound, late, label, where, task = columns
+        columns = [[] for _ in range(11)]
+    kind, via, at, wall, cpu, bound, late, idle, label, where, task = columns
     attributes: dict[str, object] = {
         spans.FORMAT: spans.FORMAT_VERSION,
         spans.START_UNIX_NS: record.start_unix,
@@ -81,6 +81,7 @@ def _timeline(record: RequestRecord) -> Attributes:
         spans.STEP_CPU_NS: cpu,
         spans.STEP_BOUND_NS: bound,
         spans.STEP_LATE_NS: late,
+        spans.STEP_IDLE_PPM: idle,
         spans.STEP_LABEL: label,
         spans.STEP_WHERE: where,
         spans.STEP_TASK: task,

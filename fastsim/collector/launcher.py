@@ -144,7 +144,9 @@ def _last_counters(line: str) -> dict[str, int]:
     return counters
 
 
-def wait_for_port(host: str, port: int, process: "subprocess.Popen[bytes]", within_s: float) -> bool:
+def wait_for_port(
+    host: str, port: int, process: "subprocess.Popen[bytes]", within_s: float
+) -> bool:
     """Wait until somebody listens; False when the process ended or time ran out."""
     import socket
 

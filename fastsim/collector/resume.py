@@ -29,6 +29,7 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
         "_clock",
         "_enter_cpu",
         "_enter_gap",
+        "_enter_idle",
         "_enter_wall",
         "_inner",
         "_on",
@@ -53,6 +54,7 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
         self._enter_wall = 0
         self._enter_cpu = 0
         self._enter_gap = 0
+        self._enter_idle = 0
 
     # ``send``, ``throw`` and ``close`` make this a coroutine, so a task can run it as it is.
 
@@ -133,12 +135,14 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
                         0,
                         most,
                         min(max(least, 0), most),
+                        0,
                         wait.label,
                         wait.where,
                         self._task,
                     )
                 )
             self._enter_gap = clock.enter(now)
+            self._enter_idle = int(clock.idle_share(now) * 1e6)
             segment = Segment(clock.active)
             clock.active = self._segment = segment
             self._enter_cpu = thread_time_ns()
@@ -177,6 +181,7 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
                     max(cpu, 0),
                     self._enter_gap,
                     0,
+                    self._enter_idle,
                     "",
                     "",
                     self._task,

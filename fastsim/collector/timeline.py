@@ -7,10 +7,11 @@ it is plain attribute arithmetic. All times are integer nanoseconds.
 import asyncio
 import itertools
 from contextvars import ContextVar
+from math import exp
 from time import perf_counter_ns, thread_time_ns, time_ns
 from typing import Protocol
 
-from fastsim.spans import StepKind, Via
+from fastsim.spans import RECENT_NS, StepKind, Via
 
 MAX_STEPS = 2000
 """Steps kept per request; a streamed answer of 900 chunks still fits."""
@@ -24,8 +25,8 @@ SAME_BUSY_PERIOD_NS = 200_000
 _CPU = StepKind.CPU.value
 _LOOP = Via.LOOP.value
 
-StepRow = tuple[str, str, int, int, int, int, int, str, str, int]
-"""kind, via, start, wall, cpu, bound, late, label, where, task (see fastsim.spans)."""
+StepRow = tuple[str, str, int, int, int, int, int, int, str, str, int]
+"""kind, via, start, wall, cpu, bound, late, idle, label, where, task (see fastsim.spans)."""
 
 
 class _Selector(Protocol):
@@ -43,6 +44,7 @@ class LoopClock:
         "active",
         "busy_since",
         "fresh_idle",
+        "idle_at_wake",
         "idle_pass",
         "idle_total",
         "idle_wakeups",
@@ -66,6 +68,7 @@ class LoopClock:
         self.last_end = now
         self.fresh_idle = 0
         self.pass_number = 0
+        self.idle_at_wake = 1.0
         self.idle_pass = 0
         self.idle_total = 0
         self.idle_wakeups = 0
@@ -93,7 +96,7 @@ class LoopClock:
             self.poll_now = after
             waited = after - before
             if waited > SELECT_BLOCKED_NS and (timeout is None or timeout > 0):
-                self.busy_since = after
+                self._slept(before, after)
                 self.idle_pass = self.pass_number
                 self.idle_total += waited
                 self.fresh_idle = waited
@@ -114,8 +117,18 @@ class LoopClock:
         gap = now - self.last_end
         if gap < SAME_BUSY_PERIOD_NS:
             return 0
-        self.busy_since = now
+        self._slept(self.last_end, now)
         return gap
+
+    def _slept(self, begin: int, end: int) -> None:
+        """Note that the loop slept; keep the exponentially weighted share of sleep."""
+        idle = self.idle_share(begin)
+        self.idle_at_wake = 1.0 - (1.0 - idle) * exp((begin - end) / RECENT_NS)
+        self.busy_since = end
+
+    def idle_share(self, now: int) -> float:
+        """Return how much of the time just before ``now`` the loop slept, 0 to 1."""
+        return self.idle_at_wake * exp((self.busy_since - now) / RECENT_NS)
 
     def queueing(self, now: int, extra_hops: bool) -> tuple[int, int]:
         """Bound the time a wait that resumes now spent ready but queued: (most, least).

@@ -35,7 +35,8 @@ def require_examples() -> None:
 
     if not (EXAMPLES / "shop" / "app.py").is_file():
         raise InputError(
-            "the demo needs the examples of a source checkout", hint="clone FastSim, then: make demo"
+            "the demo needs the examples of a source checkout",
+            hint="clone FastSim, then: make demo",
         )
     needed = ("fastapi", "uvicorn", "sqlalchemy", "aiosqlite", "openai", "httpx")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]

@@ -32,6 +32,7 @@ from fastsim.report.wording import (
     duration,
     error_of,
     floor_of,
+    is_ratio,
     metric_name,
     signed_percent,
 )
@@ -46,7 +47,7 @@ def figure(drawing: str, finding: str, data: str) -> Markup:
     return tag(
         "figure",
         tag("figcaption", finding),
-        drawing,
+        tag("div", drawing, class_="drawing"),
         tag("details", tag("summary", "Data"), data),
     )
 
@@ -59,7 +60,7 @@ def error_figure(case: Comparison) -> Markup:
         ["row", "error", "noise floor"],
         [[row_name(row), error_of(row), floor_of(row)] for row in rows],
     )
-    relative = [row for row in rows if row.unit == "s"]
+    relative = [row for row in rows if not is_ratio(row.unit)]
     if not relative:
         return figure(Markup(""), finding, data)
     left, width, top, step = 190.0, 680.0, 22.0, 17.0
@@ -96,12 +97,11 @@ def _error_dot(x: float, y: float, *, off: bool) -> Markup:
 
 def latency_figure(case: Case, endpoint: str) -> Markup | None:
     """Show the latency percentiles of an endpoint on log axes, twin against live."""
-    found = {run.source: _quantiles(summary_of(run, endpoint)) for run in case.runs}
-    curves = {run.source: _curve(latencies_s(run, endpoint)) for run in case.runs}
+    found, curves = _latencies(case, endpoint)
     if not any(found.values()) and not any(curves.values()):
         return None
     finding = latency_finding(case, endpoint)
-    left, right, top, foot = 62.0, 424.0, 40.0, 250.0
+    left, right, top, foot = 62.0, 416.0, 40.0, 250.0
     x = Scale(math.log10(1 / 0.6), 3.05, left, right)
     values = [s for curve in curves.values() for _, s in curve]
     bounds = [v for q in found.values() for e in q.values() for v in (e.value, e.low, e.high)]
@@ -119,8 +119,27 @@ def latency_figure(case: Case, endpoint: str) -> Markup | None:
     for name, estimate in live.items():
         if (limits := _bounds(estimate)) is not None and limits[0] > 0.0:
             parts.append(whisker(x(_nines(QUANTILES[name])), y(limits[0]), y(limits[1]), "live"))
-    parts.append(_legend(left, [run.source for run in case.runs], banded=len(spans) > 1))
+    parts.append(_legend(left, list(found), banded=len(spans) > 1))
     return figure(picture(parts, 440, 288, finding), finding, _quantile_data(live, twin))
+
+
+def _latencies(case: Case, endpoint: str) -> tuple[dict[str, _Quantiles], dict[str, list[Point]]]:
+    """Return percentiles and curves of live and twin.
+
+    When one of the two runs is missing both come from the comparison's rows: traces are
+    compared as the server saw them, and a client's curve would not belong beside that.
+    """
+    rows = [row for row in case.rows_of(endpoint) if row.metric in QUANTILES]
+    if rows and len(case.runs) < 2:
+        live = {r.metric: Estimate(value=r.live, low=r.live_low, high=r.live_high) for r in rows}
+        twin = {r.metric: Estimate(value=r.twin, low=r.twin_low, high=r.twin_high) for r in rows}
+        return {"live": live, "twin": twin}, {}
+    found: dict[str, _Quantiles] = {}
+    curves: dict[str, list[Point]] = {}
+    for run in case.runs:
+        found[run.source] = _quantiles(summary_of(run, endpoint))
+        curves[run.source] = _curve(latencies_s(run, endpoint))
+    return found, curves
 
 
 def latency_finding(case: Case, endpoint: str) -> str:

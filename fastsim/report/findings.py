@@ -49,7 +49,7 @@ def tally(rows: Iterable[CompareRow]) -> Tally:
     listed = list(rows)
     found = [row.verdict for row in listed]
     off = [row for row in listed if row.verdict == "off" and math.isfinite(row.error)]
-    worst = max(off, key=lambda row: abs(row.error) - abs(row.floor), default=None)
+    worst = max(off, key=_beyond_floor, default=None)
     return Tally(
         inside=found.count("inside noise"),
         within=found.count("within tolerance"),
@@ -57,6 +57,10 @@ def tally(rows: Iterable[CompareRow]) -> Tally:
         too_few=found.count("too few"),
         worst=worst,
     )
+
+
+def _beyond_floor(row: CompareRow) -> float:
+    return abs(row.error) - (abs(row.floor) if math.isfinite(row.floor) else 0.0)
 
 
 def tally_sentence(result: Tally) -> str:
@@ -134,6 +138,17 @@ def data_behind(run: Run) -> str:
     if total.in_flight:
         parts.append(f"{count(total.in_flight)} not finished at the end")
     return ", ".join(parts)
+
+
+def driver_sentence(run: Run) -> str:
+    """Say how well the load driver kept to its schedule; empty when nobody measured it."""
+    driver = run.driver
+    if driver is None:
+        return ""
+    return (
+        f"sent {duration(driver.lag_mean_s)} late in the mean, {duration(driver.lag_p99_s)} p99, "
+        f"{duration(driver.lag_max_s)} at most; {share(driver.cpu_share)} of a core busy"
+    )
 
 
 def goals_sentence(run: Run) -> str:

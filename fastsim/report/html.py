@@ -14,6 +14,7 @@ from fastsim.report.figures import error_figure, latency_figure
 from fastsim.report.findings import (
     bottleneck,
     data_behind,
+    driver_sentence,
     goals_sentence,
     model_trust,
     self_check_sentence,
@@ -113,8 +114,10 @@ def _answer(cases: Sequence[Case], runs: Sequence[Run], model: ServiceModel | No
     sentences, mood = [], "fair"
     if rows:
         agree = all(case.comparison.verdict == "yes" for case in cases if case.comparison)
+        off = any(row.verdict == "off" for row in rows)
+        where = "in every value that counts" if off else "everywhere"
         start = (
-            "The twin agrees with the live service. "
+            f"The twin agrees with the live service {where}. "
             if agree
             else "The twin does not agree with the live service everywhere. "
         )
@@ -132,7 +135,7 @@ def _answer(cases: Sequence[Case], runs: Sequence[Run], model: ServiceModel | No
     trust += [self_check_sentence(model)] if model else []
     trust += [f"{c.title} ({r.source}): {data_behind(r)}." for c in cases for r in c.runs]
     parts = [tag("p", sentence) for sentence in sentences]
-    parts.append(tag("p", " ".join(filter(None, trust)), class_="trust"))
+    parts.append(tag("ul", *(tag("li", line) for line in trust if line), class_="trust"))
     return tag("div", *parts, class_=f"answer {mood}", id="answer")
 
 
@@ -164,6 +167,8 @@ def _hold(cases: Sequence[Case]) -> Markup:
             if run.slo:
                 parts.append(goals_table(run))
             parts.append(run_table(run))
+            if text := driver_sentence(run):
+                parts.append(tag("p", f"Load driver: {text}.", class_="note"))
         if case.comparison is None:
             drawn = [latency_figure(case, endpoint) for endpoint in case.endpoints]
             parts.append(tag("div", *filter(None, drawn), class_="grid-2"))

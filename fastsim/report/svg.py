@@ -173,5 +173,5 @@ def picture(parts: Iterable[str], width: float, height: float, description: str)
         viewBox=f"0 0 {number(width)} {number(height)}",
         role="img",
         aria_label=description,
-        style=f"max-width:{number(width * 1.25)}px",
+        style=f"min-width:{number(min(width, 600.0) * 0.8)}px;max-width:{number(width * 1.25)}px",
     )

@@ -98,7 +98,7 @@ def run_table(run: Run) -> Markup:
     """Return the endpoints of a run: requests, percentiles with intervals, errors."""
     head = ["endpoint", "requests", "p50", "p95", "p99", "errors", "not finished"]
     rows: list[list[str]] = []
-    for name, summary in [*run.endpoints.items(), ("all", run.total)]:
+    for name, summary in [*run.endpoints.items(), ("total", run.total)]:
         cells: list[str] = [name, count(summary.requests)]
         for metric in ("p50", "p95", "p99"):
             found = getattr(summary.latency, metric, None)

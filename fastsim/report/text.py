@@ -11,6 +11,7 @@ from unicodedata import combining, east_asian_width
 from fastsim.report.findings import (
     bottleneck,
     data_behind,
+    driver_sentence,
     goals_sentence,
     tally,
     tally_sentence,
@@ -100,7 +101,7 @@ def _endpoint_table(run: Run) -> list[str]:
     head = ["endpoint", "requests", "p50", "", "p95", "", "p99", "", "errors"]
     rows = [_summary_row(clean(name), summary) for name, summary in run.endpoints.items()]
     if len(rows) != 1:
-        rows.append(_summary_row("all", run.total))
+        rows.append(_summary_row("total", run.total))
     return _aligned([head, *rows], "<>><><><>", first_wide=True)
 
 
@@ -135,6 +136,7 @@ def _loop_and_resources(run: Run) -> list[str]:
         )
         lines += _labelled(label, text)
         label = ""
+    lines += _labelled("Load driver", driver_sentence(run))
     errors = ", ".join(f"{clean(cause)} {count(n)}" for cause, n in run.total.errors.items())
     lines += _labelled("Errors", errors)
     return ["", *lines] if lines else [""]

@@ -105,14 +105,19 @@ def estimate(found: Estimate) -> str:
     return f"{quantity(found.value, found.unit)} {bounds}".rstrip()
 
 
+def is_ratio(unit: str) -> bool:
+    """Tell whether a unit means a share, whose error is a difference and not relative."""
+    return unit in _RATIO_UNITS
+
+
 def error_of(row: CompareRow) -> str:
     """Write how far the twin is from live, in per cent or (for ratios) percentage points."""
-    return signed_percent(row.error, "pp" if row.unit in _RATIO_UNITS else "%")
+    return signed_percent(row.error, "pp" if is_ratio(row.unit) else "%")
 
 
 def floor_of(row: CompareRow) -> str:
     """Write the noise floor of a row in the unit of its error."""
-    unit = "pp" if row.unit in _RATIO_UNITS else "%"
+    unit = "pp" if is_ratio(row.unit) else "%"
     if not math.isfinite(row.floor):
         return UNKNOWN
     return f"±{abs(row.floor) * 100.0:.{2 if unit == 'pp' else 1}f} {unit}"

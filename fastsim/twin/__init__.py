@@ -5,9 +5,11 @@ the twin is from what was measured.
 """
 
 from fastsim.twin.compare import compare
+from fastsim.twin.engine import simulate
 from fastsim.twin.forecast import Forecast, forecast_run
 from fastsim.twin.live import LiveSample, simulate_live
 from fastsim.twin.replicate import ArrivalReplay, Plan, Replications, replicate
+from fastsim.twin.sampling import sample, sample_at
 
 __all__ = [
     "ArrivalReplay",
@@ -18,5 +20,8 @@ __all__ = [
     "compare",
     "forecast_run",
     "replicate",
+    "sample",
+    "sample_at",
+    "simulate",
     "simulate_live",
 ]

@@ -128,7 +128,8 @@ class EventLoop:
         self.busy = False
         self.idle_since = 0.0
         self.idle_number = 0
-        self.fresh_gap = 0.0
+        self.idle_at_wake = 1.0
+        self.awake_since = 0.0
         self.gil_queue: deque[Piece] = deque()
         self.gil_free_at = 0.0
         self.gil_released = 0.0
@@ -189,17 +190,19 @@ class EventLoop:
         self.idle_number += 1
         self.idle_wakeups += 1
         now = self.env.now
-        gap = now - self.idle_since
-        self.fresh_gap = gap
+        memory = self.costs.cold.memory
+        before = self.idle_at_wake * math.exp((self.awake_since - self.idle_since) / memory)
+        self.idle_at_wake = 1.0 - (1.0 - before) * math.exp((self.idle_since - now) / memory)
+        self.awake_since = now
         self.busy_s -= now
         # A pool thread may hold the GIL at this moment; the loop waits for its turn.
         if self.gil_free_at > now:
-            self._after(self.gil_free_at - now, self._run_pass, gap)
+            self._after(self.gil_free_at - now, self._run_pass, None)
         else:
-            self._pass(gap)
+            self._pass()
 
-    def _run_pass(self, event: Any) -> None:
-        self._pass(event._value)
+    def _run_pass(self, _event: Any) -> None:
+        self._pass()
 
     def _next_pass(self, _event: Any) -> None:
         """Poll at the end of a pass: go on, or fall idle."""
@@ -211,10 +214,10 @@ class EventLoop:
                 if waited >= SWITCH_S or self.random() < GIL_WIN:
                     delay = self._serve_threads(now)
                     self._book(now, delay)
-                    self._after(delay, self._run_pass, 0.0)
+                    self._after(delay, self._run_pass, None)
                     return
             self.gil_released = now
-            self._pass(0.0)
+            self._pass()
             return
         self.busy = False
         self.busy_s += now
@@ -255,7 +258,7 @@ class EventLoop:
                 self._call_at(now + delay, then)
         return delay
 
-    def _pass(self, gap: float) -> None:
+    def _pass(self) -> None:
         env_now = self.env.now
         costs = self.costs
         handles = self.ready
@@ -267,10 +270,12 @@ class EventLoop:
             handles.extend([(_EVENT, request) for request in self.timers])
             self.timers = []
         self.passes += 1
+        cold = costs.cold
         stretch = 1.0 if self.stretch is None else self.stretch()
+        if cold.extra:
+            idle = self.idle_at_wake * math.exp((self.awake_since - env_now) / cold.memory)
+            stretch *= 1.0 + cold.extra * idle
         now = env_now + costs.per_pass * stretch
-        if gap > 0.0 and costs.wake.per_wakeup:
-            now += costs.wake.per_wakeup * -math.expm1(-gap / costs.wake.scale)
         length = len(handles)
         self.ready_max = max(self.ready_max, length)
         append = self.ready.append
@@ -317,10 +322,6 @@ class EventLoop:
                 if self.gil_queue:
                     now = self._forced_switch(now, value[position])
                 spent = (value[position] - extra[position]) * stretch + extra[position]
-                if self.fresh_gap > 0.0:
-                    wake = self.costs.wake
-                    spent += wake.per_segment * -math.expm1(-self.fresh_gap / wake.scale)
-                    self.fresh_gap = 0.0
                 now += spent
                 if not responded:
                     r.running[request] += spent
@@ -339,7 +340,7 @@ class EventLoop:
                         return now
                 else:
                     self._suspend(request, position, op, now, responded)
-                    return now
+                    return now + self.costs.per_suspend * stretch
             position += 1
         r.position[request] = position
         r.done[request] = now
@@ -366,8 +367,11 @@ class EventLoop:
             return
         via = r.arg[position]
         if via == ViaCode.THREAD and self.gil and extra > 0.0:
-            off_gil = max(value - extra, 0.0)
-            self._thread_work(request, now, min(extra, value) / 2, off_gil)
+            # The thread cannot begin before the loop lets go of the GIL, after its own
+            # bookkeeping; the wait as recorded contains that.
+            begin = min(self.costs.per_suspend, value)
+            cpu = min(extra, value - begin)
+            self._thread_work(request, now + begin, cpu / 2, value - begin - cpu)
             return
         timeout = Timeout(self.env, now - self.env.now + value, request)
         timeout.callbacks.append(self._timer if via == ViaCode.TIMER else self._finished)

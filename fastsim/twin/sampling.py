@@ -146,7 +146,7 @@ def _variants(endpoint: Endpoint, n: int, seed: int) -> IntArray:
     edges = np.cumsum([variant.share for variant in endpoint.variants])
     uniform = _stream(seed, f"{endpoint.name}/variant").random(n)
     chosen = np.searchsorted(edges, uniform * edges[-1], side="right")
-    return np.minimum(chosen, len(edges) - 1).astype(np.int64)
+    return np.asarray(np.minimum(chosen, len(edges) - 1), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,9 @@ def _times(distribution: Distribution, rng: np.random.Generator, n: int) -> Floa
 def _counts(counts: Counts, rng: np.random.Generator, n: int) -> IntArray:
     edges = np.cumsum(counts.weights)
     chosen = np.searchsorted(edges, rng.random(n) * edges[-1], side="right")
-    return np.array(counts.values, np.int64)[np.minimum(chosen, len(edges) - 1)]
+    return np.asarray(
+        np.array(counts.values, np.int64)[np.minimum(chosen, len(edges) - 1)], np.int64
+    )
 
 
 def _assemble(

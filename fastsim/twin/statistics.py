@@ -136,7 +136,9 @@ def share_floor(
     pooled = (live_failed + twin_failed + 1.0) / (live_n + twin_n + 2.0)
     deviation = math.sqrt(pooled * (1.0 - pooled) * (1.0 / live_n + 1.0 / twin_n))
     spread = Spread(float(twin.mean()), float(twin.std(ddof=1)), len(twin), log=False)
-    return max(spread.noise(confidence), normal_quantile(confidence) * deviation)
+    # Half an event more: counts are whole, the normal law is not (continuity correction).
+    counting = normal_quantile(confidence) * deviation + 0.5 / live_n
+    return max(spread.noise(confidence), counting)
 
 
 def student_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:

@@ -17,6 +17,9 @@ from fastsim.units import format_rate
 SATURATED = 0.98
 """Utilisation from which a loop or resource is taken for full."""
 
+NEVER_IDLE = 0.998
+"""Utilisation from which the work offered is beyond doubt at least the capacity."""
+
 GROWING = 0.005
 """Share of the arrivals that must pile up to speak of overload."""
 
@@ -50,12 +53,17 @@ def find_overload(found: Replications) -> Overload | None:
     """Tell whether requests pile up because something is full.
 
     Both are asked for: a loop or resource at least 98 % busy, and a number in flight that
-    grows by at least 0.5 % of the arrivals, more than chance explains (one-sided, 0.5 %).
+    grows by at least 0.5 % of the arrivals. The growth must be more than chance explains
+    (one-sided, 5 %) unless the loop or resource was never idle.
     """
-    saturated = _saturated(found)
+    full = _fullest(found)
+    if full is None:
+        return None
+    utilisation, saturated = full
     arrivals_per_s = _arrivals_per_s(found)
-    growth_per_s = _sure_growth(found.each(lambda run: run.growth_per_s))
-    if saturated is None or growth_per_s < GROWING * arrivals_per_s:
+    growth = found.each(lambda run: run.growth_per_s)
+    growth_per_s = float(growth.mean()) if utilisation >= NEVER_IDLE else _sure_growth(growth)
+    if growth_per_s < GROWING * arrivals_per_s:
         return None
     # The slope is what arrives and does not leave. Served under this load, that is: a pool
     # held through a full loop may serve less than it would under a smaller load.
@@ -74,16 +82,17 @@ def doubts(found: Replications, overload: Overload | None) -> list[str]:
     return sentences
 
 
-def _saturated(found: Replications) -> str | None:
+def _fullest(found: Replications) -> tuple[float, str] | None:
+    """Return utilisation and name of what is full, None if nothing is."""
     # The loop first: a pool fills up behind a full loop, hardly the other way round.
-    if float(found.each(lambda run: run.loop.utilisation).mean()) >= SATURATED:
-        return "event loop"
-    use = {
-        name: float(np.mean([run.resources[name].utilisation for run in found.runs]))
+    loop = float(found.each(lambda run: run.loop.utilisation).mean())
+    if loop >= SATURATED:
+        return loop, "event loop"
+    use = [
+        (float(np.mean([run.resources[name].utilisation for run in found.runs])), name)
         for name in found.runs[0].resources
-    }
-    fullest = max(use, key=lambda name: use[name], default=None)
-    return fullest if fullest is not None and use[fullest] >= SATURATED else None
+    ]
+    return max((item for item in use if item[0] >= SATURATED), default=None)
 
 
 def _arrivals_per_s(found: Replications) -> float:
@@ -96,7 +105,7 @@ def _sure_growth(growth_per_s: NDArray[np.float64]) -> float:
     if len(growth_per_s) < 2:
         return mean
     error = float(growth_per_s.std(ddof=1)) / math.sqrt(len(growth_per_s))
-    return mean if mean > student_quantile(len(growth_per_s) - 1, 0.99) * error else 0.0
+    return mean if mean > student_quantile(len(growth_per_s) - 1, 0.90) * error else 0.0
 
 
 def _not_steady(found: Replications) -> list[str]:
@@ -116,11 +125,11 @@ def _extrapolation(model: ServiceModel, rate_per_s: float) -> list[str]:
     if model.traffic is None or rate_per_s <= EXTRAPOLATION * model.traffic.rate:
         return []
     requests = sum(endpoint.requests for endpoint in model.endpoints)
+    rest = f"fitted on {requests} requests" if requests else "the model stands for traffic"
     return [
         (
-            f"fitted on {requests} requests at {format_rate(model.traffic.rate, 3)}; "
-            f"{format_rate(rate_per_s, 3)} is an extrapolation "
-            f"(×{rate_per_s / model.traffic.rate:.2g})"
+            f"{rest} at {format_rate(model.traffic.rate, 3)}; {format_rate(rate_per_s, 3)} is an "
+            f"extrapolation (×{rate_per_s / model.traffic.rate:.2g})"
         )
     ]
 

@@ -36,11 +36,19 @@ def _serving(handler: Handler) -> Iterator[str]:
         assert isinstance(port, int)
         return port
 
+    async def finish() -> None:
+        await runner.cleanup()
+        # Handlers that still sleep would outlive the loop and be reported in a later test.
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
     try:
         port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
         yield f"http://127.0.0.1:{port}"
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(finish(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

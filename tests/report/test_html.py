@@ -94,7 +94,7 @@ def test_every_figure_states_its_finding_and_carries_its_data() -> None:
         assert "figcaption" in inside
         assert "details>summary" in inside
         assert "details>div>table" in inside
-        assert "svg" in inside
+        assert "div>svg" in inside
     assert len(found.captions) == len(found.inside)
 
 
@@ -232,3 +232,26 @@ def test_commands_are_listed_once_each_and_one_a_line() -> None:
         "<pre>fastsim run model.yaml --rate 300/s --seed 7\nfastsim compare twin.json live.json"
         "</pre>" in text
     )
+
+
+def test_comparison_with_traces_draws_what_was_compared() -> None:
+    compared = results.comparison()
+    text = render_html(
+        title="t",
+        comparisons=[compared],
+        runs=[results.run("twin")],
+        live=[],
+        model=None,
+        notes=[],
+    )
+    # The twin's client p95 of 30 ms must not stand beside a server-side comparison.
+    first = text.split("<figure>")[2].split("</figure>")[0]
+    assert "27.9ms" in first
+    assert "(27–33)" not in first
+
+
+def test_a_row_that_does_not_count_does_not_spoil_the_answer_nor_hide() -> None:
+    compared = results.comparison()
+    compared.verdict = "yes"
+    text = render_html(title="t", comparisons=[compared], runs=[], live=[], model=None, notes=[])
+    assert "agrees with the live service in every value that counts. 2 of 3 checked" in text

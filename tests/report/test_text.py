@@ -6,7 +6,7 @@ import pytest
 
 from fastsim.report import render_comparison, render_run
 from fastsim.report.text import WIDTH
-from fastsim.result import Comparison, Estimate, Run, Summary
+from fastsim.result import Comparison, DriverUse, Estimate, Run, Summary
 from tests.report import results
 
 RUN = """\
@@ -20,7 +20,7 @@ shop @ 300/s · twin · 60s · 8 replications · seed 7
   endpoint         requests   p50               p95               p99              errors
   GET /items/{id}    12 000  10ms (9–11)       30ms (27–33)      40ms (36–44)         0 %
   POST /chat          6 000  1.2s (1.08–1.32)  3.6s (3.24–3.96)  4.8s (4.32–5.28)  0.15 %
-  all                18 000  20ms (18–22)      60ms (54–66)      80ms (72–88)      0.05 %
+  total              18 000  20ms (18–22)      60ms (54–66)      80ms (72–88)      0.05 %
 
   Event loop              72 % (70–74) busy, lag 2.1ms mean and 17ms p99, ready queue 1.8 mean and 31 max
   Resources               db pool: 93 % of 5 busy, mean wait 38ms, longest queue 22
@@ -108,3 +108,14 @@ def test_nothing_busy_is_no_bottleneck() -> None:
 def test_comparison_without_rows_says_so() -> None:
     empty = Comparison(mode="free", rows=[], verdict="yes")
     assert "No row could be checked" in render_comparison(empty)
+
+
+def test_live_run_says_how_the_load_driver_kept_up() -> None:
+    run = results.run("live")
+    run.driver = DriverUse(
+        lag_mean_s=0.0002, lag_p99_s=0.0011, lag_max_s=0.004, cpu_per_request_s=1e-4, cpu_share=0.31
+    )
+    assert (
+        "Load driver             sent 200us late in the mean, 1.1ms p99, 4ms at most; "
+        "31 % of a core busy\n" in render_run(run)
+    )

@@ -74,7 +74,7 @@ def random_run(
         client_s=latency_s,
         server_s=latency_s * 0.9,
         parts=("running",),
-        part_sum_s=np.bincount(endpoint, weights=latency_s, minlength=2)[:, None],
+        part_sum_s=np.array([[latency_s[endpoint == code].sum()] for code in (0, 1)]),
         completions=np.bincount(endpoint, minlength=2).astype(np.int64),
         growth_per_s=0.0,
         late_growth_per_s=0.0,
@@ -84,7 +84,9 @@ def random_run(
     )
 
 
-def random_replications(rng: np.random.Generator, runs: int, *, factor: float = 1.0) -> Replications:
+def random_replications(
+    rng: np.random.Generator, runs: int, *, factor: float = 1.0
+) -> Replications:
     return Replications(plan(), 0, tuple(random_run(rng, factor=factor) for _ in range(runs)))
 
 

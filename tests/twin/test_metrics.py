@@ -110,6 +110,12 @@ def test_breakdown_adds_up_to_the_client_latency() -> None:
         assert found.part_sum_s[endpoint].sum() == pytest.approx(total_s, rel=1e-12)
 
 
+def test_breakdown_leaves_failed_and_unfinished_requests_out() -> None:
+    arrivals, responses = [3.0, 4.0, 5.0], [3.05, 4.2, np.nan]
+    found = measured(*story(arrivals, responses, failure=[OK, FAILED, OK]))
+    assert found.part_sum_s.sum() == pytest.approx(0.051)
+
+
 def test_failures_are_counted_by_cause_and_do_not_count_as_latency() -> None:
     workload, outcome = story([3.0, 3.1, 3.2], [3.05, 3.15, 3.2], failure=[OK, FAILED, REJECTED])
     found = measured(workload, outcome)

@@ -142,6 +142,11 @@ def read_spans(paths: Sequence[str | Path], account: Account | None = None) -> I
     return iter(source)
 
 
+def trace_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the files that ``open_traces`` would read; standard input is none."""
+    return [item.path for name in paths for item in _find(name) if item.path is not None]
+
+
 def _find(name: str | Path) -> Iterable[_Input]:
     if str(name) == "-":
         return [_Input(None)]

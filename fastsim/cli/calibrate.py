@@ -1,0 +1,133 @@
+"""``fastsim calibrate``: traces in, a fitted model out."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastsim.errors import InputError
+from fastsim.units import format_duration, format_rate, format_share, parse_duration
+
+if TYPE_CHECKING:
+    from fastsim.calibrate.requests import RequestSet
+    from fastsim.calibrate.selfcheck import SelfCheck
+    from fastsim.model import ServiceModel
+
+
+def calibrate(
+    traces: Annotated[
+        list[str], typer.Argument(help="trace files, directories or globs; - for standard input")
+    ],
+    *,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="where to write the model")
+    ] = Path("model.yaml"),
+    service: Annotated[
+        str | None, typer.Option("--service", help="which service, when the traces hold several")
+    ] = None,
+    client: Annotated[
+        Path | None,
+        typer.Option("--client", help="load result of the same recording: fits the network too"),
+    ] = None,
+    skip_first: Annotated[
+        str | None, typer.Option("--skip-first", help="warm-up to leave out, such as 2s")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="replay the recording through the twin")
+    ] = True,
+    seed: Annotated[int, typer.Option("--seed", help="of the self-check")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="print the model as JSON")] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite an existing model")] = False,
+) -> None:
+    """Fit a model of a service to its traces.
+
+    Every wait is fitted by maximum likelihood with its queueing taken out, every piece of
+    code by its CPU. The twin then replays the recording; a bad self-check is the first
+    thing to read.
+
+    Example: fastsim calibrate traces/ -o model.yaml
+    """
+    from fastsim.calibrate.build import build_model, hash_inputs, read_requests
+    from fastsim.cli.output import note, print_json, progress
+    from fastsim.load.new_file import refuse_existing
+    from fastsim.yaml_writing import dump_yaml, write_new
+
+    skip_first_s = None if skip_first is None else parse_duration(skip_first)
+    refuse_existing(output, force=force)
+    with progress("reading traces"):
+        requests = read_requests(traces, service=service, skip_first_s=skip_first_s)
+    note(requests.account.summary())
+    command = shlex.join(["fastsim", *sys.argv[1:]])
+    with progress("fitting", 1.0) as bar:
+        model = build_model(
+            requests,
+            command=command,
+            data_sha256=hash_inputs(traces),
+            on_progress=lambda what, done: bar(done, f"fitting {what}"),
+        )
+    if check or client is not None:
+        model = _checked(model, requests, client, seed)
+    write_new(output, dump_yaml(model), force=force)
+    if as_json:
+        print_json(model)
+    else:
+        typer.echo(_summary(model, output))
+
+
+def _checked(
+    model: "ServiceModel", requests: "RequestSet", client: Path | None, seed: int
+) -> "ServiceModel":
+    from fastsim.calibrate.selfcheck import check_warnings, replay_recording
+    from fastsim.cli.output import progress
+
+    with progress("replaying the recording"):
+        found: SelfCheck = replay_recording(model, requests, seed=seed)
+    updates: dict[str, object] = {
+        "self_check": found.rows,
+        "warnings": check_warnings(found.rows) + model.warnings,
+    }
+    if client is not None:
+        updates["client"] = _client_path(client, requests, found)
+    return model.model_copy(update=updates)
+
+
+def _client_path(client: Path, requests: "RequestSet", found: "SelfCheck") -> object:
+    from pydantic import ValidationError
+
+    from fastsim.calibrate.client_path import fit_client_overhead
+    from fastsim.model import ClientPath
+    from fastsim.result import Run
+
+    try:
+        run = Run.model_validate_json(client.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"cannot read {client}: {error.strerror}", where="--client"
+        ) from None
+    except ValidationError:
+        raise InputError(
+            f"{client} is not the result of fastsim load",
+            hint="write one with: fastsim load ... -o load.json",
+            where="--client",
+        ) from None
+    return ClientPath(overhead=fit_client_overhead(run, requests, found.before_application_s))
+
+
+def _summary(model: "ServiceModel", output: Path) -> str:
+    lines = [f"{model.service}: {len(model.endpoints)} endpoints"]
+    if model.traffic is not None:
+        busy = model.traffic.utilisation
+        lines[0] += f" at {format_rate(model.traffic.rate, 4)}"
+        lines[0] += "" if busy is None else f", event loop {format_share(busy, 3)} busy"
+    lines += [f"  warning: {warning}" for warning in model.warnings]
+    for row in model.self_check:
+        verdict = "ok" if abs(row.error) <= max(0.10, row.floor) else "OFF"
+        lines.append(
+            f"  self-check {row.endpoint} {row.metric}: recorded "
+            f"{format_duration(row.recorded, 3)}, twin {format_duration(row.twin, 3)} "
+            f"({row.error:+.1%}, chance {row.floor:.1%}) {verdict}"
+        )
+    lines.append(f"written to {output}; next: fastsim show {output}")
+    return "\n".join(lines)

@@ -1,0 +1,95 @@
+"""``fastsim demo``: the main job on the example service, in about a minute."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastsim.errors import InputError
+from fastsim.units import format_share
+
+if TYPE_CHECKING:
+    from fastsim.demo.story import Bar, DemoResult
+
+
+def demo(
+    *,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="directory for recording, model and report")
+    ] = Path("demo-out"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="of the traffic and the twin")] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="print the comparisons as JSON")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="replace the results of an earlier demo")
+    ] = False,
+) -> None:
+    """Record the example shop, predict a higher load, measure it, and compare.
+
+    Starts three small services on loopback and ends them all again, also on Ctrl-C. The
+    exit code is 0 when the twin agrees with the live shop and 1 when it does not.
+    """
+    from fastsim.cli.output import note, print_json
+    from fastsim.demo.servers import require_examples
+    from fastsim.demo.story import Settings, run_demo
+
+    require_examples()
+    _prepare(output, force=force)
+    with _bar() as bar:
+        result = run_demo(output, Settings(seed=seed), note, bar)
+    if as_json:
+        print_json({"comparisons": [item.model_dump(mode="json") for item in result.comparisons]})
+    else:
+        typer.echo(_text(result))
+    raise typer.Exit(0 if result.agrees else 1)
+
+
+def _prepare(output: Path, *, force: bool) -> None:
+    """Make the directory; clear what an earlier demo left only when asked to."""
+    import shutil
+
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        ours = output.is_dir() and any(
+            (output / name).exists() for name in ("recording", "shop.log", "report.html")
+        )
+        if not force or not ours:
+            raise InputError(
+                f"{output} exists and is not empty",
+                hint="choose another directory with -o"
+                + (", or replace that demo with --force" if ours else ""),
+                where="--output",
+            )
+        shutil.rmtree(output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot create {output}: {error.strerror}", where="--output") from None
+
+
+@contextmanager
+def _bar() -> "Iterator[Bar]":
+    """Show a bar on a terminal, plain lines elsewhere: a demo of a minute must not be silent."""
+    from fastsim.cli.output import note, progress
+
+    if not sys.stderr.isatty():
+        yield lambda what, _done: note(f"... {what}")
+        return
+    with progress("starting the services", 1.0) as bar:
+        yield lambda what, done: bar(done, what)
+
+
+def _text(result: "DemoResult") -> str:
+    from fastsim.report.text import render_comparison
+
+    blocks = [render_comparison(found).rstrip() for found in result.comparisons]
+    for twin, live in zip(result.twin_runs, result.live_runs, strict=True):
+        busy = "" if twin.loop is None else format_share(twin.loop.utilisation.value, 3)
+        driver = "" if live.driver is None else f"{live.driver.lag_p99_s * 1e3:.2g} ms"
+        blocks.append(
+            f"{twin.title}: twin's event loop {busy} busy; driver at most {driver} late (p99)"
+        )
+    blocks += [f"warning: {warning}" for warning in result.model.warnings]
+    blocks.append(f"report: {result.report}")
+    return "\n".join(["", *blocks])

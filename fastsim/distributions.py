@@ -1,0 +1,184 @@
+"""Numbers from the model's distributions: quantiles, distribution functions, means.
+
+Arrays in, arrays out, seconds. Sampling is by inversion, so common random numbers stay
+common when a parameter changes.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from fastsim.model import (
+    Constant,
+    Distribution,
+    Empirical,
+    Expon,
+    Gamma,
+    InvGauss,
+    Lognorm,
+    Mixture,
+    Pareto,
+    Weibull,
+)
+
+FloatArray = npt.NDArray[np.float64]
+
+# Random generators return [0, 1); a quantile at exactly 1 would be infinite.
+_LARGEST = 1.0 - 2.0**-53
+_TABLE = 4096
+
+
+def quantile(distribution: Distribution, u: FloatArray) -> FloatArray:
+    """Return the value below which a share ``u`` of all values lies.
+
+    Parameters
+    ----------
+    u
+        Any shape, 0 to 1.
+
+    Notes
+    -----
+    For a mixture the first part of ``u`` chooses the component and the rest the value
+    inside it: right for sampling, but not increasing across components.
+    """
+    u = np.clip(np.asarray(u, np.float64), 0.0, _LARGEST)
+    return distribution.shift + _quantile(distribution, u)
+
+
+def _quantile(distribution: Distribution, u: FloatArray) -> FloatArray:
+    match distribution:
+        case Constant():
+            return np.full_like(u, distribution.value)
+        case Expon():
+            return -distribution.mean * np.log1p(-u)
+        case Gamma():
+            scale = distribution.mean / distribution.shape
+            return scale * _tabled(u, lambda p: special.gammaincinv(distribution.shape, p))
+        case Lognorm():
+            return distribution.median * np.exp(
+                distribution.sigma * special.ndtri(np.maximum(u, 1e-300))
+            )
+        case Weibull():
+            return distribution.scale * (-np.log1p(-u)) ** (1.0 / distribution.shape)
+        case InvGauss():
+            law = stats.invgauss(
+                1.0 / distribution.shape, scale=distribution.mean * distribution.shape
+            )
+            return _tabled(u, law.ppf)
+        case Pareto():
+            if distribution.tail == 0.0:
+                return -distribution.scale * np.log1p(-u)
+            return (
+                distribution.scale / distribution.tail * np.expm1(-distribution.tail * np.log1p(-u))
+            )
+        case Empirical():
+            return np.interp(u, distribution.probabilities, distribution.values)
+        case Mixture():
+            return _mixture_quantile(distribution, u)
+
+
+def _mixture_quantile(distribution: Mixture, u: FloatArray) -> FloatArray:
+    edges = np.concatenate([[0.0], np.cumsum(distribution.weights)])
+    edges /= edges[-1]
+    values = np.zeros_like(u)
+    for part, low, high in zip(distribution.parts, edges[:-1], edges[1:], strict=True):
+        chosen = (u >= low) & (u < high)
+        if high > low and chosen.any():
+            values[chosen] = quantile(part, (u[chosen] - low) / (high - low))
+    return values
+
+
+def _invgauss(distribution: InvGauss) -> "stats.rv_frozen":
+    return stats.invgauss(1.0 / distribution.shape, scale=distribution.mean * distribution.shape)
+
+
+def _tabled(u: FloatArray, inverse: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Evaluate a slow inverse exactly for few values, by a fine table for many."""
+    if u.size <= _TABLE:
+        return np.asarray(inverse(u), np.float64)
+    # Even steps of the logistic scale are fine in both tails.
+    grid = special.expit(np.linspace(-36.0, 36.0, _TABLE))
+    table = np.asarray(inverse(np.minimum(grid, _LARGEST)), np.float64)
+    position = special.logit(np.clip(u, 1e-15, _LARGEST))
+    return np.interp(position, np.linspace(-36.0, 36.0, _TABLE), table)
+
+
+def cdf(distribution: Distribution, x: FloatArray) -> FloatArray:
+    """Return the share of values at most ``x``; any shape."""
+    y = np.asarray(x, np.float64) - distribution.shift
+    positive = np.maximum(y, 0.0)
+    match distribution:
+        case Constant():
+            return (y >= distribution.value).astype(np.float64)
+        case Expon():
+            return -np.expm1(-positive / distribution.mean)
+        case Gamma():
+            scaled = positive * distribution.shape / distribution.mean
+            return np.asarray(special.gammainc(distribution.shape, scaled), np.float64)
+        case Lognorm():
+            logs = np.log(np.maximum(positive, 1e-300) / distribution.median)
+            return np.asarray(special.ndtr(logs / distribution.sigma), np.float64)
+        case Weibull():
+            return -np.expm1(-((positive / distribution.scale) ** distribution.shape))
+        case InvGauss():
+            law = stats.invgauss(
+                1.0 / distribution.shape, scale=distribution.mean * distribution.shape
+            )
+            return np.asarray(law.cdf(positive), np.float64)
+        case Pareto():
+            if distribution.tail == 0.0:
+                return -np.expm1(-positive / distribution.scale)
+            growth = np.log1p(distribution.tail * positive / distribution.scale)
+            return -np.expm1(-growth / distribution.tail)
+        case Empirical():
+            return _empirical_cdf(distribution, y)
+        case Mixture():
+            total = sum(distribution.weights)
+            parts = zip(distribution.weights, distribution.parts, strict=True)
+            return np.sum([w / total * cdf(part, y) for w, part in parts], axis=0)
+
+
+def _empirical_cdf(distribution: Empirical, y: FloatArray) -> FloatArray:
+    values = np.array(distribution.values)
+    probabilities = np.array(distribution.probabilities)
+    last = np.searchsorted(values, y, side="right")
+    inside = np.interp(y, values, probabilities)
+    # At a repeated value the function jumps to the last of its probabilities.
+    exact = (last > 0) & (values[np.maximum(last - 1, 0)] == y)
+    return np.where(exact, probabilities[np.maximum(last - 1, 0)], inside)
+
+
+def mean(distribution: Distribution) -> float:
+    """Return the mean, seconds; a Pareto tail below 1 always has one."""
+    match distribution:
+        case Constant():
+            inner = distribution.value
+        case Expon() | Gamma() | InvGauss():
+            inner = distribution.mean
+        case Lognorm():
+            inner = distribution.median * float(np.exp(distribution.sigma**2 / 2.0))
+        case Weibull():
+            inner = distribution.scale * float(special.gamma(1.0 + 1.0 / distribution.shape))
+        case Pareto():
+            inner = distribution.scale / (1.0 - distribution.tail)
+        case Empirical():
+            inner = float(np.trapezoid(distribution.values, distribution.probabilities))
+        case Mixture():
+            total = sum(distribution.weights)
+            parts = zip(distribution.weights, distribution.parts, strict=True)
+            inner = sum(w / total * mean(part) for w, part in parts)
+    return distribution.shift + inner
+
+
+def median(distribution: Distribution) -> float:
+    """Return the median, seconds."""
+    if not isinstance(distribution, Mixture):
+        return float(quantile(distribution, np.array([0.5]))[0])
+    low, high = 0.0, max(median(part) for part in distribution.parts)
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        below = float(cdf(distribution, np.array([middle + distribution.shift]))[0]) < 0.5
+        low, high = (middle, high) if below else (low, middle)
+    return distribution.shift + high

@@ -1,0 +1,46 @@
+import pytest
+
+from fastsim.errors import InputError
+from fastsim.model import ServiceModel
+from fastsim.scenario import Deployment, Scenario, parse_slo, resolve_deployment
+from fastsim.yaml_source import parse_yaml
+from tests.model_file import MODEL, SCENARIO
+
+
+def test_a_scenario_reads_with_units() -> None:
+    scenario = parse_yaml(SCENARIO, Scenario)
+    assert scenario.traffic.rate == 300.0
+    assert scenario.traffic.duration == 30.0
+
+
+def test_what_a_scenario_leaves_open_comes_from_the_model() -> None:
+    model = parse_yaml(MODEL, ServiceModel)
+    same = resolve_deployment(model, Deployment())
+    assert (same.workers, same.cores, same.resources) == (2, 2, {"db": 5})
+    changed = resolve_deployment(model, parse_yaml(SCENARIO, Scenario).deployment)
+    assert (changed.workers, changed.cores, changed.resources) == (3, 2, {"db": 8})
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint", "metric", "limit"),
+    [
+        ("p95 < 100ms", None, "p95", 0.1),
+        ("GET /items/{id}: p99 <= 1s", "GET /items/{id}", "p99", 1.0),
+        (" errors < 0.5% ", None, "errors", 0.005),
+        ("p99.9<2s", None, "p999", 2.0),
+        ("mean < 5ms", None, "mean", 0.005),
+    ],
+)
+def test_goals_are_read(text: str, endpoint: str | None, metric: str, limit: float) -> None:
+    goal = parse_slo(text)
+    assert (goal.endpoint, goal.metric) == (endpoint, metric)
+    assert goal.limit == pytest.approx(limit)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "p95 > 100ms", "p95 < 100", "p42 < 1s", "errors < 5ms", "p95 < 5%", "p95"]
+)
+def test_what_is_no_goal_is_refused_with_a_hint(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_slo(text)
+    assert caught.value.hint

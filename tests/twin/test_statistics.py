@@ -1,0 +1,103 @@
+"""Intervals and noise floors on data whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fastsim.twin.statistics import (
+    Spread,
+    latency_estimates,
+    latency_statistics,
+    replicated_estimate,
+    share_floor,
+    student_quantile,
+)
+
+TRIALS = 400
+# Of 400 trials with 95 % each, fewer than 363 or more than 394 hits have a probability of
+# 2e-4 each (binomial): the false-alarm rate of each counting test below on a fresh seed.
+FEWEST, MOST = 363, 394
+
+
+def test_statistics_are_mean_and_quantiles() -> None:
+    values = np.arange(1001.0)
+    assert latency_statistics(values) == pytest.approx([500, 500, 900, 950, 990, 999])
+    assert np.isnan(latency_statistics(np.zeros(0))).all()
+
+
+def test_intervals_hold_the_truth_in_95_percent() -> None:
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(TRIALS):
+        runs = rng.lognormal(0.0, 0.3, 8)  # the centre of the logarithms is 0: truth 1
+        estimate = replicated_estimate(float(np.exp(np.log(runs).mean())), runs)
+        assert estimate.low is not None
+        assert estimate.high is not None
+        hits += estimate.low < 1.0 < estimate.high
+    assert FEWEST <= hits <= MOST
+
+
+def test_intervals_of_pooled_means_hold_the_truth_in_95_percent() -> None:
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(TRIALS):
+        samples = rng.exponential(0.1, (8, 200))
+        found = latency_estimates(
+            samples.ravel(), np.array([latency_statistics(row) for row in samples])
+        )
+        assert found is not None
+        assert found.mean.low is not None
+        assert found.mean.high is not None
+        hits += found.mean.low < 0.1 < found.mean.high
+    assert FEWEST <= hits <= MOST
+
+
+@pytest.mark.parametrize("runs", [3, 8, 40])
+def test_a_further_run_stays_inside_the_floor_in_95_percent(runs: int) -> None:
+    rng = np.random.default_rng(runs)
+    hits = 0
+    for _ in range(TRIALS):
+        spread = Spread.of(rng.lognormal(1.0, 0.2, runs))
+        live = float(rng.lognormal(1.0, 0.2))
+        hits += abs(spread.value / live - 1.0) <= spread.floor(live)
+    assert FEWEST <= hits <= MOST
+
+
+def test_bounds_of_latencies_are_positive_and_of_differences_need_not_be() -> None:
+    skewed = replicated_estimate(0.01, np.array([0.001, 0.1, 0.01]))
+    assert skewed.low is not None
+    assert skewed.low > 0.0
+    with_zero = replicated_estimate(0.01, np.array([0.0, 0.02, 0.01]), unit="ratio")
+    assert with_zero.low is not None
+    assert with_zero.low < 0.0
+
+
+def test_an_interval_needs_two_replications() -> None:
+    assert replicated_estimate(1.0, np.array([1.0])).low is None
+    assert replicated_estimate(1.0, np.array([1.0, math.nan])).low is None
+    assert replicated_estimate(1.0, np.array([1.0, 1.2, math.nan])).low is not None
+
+
+def test_no_spread_gives_no_floor() -> None:
+    assert Spread.of(np.array([0.5, 0.5, 0.5])).floor(0.4) == 0.0
+
+
+def test_the_share_floor_covers_counting_noise_in_95_percent() -> None:
+    rng = np.random.default_rng(3)
+    hits = 0
+    for _ in range(TRIALS):
+        twin = rng.binomial(500, 0.03, 20) / 500
+        live = int(rng.binomial(500, 0.03))
+        hits += abs(float(twin.mean()) - live / 500) <= share_floor(live, 500, twin, 10_000)
+    assert hits >= FEWEST  # the larger of two floors may cover more
+
+
+def test_the_share_floor_is_not_zero_when_no_replication_saw_an_error() -> None:
+    floor = share_floor(1, 1000, np.zeros(20), 20_000)
+    assert 0.001 <= floor <= 0.01
+
+
+def test_student_quantiles_are_those_of_the_tables() -> None:
+    assert student_quantile(7) == pytest.approx(2.3646, abs=1e-4)
+    assert student_quantile(39, 0.99) == pytest.approx(2.7079, abs=1e-4)
