@@ -5,10 +5,11 @@ common when a parameter changes.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from fastsim.model import (
     Constant,
@@ -22,6 +23,9 @@ from fastsim.model import (
     Pareto,
     Weibull,
 )
+
+if TYPE_CHECKING:
+    from scipy.stats._distn_infrastructure import rv_frozen
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,7 +48,7 @@ def quantile(distribution: Distribution, u: FloatArray) -> FloatArray:
     inside it: right for sampling, but not increasing across components.
     """
     u = np.clip(np.asarray(u, np.float64), 0.0, _LARGEST)
-    return distribution.shift + _quantile(distribution, u)
+    return np.asarray(distribution.shift + _quantile(distribution, u), np.float64)
 
 
 def _quantile(distribution: Distribution, u: FloatArray) -> FloatArray:
@@ -52,21 +56,18 @@ def _quantile(distribution: Distribution, u: FloatArray) -> FloatArray:
         case Constant():
             return np.full_like(u, distribution.value)
         case Expon():
-            return -distribution.mean * np.log1p(-u)
+            return np.asarray(-distribution.mean * np.log1p(-u), np.float64)
         case Gamma():
             scale = distribution.mean / distribution.shape
-            return scale * _tabled(u, lambda p: special.gammaincinv(distribution.shape, p))
+            unit = _tabled(u, lambda p: special.gammaincinv(distribution.shape, p))
+            return np.asarray(scale * unit, np.float64)
         case Lognorm():
-            return distribution.median * np.exp(
-                distribution.sigma * special.ndtri(np.maximum(u, 1e-300))
-            )
+            z = distribution.sigma * special.ndtri(np.maximum(u, 1e-300))
+            return np.asarray(distribution.median * np.exp(z), np.float64)
         case Weibull():
             return distribution.scale * (-np.log1p(-u)) ** (1.0 / distribution.shape)
         case InvGauss():
-            law = stats.invgauss(
-                1.0 / distribution.shape, scale=distribution.mean * distribution.shape
-            )
-            return _tabled(u, law.ppf)
+            return _tabled(u, _invgauss(distribution).ppf)
         case Pareto():
             if distribution.tail == 0.0:
                 return -distribution.scale * np.log1p(-u)
@@ -90,7 +91,10 @@ def _mixture_quantile(distribution: Mixture, u: FloatArray) -> FloatArray:
     return values
 
 
-def _invgauss(distribution: InvGauss) -> "stats.rv_frozen":
+def _invgauss(distribution: InvGauss) -> "rv_frozen":
+    # Half a second to import, and few models have this family.
+    from scipy import stats
+
     return stats.invgauss(1.0 / distribution.shape, scale=distribution.mean * distribution.shape)
 
 
@@ -102,7 +106,8 @@ def _tabled(u: FloatArray, inverse: Callable[[FloatArray], FloatArray]) -> Float
     grid = special.expit(np.linspace(-36.0, 36.0, _TABLE))
     table = np.asarray(inverse(np.minimum(grid, _LARGEST)), np.float64)
     position = special.logit(np.clip(u, 1e-15, _LARGEST))
-    return np.interp(position, np.linspace(-36.0, 36.0, _TABLE), table)
+    found = np.interp(position, np.linspace(-36.0, 36.0, _TABLE), table)
+    return np.asarray(found, np.float64)
 
 
 def cdf(distribution: Distribution, x: FloatArray) -> FloatArray:
@@ -123,10 +128,7 @@ def cdf(distribution: Distribution, x: FloatArray) -> FloatArray:
         case Weibull():
             return -np.expm1(-((positive / distribution.scale) ** distribution.shape))
         case InvGauss():
-            law = stats.invgauss(
-                1.0 / distribution.shape, scale=distribution.mean * distribution.shape
-            )
-            return np.asarray(law.cdf(positive), np.float64)
+            return np.asarray(_invgauss(distribution).cdf(positive), np.float64)
         case Pareto():
             if distribution.tail == 0.0:
                 return -np.expm1(-positive / distribution.scale)
@@ -137,7 +139,8 @@ def cdf(distribution: Distribution, x: FloatArray) -> FloatArray:
         case Mixture():
             total = sum(distribution.weights)
             parts = zip(distribution.weights, distribution.parts, strict=True)
-            return np.sum([w / total * cdf(part, y) for w, part in parts], axis=0)
+            below = np.sum([w / total * cdf(part, y) for w, part in parts], axis=0)
+            return np.asarray(below, np.float64)
 
 
 def _empirical_cdf(distribution: Empirical, y: FloatArray) -> FloatArray:

@@ -48,11 +48,11 @@ def _log_moments(times: FloatArray) -> tuple[float, float]:
 
 
 def _expon_density(p: FloatArray, t: FloatArray) -> FloatArray:
-    return -p[0] - t * np.exp(-p[0])
+    return np.asarray(-p[0] - t * np.exp(-p[0]), np.float64)
 
 
 def _expon_below(p: FloatArray, t: FloatArray) -> FloatArray:
-    return -np.expm1(-t * np.exp(-p[0]))
+    return np.asarray(-np.expm1(-t * np.exp(-p[0])), np.float64)
 
 
 # --- gamma: log shape, log scale ---------------------------------------------------------------
@@ -62,7 +62,7 @@ def _gamma_density(p: FloatArray, t: FloatArray) -> FloatArray:
     shape = np.exp(p[0])
     scaled = t * np.exp(-p[1])
     logs = np.log(np.maximum(scaled, _TINY))
-    return (shape - 1.0) * logs - scaled - special.gammaln(shape) - p[1]
+    return np.asarray((shape - 1.0) * logs - scaled - special.gammaln(shape) - p[1], np.float64)
 
 
 def _gamma_below(p: FloatArray, t: FloatArray) -> FloatArray:
@@ -71,7 +71,7 @@ def _gamma_below(p: FloatArray, t: FloatArray) -> FloatArray:
 
 def _gamma_start(times: FloatArray) -> FloatArray:
     mean, variation = _moments(times)
-    return np.log([variation**-2, mean * variation**2])
+    return np.asarray(np.log([variation**-2, mean * variation**2]), np.float64)
 
 
 # --- log-normal: log median, log sigma ---------------------------------------------------------
@@ -80,7 +80,7 @@ def _gamma_start(times: FloatArray) -> FloatArray:
 def _lognorm_density(p: FloatArray, t: FloatArray) -> FloatArray:
     logs = np.log(np.maximum(t, _TINY))
     z = (logs - p[0]) * np.exp(-p[1])
-    return -0.5 * z * z - p[1] - logs - _HALF_LOG_2PI
+    return np.asarray(-0.5 * z * z - p[1] - logs - _HALF_LOG_2PI, np.float64)
 
 
 def _lognorm_below(p: FloatArray, t: FloatArray) -> FloatArray:
@@ -90,7 +90,7 @@ def _lognorm_below(p: FloatArray, t: FloatArray) -> FloatArray:
 
 def _lognorm_start(times: FloatArray) -> FloatArray:
     center, sigma = _log_moments(times)
-    return np.array([center, np.log(sigma)])
+    return np.asarray(np.array([center, np.log(sigma)]), np.float64)
 
 
 # --- Weibull: log shape, log scale -------------------------------------------------------------
@@ -99,17 +99,17 @@ def _lognorm_start(times: FloatArray) -> FloatArray:
 def _weibull_density(p: FloatArray, t: FloatArray) -> FloatArray:
     shape = np.exp(p[0])
     logs = np.log(np.maximum(t, _TINY)) - p[1]
-    return p[0] - p[1] + (shape - 1.0) * logs - np.exp(np.minimum(shape * logs, 700.0))
+    return np.asarray(p[0] - p[1] + (shape - 1.0) * logs - np.exp(np.minimum(shape * logs, 700.0)), np.float64)
 
 
 def _weibull_below(p: FloatArray, t: FloatArray) -> FloatArray:
     logs = np.log(np.maximum(t, _TINY)) - p[1]
-    return -np.expm1(-np.exp(np.minimum(np.exp(p[0]) * logs, 700.0)))
+    return np.asarray(-np.expm1(-np.exp(np.minimum(np.exp(p[0]) * logs, 700.0))), np.float64)
 
 
 def _weibull_start(times: FloatArray) -> FloatArray:
     center, sigma = _log_moments(times)
-    return np.array([np.log(1.28 / sigma), center + 0.37 * sigma])
+    return np.asarray(np.array([np.log(1.28 / sigma), center + 0.37 * sigma]), np.float64)
 
 
 # --- inverse Gaussian: log shape (mean squared over variance), log mean ------------------------
@@ -119,7 +119,7 @@ def _invgauss_density(p: FloatArray, t: FloatArray) -> FloatArray:
     scaled = np.maximum(t * np.exp(-p[1]), _TINY)
     shape = np.exp(p[0])
     bend = shape * (scaled - 1.0) ** 2 / (2.0 * scaled)
-    return 0.5 * p[0] - _HALF_LOG_2PI - 1.5 * np.log(scaled) - bend - p[1]
+    return np.asarray(0.5 * p[0] - _HALF_LOG_2PI - 1.5 * np.log(scaled) - bend - p[1], np.float64)
 
 
 def _invgauss_below(p: FloatArray, t: FloatArray) -> FloatArray:
@@ -132,7 +132,7 @@ def _invgauss_below(p: FloatArray, t: FloatArray) -> FloatArray:
 
 def _invgauss_start(times: FloatArray) -> FloatArray:
     mean, variation = _moments(times)
-    return np.log([variation**-2, mean])
+    return np.asarray(np.log([variation**-2, mean]), np.float64)
 
 
 # --- two log-normals: logit of the first weight, then both -------------------------------------
@@ -146,7 +146,7 @@ def _mixture_density(p: FloatArray, t: FloatArray) -> FloatArray:
 
 def _mixture_below(p: FloatArray, t: FloatArray) -> FloatArray:
     weight = float(special.expit(p[0]))
-    return weight * _lognorm_below(p[1:3], t) + (1.0 - weight) * _lognorm_below(p[3:5], t)
+    return np.asarray(weight * _lognorm_below(p[1:3], t) + (1.0 - weight) * _lognorm_below(p[3:5], t), np.float64)
 
 
 def _mixture_start(times: FloatArray) -> FloatArray:
@@ -162,7 +162,7 @@ def _mixture_start(times: FloatArray) -> FloatArray:
     weight = min(max(cut / n, 0.02), 0.98)
     spreads = [np.log(max(float(group.std()), 0.05)) for group in groups]
     centers = [float(np.median(group)) for group in groups]
-    return np.array([special.logit(weight), centers[0], spreads[0], centers[1], spreads[1]])
+    return np.asarray(np.array([special.logit(weight), centers[0], spreads[0], centers[1], spreads[1]]), np.float64)
 
 
 def _build_mixture(p: FloatArray, scale: float, shift: float) -> Distribution:

@@ -32,6 +32,10 @@ BLOCKING_SHARE = 0.1
 
 BLOCKING_LEAST_S = 0.0005
 
+MINOR_S = 100e-6
+"""Code shorter than this decides nothing: two quick families, else its own quantile curve."""
+
+_MINOR_FAMILIES = ("gamma", "lognorm")
 _LEADING_CHUNKS = 3
 """A stream's first chunks (headers, first token) may have laws of their own."""
 
@@ -82,7 +86,7 @@ class StepFitter:
         wall, cpu, idle = _columns(observed, "wall_s", "cpu_s", "idle_share")
         held, blocking = _held(wall, cpu)
         return CpuStep(
-            time=fit_distribution(held / cold_factor(self.cold, idle), np.zeros_like(held)),
+            time=_exact(held / cold_factor(self.cold, idle)),
             blocking=blocking,
             where=observed[0].where,
         )
@@ -101,12 +105,11 @@ class StepFitter:
 
     def _thread(self, observed: Sequence[ObservedStep]) -> ThreadStep:
         cpu, off_gil = _columns(observed, "cpu_s", "off_gil_s")
-        zeros = np.zeros_like(cpu)
         # A bare hand-over (a dependency that only looks something up) leaves the GIL for nothing.
         idle = float(np.median(off_gil)) < 50e-6
         return ThreadStep(
-            cpu=fit_distribution(cpu, zeros),
-            off_gil=None if idle else fit_distribution(off_gil, zeros),
+            cpu=_exact(cpu),
+            off_gil=None if idle else _exact(off_gil),
             label=observed[0].label,
             where=observed[0].where,
         )
@@ -148,11 +151,18 @@ class StepFitter:
 
     def _chunk_cpu(self, chunks: Sequence[Chunk]) -> Distribution:
         cpu, idle = _columns(chunks, "cpu_s", "idle_share")
-        return fit_distribution(cpu / cold_factor(self.cold, idle), np.zeros_like(cpu))
+        return _exact(cpu / cold_factor(self.cold, idle))
 
 
 def _columns(rows: Sequence[object], *names: str) -> tuple[FloatArray, ...]:
     return tuple(np.array([getattr(row, name) for row in rows], np.float64) for name in names)
+
+
+def _exact(times: FloatArray) -> Distribution:
+    zeros = np.zeros_like(times)
+    if float(np.mean(times)) < MINOR_S:
+        return fit_distribution(times, zeros, families=_MINOR_FAMILIES)
+    return fit_distribution(times, zeros)
 
 
 def _censored(wall: FloatArray, bound: FloatArray, late: FloatArray) -> Distribution:

@@ -50,8 +50,7 @@ def calibrate(
     Example: fastsim calibrate traces/ -o model.yaml
     """
     from fastsim.calibrate.build import build_model, hash_inputs, read_requests
-    from fastsim.cli.output import note, print_json, progress
-    from fastsim.load.new_file import refuse_existing
+    from fastsim.cli.output import note, print_json, progress, refuse_existing
     from fastsim.yaml_writing import dump_yaml, write_new
 
     skip_first_s = None if skip_first is None else parse_duration(skip_first)

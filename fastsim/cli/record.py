@@ -26,7 +26,7 @@ def record(
         float, typer.Option("--sample", help="share of requests to record, 0 to 1")
     ] = 1.0,
     service: Annotated[
-        str | None, typer.Option("--service", help="service name; the application's title if absent")
+        str | None, typer.Option("--service", help="service name; by default the app's title")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the account as JSON")] = False,
     force: Annotated[
@@ -134,5 +134,6 @@ def _nothing_recorded(command: list[str], code: int) -> AnswerError | InputError
             hint=f"see its own messages above; does it run without fastsim? {' '.join(command)}",
         )
     return NotEnoughDataError(
-        "no request was recorded", hint="send some traffic while recording, for example fastsim load"
+        "no request was recorded",
+        hint="send some traffic while recording, for example with fastsim load",
     )

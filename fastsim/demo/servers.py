@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import fastsim
 from fastsim.collector.launcher import recording_environment, stop, wait_for_port
@@ -94,7 +94,7 @@ class Services:
         """Base address of the shop."""
         return f"http://{HOST}:{self.port}"
 
-    def __enter__(self) -> "Services":
+    def __enter__(self) -> Self:
         try:
             with self.cores.use(self.cores.others):
                 for name, port in self._ports.items():

@@ -14,12 +14,9 @@ from simpy.events import Timeout
 from fastsim.model import LoopCosts
 from fastsim.scenario import ResolvedDeployment
 from fastsim.twin.connections import Connections
-from fastsim.twin.eventloop import (
-    HANDOVER_OTHER_CORE_S,
-    HANDOVER_SAME_CORE_S,
-    EventLoop,
-    Requests,
-)
+from fastsim.twin.eventloop import EventLoop
+from fastsim.twin.gil import HANDOVER_OTHER_CORE_S, HANDOVER_SAME_CORE_S
+from fastsim.twin.state import Requests
 from fastsim.twin.workload import Outcome, Workload
 
 _APPLICATION_FAILED, _REJECTED = 1, 2
@@ -64,7 +61,6 @@ class _Simulation:
         self.n = len(workload)
         self.arrival = workload.arrival_s.tolist()
         self.requests = Requests(
-            self.n,
             (
                 workload.op_code.tolist(),
                 workload.op_arg.tolist(),
@@ -73,7 +69,6 @@ class _Simulation:
                 workload.op_extra.tolist(),
             ),
             workload.op_first.tolist(),
-            self.arrival,
             len(workload.kinds),
         )
         self.worker = [-1] * self.n

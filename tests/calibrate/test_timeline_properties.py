@@ -125,7 +125,7 @@ def test_steps_tile_the_time(timeline: Timeline) -> None:
         assert step.do == "cpu" or 0.0 <= step.late_s <= step.bound_s <= step.wall_s
         for chunk in step.chunks:
             assert 0.0 <= chunk.late_s <= chunk.bound_s <= chunk.wall_s
-            assert min(chunk.loop_s, chunk.cpu_s, chunk.idle_s) >= 0.0
+            assert min(chunk.loop_s, chunk.cpu_s, chunk.idle_share) >= 0.0
         at += step.wall_s
 
 

@@ -19,7 +19,7 @@ def chunks(count: int, kind: str = "llm", wall: float = 5, **more: Any) -> list[
     at = 1.0
     for number in range(count):
         wait = {"label": "openai", "where": f"app.py:{number}", "bound": 0.5, **more}
-        rows += [(kind, at, wall, wait), ("cpu", at + wall, 0.5, {"bound": 2})]
+        rows += [(kind, at, wall, wait), ("cpu", at + wall, 0.5, {"idle": 0.25})]
         at += wall + 0.5
     return rows
 
@@ -36,7 +36,7 @@ def test_equal_waits_in_a_row_are_one_stream() -> None:
     assert stream.wall_s == pytest.approx(6 * 0.0055)
     chunk = stream.chunks[3]
     assert (chunk.wall_s, chunk.bound_s, chunk.late_s) == pytest.approx((0.005, 0.0005, 0.0))
-    assert (chunk.loop_s, chunk.cpu_s, chunk.idle_s) == pytest.approx((0.0005, 0.0005, 0.002))
+    assert (chunk.loop_s, chunk.cpu_s, chunk.idle_share) == pytest.approx((0.0005, 0.0005, 0.25))
     assert stream.cpu_s == pytest.approx(0.003)
 
 

@@ -19,8 +19,8 @@ def attributes(
 ) -> Attributes:
     """Build span attributes.
 
-    Rows are (kind, start, wall, then by name: cpu, bound, late, via, label, task), all in
-    milliseconds.
+    Rows are (kind, start, wall, then by name: cpu, bound, late, via, label, task, idle), times
+    in milliseconds, idle as a share.
     """
     full: list[dict[str, Any]] = []
     for kind, start, wall, *more in rows:
@@ -28,7 +28,7 @@ def attributes(
         via = {"cpu": "loop", "sleep": "timer", "thread": "thread", "pool": "loop"}.get(
             kind, "socket"
         )
-        full.append({"cpu": wall if kind == "cpu" else 0, "bound": 0, "late": 0, "via": via,
+        full.append({"cpu": wall if kind == "cpu" else 0, "bound": 0, "late": 0, "idle": 0.0, "via": via,
                      "label": "", "where": "", "task": 0, "kind": kind, "start": start,
                      "wall": wall} | extra)  # fmt: skip
 
@@ -50,6 +50,7 @@ def attributes(
         spans.STEP_CPU_NS: ns("cpu"),
         spans.STEP_BOUND_NS: ns("bound"),
         spans.STEP_LATE_NS: ns("late"),
+        spans.STEP_IDLE_PPM: [round(row["idle"] * 1e6) for row in full],
     }
     if events:
         found |= {

@@ -1,0 +1,76 @@
+"""What an event loop works on: the requests as plain lists, and pools of slots.
+
+Plain lists because the hot loop reads single values, where numpy is slow.
+"""
+
+import math
+from collections import deque
+
+
+class Pool:
+    """One resource of one worker, first come first served."""
+
+    __slots__ = ("acquires", "busy_s", "capacity", "free", "max_queue", "queue", "since", "wait_s")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.free = capacity
+        self.queue: deque[tuple[float, int]] = deque()
+        self.busy_s = 0.0
+        self.since = 0.0
+        self.wait_s = 0.0
+        self.acquires = 0
+        self.max_queue = 0
+
+    def take(self, now: float, request: int) -> bool:
+        """Take a slot; when none is free, queue the request and return False."""
+        self.acquires += 1
+        self.account(now)
+        if self.free > 0:
+            self.free -= 1
+            return True
+        self.queue.append((now, request))
+        self.max_queue = max(self.max_queue, len(self.queue))
+        return False
+
+    def give_back(self, now: float) -> tuple[int, float] | None:
+        """Return the slot: to the first in the queue (its request and wait), or to nobody."""
+        self.account(now)
+        if not self.queue:
+            self.free += 1
+            return None
+        since, request = self.queue.popleft()
+        self.wait_s += now - since
+        return request, now - since
+
+    def account(self, now: float) -> None:
+        """Add the slot-seconds since the last change."""
+        self.busy_s += (self.capacity - self.free) * (now - self.since)
+        self.since = now
+
+
+class Requests:
+    """The workload as lists, and what is measured per request."""
+
+    def __init__(
+        self,
+        ops: tuple[list[int], list[int], list[int], list[float], list[float]],
+        first: list[int],
+        kinds: int,
+    ) -> None:
+        n = len(first) - 1
+        self.code, self.arg, self.kind, self.value, self.extra = ops
+        self.last = first[1:]
+        self.position = first[:-1]
+        self.start = [math.nan] * n
+        self.respond = [math.nan] * n
+        self.done = [math.nan] * n
+        self.ready = [math.nan] * n
+        self.running = [0.0] * n
+        self.pool_wait = [0.0] * n
+        self.waits = [0.0] * (n * kinds)
+        self.kinds = kinds
+
+    def responded(self, request: int) -> bool:
+        """Return whether the response is out; what follows is not latency."""
+        return self.respond[request] == self.respond[request]
