@@ -5,7 +5,6 @@ common when a parameter changes.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +22,6 @@ from fastsim.model import (
     Pareto,
     Weibull,
 )
-
-if TYPE_CHECKING:
-    from scipy.stats._distn_infrastructure import rv_frozen
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -67,7 +63,8 @@ def _quantile(distribution: Distribution, u: FloatArray) -> FloatArray:
         case Weibull():
             return distribution.scale * (-np.log1p(-u)) ** (1.0 / distribution.shape)
         case InvGauss():
-            return _tabled(u, _invgauss(distribution).ppf)
+            unit = _tabled(u, lambda p: _invgauss_inverse(distribution.shape, p))
+            return np.asarray(distribution.mean * unit, np.float64)
         case Pareto():
             if distribution.tail == 0.0:
                 return -distribution.scale * np.log1p(-u)
@@ -91,11 +88,23 @@ def _mixture_quantile(distribution: Mixture, u: FloatArray) -> FloatArray:
     return values
 
 
-def _invgauss(distribution: InvGauss) -> "rv_frozen":
-    # Half a second to import, and few models have this family.
-    from scipy import stats
+def invgauss_below(shape: float, scaled: FloatArray) -> FloatArray:
+    """Return the inverse Gaussian distribution function of times given in units of the mean."""
+    root = np.sqrt(shape / scaled)
+    second = np.exp(np.minimum(2.0 * shape + special.log_ndtr(-root * (scaled + 1.0)), 0.0))
+    below = special.ndtr(root * (scaled - 1.0)) + second
+    return np.asarray(np.clip(below, 0.0, 1.0), np.float64)
 
-    return stats.invgauss(1.0 / distribution.shape, scale=distribution.mean * distribution.shape)
+
+def _invgauss_inverse(shape: float, u: FloatArray) -> FloatArray:
+    """Invert by bisection on the logarithm; in units of the mean."""
+    low = np.full_like(u, -40.0)
+    high = np.full_like(u, 40.0)
+    for _ in range(70):
+        middle = (low + high) / 2.0
+        short = invgauss_below(shape, np.exp(middle)) < u
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    return np.asarray(np.exp(high), np.float64)
 
 
 def _tabled(u: FloatArray, inverse: Callable[[FloatArray], FloatArray]) -> FloatArray:
@@ -128,7 +137,8 @@ def cdf(distribution: Distribution, x: FloatArray) -> FloatArray:
         case Weibull():
             return -np.expm1(-((positive / distribution.scale) ** distribution.shape))
         case InvGauss():
-            return np.asarray(_invgauss(distribution).cdf(positive), np.float64)
+            scaled = np.maximum(positive / distribution.mean, 1e-12)
+            return invgauss_below(distribution.shape, scaled)
         case Pareto():
             if distribution.tail == 0.0:
                 return -np.expm1(-positive / distribution.scale)
@@ -175,13 +185,21 @@ def mean(distribution: Distribution) -> float:
     return distribution.shift + inner
 
 
-def median(distribution: Distribution) -> float:
-    """Return the median, seconds."""
+def percentile(distribution: Distribution, p: float) -> float:
+    """Return the value below which a share ``p`` of all values lies, seconds.
+
+    Unlike ``quantile`` it is right for mixtures, too, and slower.
+    """
     if not isinstance(distribution, Mixture):
-        return float(quantile(distribution, np.array([0.5]))[0])
-    low, high = 0.0, max(median(part) for part in distribution.parts)
+        return float(quantile(distribution, np.array([p]))[0])
+    low, high = 0.0, max(percentile(part, p) for part in distribution.parts)
     for _ in range(60):
         middle = (low + high) / 2.0
-        below = float(cdf(distribution, np.array([middle + distribution.shift]))[0]) < 0.5
+        below = float(cdf(distribution, np.array([middle + distribution.shift]))[0]) < p
         low, high = (middle, high) if below else (low, middle)
     return distribution.shift + high
+
+
+def median(distribution: Distribution) -> float:
+    """Return the median, seconds."""
+    return percentile(distribution, 0.5)

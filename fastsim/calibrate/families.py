@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from fastsim.distributions import invgauss_below
 from fastsim.model import Distribution, Expon, Gamma, InvGauss, Lognorm, Mixture, Weibull
 
 FloatArray = npt.NDArray[np.float64]
@@ -123,11 +124,7 @@ def _invgauss_density(p: FloatArray, t: FloatArray) -> FloatArray:
 
 
 def _invgauss_below(p: FloatArray, t: FloatArray) -> FloatArray:
-    scaled = np.maximum(t * np.exp(-p[1]), _TINY)
-    shape = float(np.exp(p[0]))
-    root = np.sqrt(shape / scaled)
-    second = np.exp(np.minimum(2.0 * shape + special.log_ndtr(-root * (scaled + 1.0)), 0.0))
-    return np.asarray(np.clip(special.ndtr(root * (scaled - 1.0)) + second, 0.0, 1.0), np.float64)
+    return invgauss_below(float(np.exp(p[0])), np.maximum(t * np.exp(-p[1]), _TINY))
 
 
 def _invgauss_start(times: FloatArray) -> FloatArray:

@@ -1,0 +1,235 @@
+"""The mechanics of the event loop, told in scenes small enough to check by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastsim.model import ColdCost, LoopCosts
+from fastsim.twin.engine import simulate
+from fastsim.twin.gil import HANDOVER_SAME_CORE_S
+from fastsim.twin.workload import Outcome, ViaCode, Workload
+from tests.twin.programs import (
+    ACQUIRE,
+    FREE,
+    RELEASE,
+    RESPOND,
+    YIELD,
+    Step,
+    cpu,
+    deployment,
+    thread,
+    wait,
+    workload,
+)
+
+
+def finished(outcome: Outcome) -> list[float]:
+    return [round(float(moment), 9) for moment in outcome.respond_s]
+
+
+def test_code_runs_one_request_at_a_time() -> None:
+    outcome = simulate(workload([0.0, 0.0], [[cpu(0.002)], [cpu(0.003)]]), deployment(), FREE)
+    assert finished(outcome) == [0.002, 0.005]
+
+
+def test_a_finished_wait_queues_behind_what_was_ready_before_it() -> None:
+    # B's wait ends while A computes; C has been ready since before. C goes first.
+    drawn = workload(
+        [0.0, 0.001, 0.002],
+        [[cpu(0.010)], [wait(0.001), cpu(0.001)], [cpu(0.004)]],
+    )
+    outcome = simulate(drawn, deployment(), FREE)
+    # B starts its wait only after A (10 ms); it ends at 11 ms, during C (10 to 14 ms).
+    assert finished(outcome) == [0.010, 0.015, 0.014]
+
+
+def test_every_kind_of_overhead_is_paid_where_it_arises() -> None:
+    costs = LoopCosts(accept=0.003, per_suspend=0.0005, per_event=0.0002, per_pass=0.0001)
+    outcome = simulate(
+        workload([0.0], [[cpu(0.001), wait(0.010), cpu(0.001)]]), deployment(), costs
+    )
+    # poll + accept, poll + code; the wait runs; poll + callback, poll + code.
+    assert float(outcome.start_s[0]) == pytest.approx(0.0001 + 0.003 + 0.0001)
+    woken = float(outcome.start_s[0]) + 0.001 + 0.010
+    assert finished(outcome) == [round(woken + 0.0001 + 0.0002 + 0.0001 + 0.001, 9)]
+    assert outcome.loop_busy_s[0] == pytest.approx(0.0001 * 4 + 0.003 + 0.001 * 2 + 0.0005 + 0.0002)
+
+
+def test_a_slot_stays_taken_until_its_coroutine_runs_again() -> None:
+    holder: list[Step] = [ACQUIRE, wait(0.002), RELEASE, cpu(0.001)]
+    drawn = workload([0.0, 0.0, 0.001], [holder, holder, [cpu(0.020)]])
+    outcome = simulate(drawn, deployment(pool=1), FREE)
+    # The query ends at 2 ms but the loop is busy until 21 ms: only then is the slot free.
+    assert finished(outcome)[0] == 0.022
+    assert outcome.pool_wait_s[1] == pytest.approx(0.021)
+
+
+def test_timers_are_rounded_up_to_a_millisecond_only_when_the_loop_sleeps() -> None:
+    idle = simulate(workload([0.0], [[wait(0.0123, ViaCode.TIMER)]]), deployment(), FREE)
+    assert finished(idle) == [0.013]
+    busy = workload([0.0, 0.001], [[wait(0.0123, ViaCode.TIMER)], [cpu(0.0125)]])
+    assert finished(simulate(busy, deployment(), FREE))[0] == 0.0135
+    socket = simulate(workload([0.0], [[wait(0.0123)]]), deployment(), FREE)
+    assert finished(socket) == [0.0123]
+
+
+def test_a_yield_lets_others_run_first() -> None:
+    yielding = [cpu(0.001), YIELD, cpu(0.001)]
+    drawn = workload([0.0, 0.0005, 0.0005], [[cpu(0.001)], yielding, [cpu(0.005)]])
+    assert finished(simulate(drawn, deployment(), FREE)) == [0.001, 0.008, 0.007]
+
+
+def test_what_follows_the_response_delays_others_but_not_its_own_latency() -> None:
+    drawn = workload([0.0, 0.0], [[cpu(0.001), RESPOND, cpu(0.010)], [cpu(0.001)]])
+    outcome = simulate(drawn, deployment(), FREE)
+    assert finished(outcome) == [0.001, 0.012]
+    assert outcome.done_s[0] == pytest.approx(0.011)
+
+
+def test_blocking_code_holds_the_loop() -> None:
+    drawn = workload([0.0, 0.0], [[cpu(0.010, blocking=0.010)], [cpu(0.001)]])
+    assert finished(simulate(drawn, deployment(), FREE)) == [0.010, 0.011]
+
+
+def test_code_is_dearer_on_an_idle_loop() -> None:
+    costs = LoopCosts(cold=ColdCost(extra=0.5, memory=0.02))
+    drawn = workload([1.0, 1.0, 1.0], [[cpu(0.010)], [cpu(0.050)], [cpu(0.010)]])
+    outcome = simulate(drawn, deployment(), costs)
+    first = float(outcome.respond_s[0]) - 1.0
+    assert first == pytest.approx(0.015, rel=1e-6)  # slept all along: half as much again
+    spaced = workload([1.0, 1.016], [[cpu(0.010)], [cpu(0.010)]])
+    second = float(simulate(spaced, deployment(), costs).running_s[1])
+    assert 0.010 < second < 0.015
+
+
+def test_requests_beyond_the_limit_are_rejected() -> None:
+    drawn = workload([0.0, 0.0, 0.0], [[wait(0.01)]] * 3)
+    outcome = simulate(drawn, deployment(limit=2), FREE)
+    assert outcome.failure.tolist() == [0, 0, 2]
+
+
+# --- threads and the GIL ---------------------------------------------------------------
+
+
+def test_a_thread_works_while_the_loop_sleeps() -> None:
+    outcome = simulate(workload([0.0], [[thread(0.002, 0.010)]]), deployment(), FREE)
+    assert finished(outcome) == [0.012]
+
+
+def test_the_loop_waits_for_a_thread_that_has_the_gil() -> None:
+    drawn = workload([0.0, 0.0005], [[thread(0.004, 0.0)], [cpu(0.001)]])
+    outcome = simulate(drawn, deployment(), FREE)
+    # First half of the thread's 4 ms has the GIL until 2 ms; only then does the loop run.
+    assert float(outcome.start_s[1]) >= 0.002
+
+
+def test_a_thread_waits_for_a_busy_loop_until_it_polls() -> None:
+    drawn = workload([0.0, 0.0], [[thread(0.0002, 0.0)], [cpu(0.003)]])
+    outcome = simulate(drawn, deployment(), FREE)
+    assert float(outcome.respond_s[0]) >= 0.003
+
+
+def test_long_code_is_interrupted_after_the_switch_interval() -> None:
+    drawn = workload([0.0, 0.0, 0.001], [[thread(0.0002, 0.0)], [cpu(0.004)], [cpu(0.050)]])
+    with_thread = simulate(drawn, deployment(), FREE)
+    without = simulate(workload([0.0, 0.001], [[cpu(0.004)], [cpu(0.050)]]), deployment(), FREE)
+    assert float(with_thread.respond_s[2]) > float(without.respond_s[1])
+
+
+def test_without_a_gil_threads_and_loop_run_side_by_side() -> None:
+    drawn = workload([0.0, 0.0], [[thread(0.010, 0.0)], [cpu(0.010)]])
+    side_by_side = simulate(drawn, deployment(gil=False), FREE)
+    assert finished(side_by_side) == [0.010, 0.010]
+    assert float(simulate(drawn, deployment(), FREE).respond_s.max()) >= 0.020
+
+
+def test_there_are_only_so_many_threads() -> None:
+    drawn = workload([0.0] * 3, [[thread(0.0, 0.010)]] * 3)
+    outcome = simulate(drawn, deployment(tokens=2), FREE)
+    assert finished(outcome) == [0.010, 0.010, 0.020]
+    assert outcome.pool_wait_s[2] == pytest.approx(0.010)
+
+
+def test_handing_the_gil_over_costs_the_loop() -> None:
+    assert HANDOVER_SAME_CORE_S > 0.0
+    alone = workload([0.0, 0.002, 0.002], [[wait(0.001)], [cpu(0.004)], [cpu(0.004)]])
+    contended = workload(
+        [0.0, 0.002, 0.002], [[wait(0.003, ViaCode.THREAD, 0.002)], [cpu(0.004)], [cpu(0.004)]]
+    )
+    last = [float(simulate(w, deployment(), FREE).respond_s[2]) for w in (alone, contended)]
+    assert last[1] > last[0]
+
+
+# --- workers ------------------------------------------------------------------------------
+
+
+def test_two_workers_serve_two_connections_at_once() -> None:
+    drawn = workload([0.0, 0.0], [[cpu(0.010)], [cpu(0.010)]])
+    outcome = simulate(drawn, deployment(workers=2, cores=2), FREE)
+    assert finished(outcome) == [0.010, 0.010]
+    assert sorted(outcome.worker.tolist()) == [0, 1]
+
+
+def test_workers_beyond_the_cores_share_them() -> None:
+    drawn = workload([0.0, 0.001, 0.002], [[cpu(0.010)], [cpu(0.010)], [cpu(0.010)]])
+    plenty = simulate(drawn, deployment(workers=3, cores=3), FREE)
+    shared = simulate(drawn, deployment(workers=3, cores=1), FREE)
+    assert float(shared.respond_s.max()) > float(plenty.respond_s.max()) + 0.005
+
+
+def test_a_connection_stays_with_its_worker() -> None:
+    drawn = workload([0.0, 0.5, 1.0, 1.5], [[cpu(0.001)]] * 4)
+    outcome = simulate(drawn, deployment(workers=2, cores=2), FREE)
+    assert len(set(outcome.worker.tolist())) == 1
+
+
+# --- properties ------------------------------------------------------------------------------
+
+SHORT = st.floats(0.0, 0.02, allow_subnormal=False)
+STEPS = st.one_of(
+    st.builds(cpu, SHORT),
+    st.builds(wait, SHORT, st.sampled_from(list(ViaCode)), st.floats(0.0, 0.001)),
+    st.builds(thread, st.floats(0.0, 0.004), SHORT),
+    st.just(YIELD),
+)
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Workload:
+    count = draw(st.integers(1, 12))
+    arrivals = np.sort(draw(st.lists(st.floats(0.0, 0.1), min_size=count, max_size=count)))
+    programs = []
+    for _ in range(count):
+        inner = draw(st.lists(STEPS, max_size=5))
+        held = [ACQUIRE, *draw(st.lists(STEPS, max_size=2)), RELEASE]
+        programs.append([*inner, *(held if draw(st.booleans()) else []), cpu(draw(SHORT))])
+    return workload(arrivals, programs)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(workloads(), st.integers(1, 3), st.booleans())
+def test_every_request_ends_and_its_time_adds_up(drawn: Workload, workers: int, gil: bool) -> None:
+    costs = LoopCosts(accept=0.0001, per_event=0.00002, per_pass=0.00001, per_suspend=0.00001)
+    outcome = simulate(drawn, deployment(workers=workers, cores=2, gil=gil), costs)
+    assert np.isfinite(outcome.done_s).all()
+    total = outcome.respond_s - drawn.arrival_s
+    parts = outcome.running_s + outcome.loop_wait_s + outcome.pool_wait_s
+    assert parts + outcome.wait_s.sum(axis=1) == pytest.approx(total, abs=1e-9)
+    assert outcome.running_s.sum() <= outcome.loop_busy_s.sum() + 1e-9  # work is conserved
+    assert (outcome.loop_wait_s >= -1e-9).all()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(workloads())
+def test_the_same_input_gives_the_same_bytes(drawn: Workload) -> None:
+    first, second = (simulate(drawn, deployment(), FREE, seed=3) for _ in range(2))
+    assert first.respond_s.tobytes() == second.respond_s.tobytes()
+    assert first.lag_s.tobytes() == second.lag_s.tobytes()
+
+
+def test_stopping_early_leaves_the_rest_in_flight() -> None:
+    drawn = workload([0.0, 1.0, 2.0], [[wait(0.5)]] * 3)
+    outcome = simulate(drawn, deployment(), FREE, until_s=1.2)
+    ended = np.isfinite(outcome.done_s)
+    assert ended.tolist() == [True, False, False]
