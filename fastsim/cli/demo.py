@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastsim.errors import InputError
-from fastsim.units import format_share
 
 if TYPE_CHECKING:
     from fastsim.demo.story import Bar, DemoResult
@@ -84,12 +83,7 @@ def _text(result: "DemoResult") -> str:
     from fastsim.report.text import render_comparison
 
     blocks = [render_comparison(found).rstrip() for found in result.comparisons]
-    for twin, live in zip(result.twin_runs, result.live_runs, strict=True):
-        busy = "" if twin.loop is None else format_share(twin.loop.utilisation.value, 3)
-        driver = "" if live.driver is None else f"{live.driver.lag_p99_s * 1e3:.2g} ms"
-        blocks.append(
-            f"{twin.title}: twin's event loop {busy} busy; driver at most {driver} late (p99)"
-        )
+    blocks += ["", *result.reasons]
     blocks += [f"warning: {warning}" for warning in result.model.warnings]
     blocks.append(f"report: {result.report}")
     return "\n".join(["", *blocks])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastsim.calibrate.build import build_model, hash_inputs, read_requests
 from fastsim.calibrate.client_path import fit_client_overhead
+from fastsim.calibrate.drift import CodeSpeed, code_speed
 from fastsim.calibrate.selfcheck import check_warnings, replay_recording
 from fastsim.demo.servers import EXAMPLES, Cores, Services
 from fastsim.load.outcome import to_run
@@ -26,6 +27,9 @@ from fastsim.yaml_writing import dump_yaml
 POOL = "sqlalchemy"
 RECORDED_POOL = 5
 WARMUP_S = 2.0
+
+SAME_SPEED = 0.04
+"""Code whose CPU differs by less between two recordings ran at the same speed."""
 
 Say = Callable[[str], None]
 Bar = Callable[[str, float], None]
@@ -72,6 +76,8 @@ class DemoResult:
     twin_runs: list[Run] = field(default_factory=list)
     live_runs: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    """What else differed between recording and measurement, as far as it can be told."""
     report: Path | None = None
 
     @property
@@ -96,7 +102,7 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
         )
         (directory / "recording.json").write_text(to_json(recorded), encoding="utf-8")
         bar("calibrating", 0.35)
-        result = DemoResult(_calibrate(recording, recorded, directory))
+        result, speed = _calibrate(recording, recorded, directory)
         say(
             f"recorded {recorded.total.requests} requests at {settings.recorded_rate:g}/s and "
             f"fitted {directory / 'model.yaml'}"
@@ -124,6 +130,9 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
             bar(f"measuring {case.title}", 0.55 + 0.25 * number)
             live = _measure(services, mix, case, directory / f"live-{number + 1}", settings.seed)
             _judge(result, case, prediction, live)
+            result.reasons += _differences(
+                case, speed, directory / f"live-{number + 1}", result, number
+            )
     result.notes += _notes(cores)
     bar("writing the report", 0.97)
     result.report = _write(result, directory)
@@ -150,7 +159,7 @@ def _measure(services: Services, mix: Mix, case: _Case, recording: Path, seed: i
     return to_run(sent).model_copy(update={"title": case.title})
 
 
-def _calibrate(recording: Path, recorded: Run, directory: Path) -> ServiceModel:
+def _calibrate(recording: Path, recorded: Run, directory: Path) -> tuple[DemoResult, CodeSpeed]:
     requests = read_requests([recording])
     model = build_model(requests, command="fastsim demo", data_sha256=hash_inputs([recording]))
     found = replay_recording(model, requests)
@@ -163,7 +172,29 @@ def _calibrate(recording: Path, recorded: Run, directory: Path) -> ServiceModel:
         }
     )
     (directory / "model.yaml").write_text(dump_yaml(model), encoding="utf-8")
-    return model
+    return DemoResult(model), code_speed(requests, model.loop.cold)
+
+
+def _differences(
+    case: _Case, speed: CodeSpeed, recording: Path, result: DemoResult, number: int
+) -> list[str]:
+    """Say how busy the live loop was, and whether the machine ran the code at another speed."""
+    live = code_speed(read_requests([recording]), result.model.loop.cold)
+    found = []
+    twin = result.twin_runs[number].loop
+    if live.utilisation is not None and twin is not None:
+        found.append(
+            f"{case.title}: event loop {live.utilisation:.0%} busy live, "
+            f"{twin.utilisation.value:.0%} in the twin"
+        )
+    ratio = live.ratio_to(speed)
+    if ratio is not None and abs(ratio - 1.0) > SAME_SPEED:
+        faster = "less" if ratio < 1.0 else "more"
+        found.append(
+            f"{case.title}: the same code took {abs(ratio - 1.0):.0%} {faster} CPU live than when "
+            "it was recorded; the machine changed, which no model of the service can foresee"
+        )
+    return found
 
 
 def _predict(result: DemoResult, case: _Case, settings: Settings) -> Replications:
@@ -217,7 +248,7 @@ def _write(result: DemoResult, directory: Path) -> Path:
             runs=result.twin_runs,
             live=result.live_runs,
             model=result.model,
-            notes=result.notes,
+            notes=[*result.notes, *result.reasons],
         ),
         encoding="utf-8",
     )
