@@ -203,3 +203,23 @@ def percentile(distribution: Distribution, p: float) -> float:
 def median(distribution: Distribution) -> float:
     """Return the median, seconds."""
     return percentile(distribution, 0.5)
+
+
+_TIMES = ("value", "mean", "median", "scale")
+"""Parameters that are times; the others are shapes."""
+
+
+def scaled(distribution: Distribution, factor: float) -> Distribution:
+    """Return the law of ``factor`` times a value; what was observed (``fit``) stays behind."""
+    update: dict[str, object] = {"shift": distribution.shift * factor, "fit": None}
+    if isinstance(distribution, Mixture):
+        update["parts"] = [scaled(part, factor) for part in distribution.parts]
+    elif isinstance(distribution, Empirical):
+        update["values"] = [value * factor for value in distribution.values]
+    else:
+        update |= {
+            name: getattr(distribution, name) * factor
+            for name in _TIMES
+            if hasattr(distribution, name)
+        }
+    return distribution.model_copy(update=update)

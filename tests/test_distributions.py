@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fastsim.distributions import cdf, mean, median, percentile, quantile
+from fastsim.distributions import cdf, mean, median, percentile, quantile, scaled
 from fastsim.model import (
     Constant,
     Distribution,
@@ -81,3 +81,8 @@ def test_a_constant_is_always_the_same() -> None:
 def test_the_largest_random_number_gives_a_finite_time() -> None:
     for law in LAWS:
         assert np.isfinite(quantile(law, np.array([0.0, 1.0]))).all()
+
+
+@pytest.mark.parametrize("law", [*LAWS, Constant(value=0.004)], ids=lambda law: law.family)
+def test_scaling_scales_every_value(law: Distribution) -> None:
+    assert quantile(scaled(law, 1.5), U) == pytest.approx(1.5 * quantile(law, U))

@@ -95,7 +95,7 @@ def fit_distribution(
         best = _choose(data, curve, families)
         if best is not None:
             distance = _distance(best, curve)
-            if distance <= max(0.03, 1.6 / np.sqrt(len(data.high))):
+            if distance <= _acceptable(len(data.high)):
                 return best.model_copy(
                     update={"fit": observed.model_copy(update={"distance": round(distance, 4)})}
                 )
@@ -104,6 +104,14 @@ def fit_distribution(
         values=np.maximum.accumulate(np.maximum(curve.quantile(_STEPS), 0.0)).tolist(),
         fit=observed.model_copy(update={"accepted": False}),
     )
+
+
+def _acceptable(n: int) -> float:
+    """Return the distance up to which a fit is kept: 3 %, or what ``n`` values show by chance.
+
+    1.6 / sqrt(n) is about the 99 % point of the Kolmogorov distance of n exact values.
+    """
+    return max(0.03, 1.6 / float(np.sqrt(n)))
 
 
 def _prepare(wall_s: FloatArray, bound_s: FloatArray, max_samples: int) -> _Data:
@@ -130,9 +138,13 @@ def _choose(data: _Data, curve: Curve, families: Sequence[str]) -> Distribution 
     simple = [name for name in families if name != "mixture"]
     candidates = [found for name in simple for found in _fits(FAMILIES[name], data)]
     best = min(candidates, key=lambda item: item.score, default=None)
-    good = best is not None and _distance(best.distribution, curve) <= 0.02
-    if "mixture" in families and not good:
-        mixtures = _fits(FAMILIES["mixture"], data)
+    good = 0.5 * _acceptable(len(data.high))
+    if "mixture" in families and (
+        best is None or _distance(best.distribution, curve) > good
+    ):
+        shifts = {0.0, best.distribution.shift if best is not None else 0.0}
+        found = [_fit(FAMILIES["mixture"], data, shift) for shift in sorted(shifts)]
+        mixtures = [candidate for candidate in found if candidate is not None]
         best = min([*mixtures, *([best] if best else [])], key=lambda x: x.score, default=None)
     return None if best is None else best.distribution
 

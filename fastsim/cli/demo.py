@@ -39,7 +39,14 @@ def demo(
     with _bar() as bar:
         result = run_demo(output, Settings(seed=seed), note, bar)
     if as_json:
-        print_json({"comparisons": [item.model_dump(mode="json") for item in result.comparisons]})
+        print_json(
+            {
+                "agrees": result.agrees,
+                "comparisons": [item.model_dump(mode="json") for item in result.comparisons],
+                "at_live_speed": [item.model_dump(mode="json") for item in result.corrected],
+                "reasons": result.reasons,
+            }
+        )
     else:
         typer.echo(_text(result))
     raise typer.Exit(0 if result.agrees else 1)
@@ -83,7 +90,8 @@ def _text(result: "DemoResult") -> str:
     from fastsim.report.text import render_comparison
 
     blocks = [render_comparison(found).rstrip() for found in result.comparisons]
-    blocks += ["", *result.reasons]
+    blocks += ["", *(f"- {reason}" for reason in result.reasons)]
+    blocks += [render_comparison(found).rstrip() for found in result.corrected]
     blocks += [f"warning: {warning}" for warning in result.model.warnings]
     blocks.append(f"report: {result.report}")
     return "\n".join(["", *blocks])

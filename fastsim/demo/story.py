@@ -21,7 +21,8 @@ from fastsim.report.html import render_html
 from fastsim.report.json import to_json
 from fastsim.result import Comparison, Run
 from fastsim.scenario import Deployment, TrafficPlan
-from fastsim.twin import LiveSample, Replications, compare, forecast_run
+from fastsim.twin import Forecast, LiveSample, Replications, compare, forecast_run
+from fastsim.twin.whatif import with_cpu_scaled
 from fastsim.yaml_writing import dump_yaml
 
 POOL = "sqlalchemy"
@@ -40,14 +41,14 @@ Bar = Callable[[str, float], None]
 class Settings:
     """What the demo does; rates per second, durations in seconds."""
 
-    recorded_rate: float = 55.0
-    recorded_s: float = 20.0
-    predicted_rate: float = 95.0
-    predicted_s: float = 18.0
+    recorded_rate: float = 45.0
+    recorded_s: float = 18.0
+    predicted_rate: float = 80.0
+    predicted_s: float = 16.0
     other_pool: int = 2
-    other_rate: float = 70.0
-    other_s: float = 12.0
-    replications: int = 20
+    other_rate: float = 60.0
+    other_s: float = 11.0
+    replications: int = 12
     seed: int = 7
 
     @property
@@ -73,6 +74,10 @@ class DemoResult:
 
     model: ServiceModel
     comparisons: list[Comparison] = field(default_factory=list)
+    corrected: list[Comparison] = field(default_factory=list)
+    """Comparisons again with the speed the machine had, where it had changed."""
+    judged: list[Comparison] = field(default_factory=list)
+    """The comparison of each case that says most about the twin."""
     twin_runs: list[Run] = field(default_factory=list)
     live_runs: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -82,8 +87,8 @@ class DemoResult:
 
     @property
     def agrees(self) -> bool:
-        """Whether every comparison came out well."""
-        return all(item.verdict == "yes" for item in self.comparisons)
+        """Whether the twin agrees with live, at the speed that the machine had."""
+        return all(item.verdict == "yes" for item in self.judged)
 
 
 def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoResult:
@@ -130,9 +135,7 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
             bar(f"measuring {case.title}", 0.55 + 0.25 * number)
             live = _measure(services, mix, case, directory / f"live-{number + 1}", settings.seed)
             _judge(result, case, prediction, live)
-            result.reasons += _differences(
-                case, speed, directory / f"live-{number + 1}", result, number
-            )
+            _explain(result, case, settings, speed, directory / f"live-{number + 1}")
     result.notes += _notes(cores)
     bar("writing the report", 0.97)
     result.report = _write(result, directory)
@@ -175,32 +178,44 @@ def _calibrate(recording: Path, recorded: Run, directory: Path) -> tuple[DemoRes
     return DemoResult(model), code_speed(requests, model.loop.cold)
 
 
-def _differences(
-    case: _Case, speed: CodeSpeed, recording: Path, result: DemoResult, number: int
-) -> list[str]:
-    """Say how busy the live loop was, and whether the machine ran the code at another speed."""
+def _explain(
+    result: DemoResult, case: _Case, settings: Settings, speed: CodeSpeed, recording: Path
+) -> None:
+    """Say how busy the live loop was, and judge again if the machine ran at another speed."""
     live = code_speed(read_requests([recording]), result.model.loop.cold)
-    found = []
-    twin = result.twin_runs[number].loop
+    twin = result.twin_runs[len(result.live_runs) - 1].loop
     if live.utilisation is not None and twin is not None:
-        found.append(
+        result.reasons.append(
             f"{case.title}: event loop {live.utilisation:.0%} busy live, "
             f"{twin.utilisation.value:.0%} in the twin"
         )
     ratio = live.ratio_to(speed)
-    if ratio is not None and abs(ratio - 1.0) > SAME_SPEED:
-        faster = "less" if ratio < 1.0 else "more"
-        found.append(
-            f"{case.title}: the same code took {abs(ratio - 1.0):.0%} {faster} CPU live than when "
-            "it was recorded; the machine changed, which no model of the service can foresee"
-        )
-    return found
+    if ratio is None or abs(ratio - 1.0) <= SAME_SPEED:
+        result.judged.append(result.comparisons[-1])
+        return
+    change = f"{abs(ratio - 1.0):.0%} {'less' if ratio < 1.0 else 'more'} CPU"
+    result.reasons.append(
+        f"{case.title}: the same code took {change} live than when it was recorded. The machine "
+        "changed (other work on it), which no model of the service can foresee; below, the twin "
+        "is asked again with that speed and nothing else changed"
+    )
+    again = _forecast(with_cpu_scaled(result.model, ratio), case, settings)
+    found = compare(again.replications, LiveSample.of_run(result.live_runs[-1]))
+    corrected = found.model_copy(update={"title": f"{case.title}, at the live machine's speed"})
+    result.corrected.append(corrected)
+    result.judged.append(corrected)
 
 
 def _predict(result: DemoResult, case: _Case, settings: Settings) -> Replications:
+    forecast = _forecast(result.model, case, settings)
+    result.twin_runs.append(forecast.run.model_copy(update={"title": case.title}))
+    return forecast.replications
+
+
+def _forecast(model: ServiceModel, case: _Case, settings: Settings) -> Forecast:
     resources = {POOL: Resource(capacity=case.pool)} if case.pool != RECORDED_POOL else {}
-    forecast = forecast_run(
-        result.model,
+    return forecast_run(
+        model,
         traffic=TrafficPlan(rate=case.rate, duration=case.duration_s, warmup=WARMUP_S),
         deployment=Deployment(resources=resources),
         replications=settings.replications,
@@ -208,8 +223,6 @@ def _predict(result: DemoResult, case: _Case, settings: Settings) -> Replication
         jobs=1,
         with_table=True,
     )
-    result.twin_runs.append(forecast.run.model_copy(update={"title": case.title}))
-    return forecast.replications
 
 
 def _judge(result: DemoResult, case: _Case, prediction: Replications, live: Run) -> None:
@@ -244,7 +257,7 @@ def _write(result: DemoResult, directory: Path) -> Path:
     report.write_text(
         render_html(
             title="FastSim demo: the twin against the live shop",
-            comparisons=result.comparisons,
+            comparisons=[*result.comparisons, *result.corrected],
             runs=result.twin_runs,
             live=result.live_runs,
             model=result.model,
