@@ -289,6 +289,18 @@ class ColdCost(Part):
     memory: Duration = Field(0.02, gt=0.0)
 
 
+class Wander(Part):
+    """How the machine's speed changes by itself, for all code alike: a noisy neighbour.
+
+    In each ``window`` all CPU is multiplied by a log-normal factor of mean 1 whose logarithm
+    has standard deviation ``sigma`` and is correlated from window to window.
+    """
+
+    sigma: float = Field(0.0, ge=0.0, le=1.0)
+    window: Duration = Field(0.2, gt=0.0)
+    correlation: float = Field(0.0, ge=0.0, lt=1.0)
+
+
 class LoopCosts(Part):
     """CPU that the event loop spends outside the application's own steps."""
 
@@ -299,6 +311,7 @@ class LoopCosts(Part):
     per_event: Duration = Field(0.0, description="per finished wait: poll result and its callback")
     per_pass: Duration = Field(0.0, description="per turn of the loop: select and bookkeeping")
     cold: ColdCost = ColdCost()
+    wander: Wander = Wander()
 
 
 class Resource(Part):

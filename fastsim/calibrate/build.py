@@ -12,6 +12,7 @@ from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisa
 from fastsim.calibrate.readers import open_traces, trace_files
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.steps import StepFitter
+from fastsim.calibrate.wander import fit_wander
 from fastsim.calibrate.variants import ObservedEndpoint, group_variants
 from fastsim.errors import NotEnoughDataError
 from fastsim.model import (
@@ -60,7 +61,9 @@ def build_model(
         )
     observed = group_variants(requests)
     costs = fit_loop_costs(requests, observed)
-    fitter = StepFitter(costs.cold, fit_thread_use(requests, observed))
+    speed = fit_wander(requests, observed, costs.cold)
+    costs = costs.model_copy(update={"wander": speed.law})
+    fitter = StepFitter(requests, costs.cold, speed, fit_thread_use(requests, observed))
     all_requests = sum(endpoint.requests for endpoint in observed)
     endpoints = []
     for position, endpoint in enumerate(observed):

@@ -9,7 +9,9 @@ import numpy.typing as npt
 from fastsim.calibrate.fit import fit_counts, fit_distribution
 from fastsim.calibrate.loop_costs import ThreadUse, cold_factor
 from fastsim.calibrate.observed import Chunk, ObservedStep
+from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import ObservedVariant
+from fastsim.calibrate.wander import MachineSpeed
 from fastsim.model import (
     AcquireStep,
     ColdCost,
@@ -48,25 +50,31 @@ class StepFitter:
     ----------
     cold
         Cost of code on an idle loop; divided out before fitting, the twin puts its own in.
+    speed
+        How the machine's speed wandered; divided out likewise.
     thread_use
         CPU of other threads per wait that they end.
     """
 
+    requests: RequestSet
     cold: ColdCost
+    speed: MachineSpeed
     thread_use: ThreadUse
 
     def fit(self, variant: ObservedVariant) -> list[Step]:
         """Return the steps of one variant."""
         fitted: list[Step] = []
         for observed in zip(*variant.requests, strict=True):
-            fitted += self._fit_step(observed)
+            fitted += self._fit_step(observed, variant.indices)
         return fitted
 
-    def _fit_step(self, observed: Sequence[ObservedStep]) -> list[Step]:
+    def _fit_step(
+        self, observed: Sequence[ObservedStep], rows: tuple[int, ...]
+    ) -> list[Step]:
         first = observed[0]
         match first.do:
             case "cpu":
-                return [self._cpu(observed)]
+                return [self._cpu(observed, rows)]
             case "wait":
                 return [self._wait(observed)]
             case "yield":
@@ -82,11 +90,12 @@ class StepFitter:
             case "respond":
                 return [RespondStep()]
 
-    def _cpu(self, observed: Sequence[ObservedStep]) -> CpuStep:
-        wall, cpu, idle = _columns(observed, "wall_s", "cpu_s", "idle_share")
+    def _cpu(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> CpuStep:
+        wall, cpu, idle, start = _columns(observed, "wall_s", "cpu_s", "idle_share", "start_s")
         held, blocking = _held(wall, cpu)
+        factor = cold_factor(self.cold, idle) * self.speed.factors(self.requests, rows, start)
         return CpuStep(
-            time=_exact(held / cold_factor(self.cold, idle)),
+            time=_exact(held / factor),
             blocking=blocking,
             where=observed[0].where,
         )

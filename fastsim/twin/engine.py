@@ -16,6 +16,7 @@ from fastsim.scenario import ResolvedDeployment
 from fastsim.twin.connections import Connections
 from fastsim.twin.eventloop import EventLoop
 from fastsim.twin.gil import HANDOVER_OTHER_CORE_S, HANDOVER_SAME_CORE_S
+from fastsim.twin.speed import Speed
 from fastsim.twin.state import Requests
 from fastsim.twin.workload import Outcome, Workload
 
@@ -95,6 +96,11 @@ class _Simulation:
             for number in range(deployment.workers)
         ]
         self.connections = Connections(self.loops)
+        if costs.wander.sigma > 0.0:
+            # One machine: all workers feel the same neighbours.
+            speed = Speed(costs.wander, Random(f"{seed}/speed"))
+            for loop in self.loops:
+                loop.speed = speed
         if deployment.workers > deployment.cores:
             for loop in self.loops:
                 loop.stretch = self._stretch

@@ -18,6 +18,7 @@ from simpy.events import Timeout
 
 from fastsim.model import LoopCosts
 from fastsim.twin.gil import Gil, call_at
+from fastsim.twin.speed import Speed
 from fastsim.twin.state import Pool, Requests
 from fastsim.twin.workload import Op, ViaCode
 
@@ -54,6 +55,7 @@ class EventLoop:
         self.on_free = on_free
         self.window_s = window_s
         self.stretch: Callable[[], float] | None = None
+        self.speed: Speed | None = None
         self.ready: deque[tuple[int, int]] = deque()
         self.events: list[tuple[int, int]] = []
         self.timers: list[int] = []
@@ -163,6 +165,8 @@ class EventLoop:
         self.passes += 1
         cold = costs.cold
         stretch = 1.0 if self.stretch is None else self.stretch()
+        if self.speed is not None:
+            stretch *= self.speed.at(env_now)
         if cold.extra:
             idle = self.idle_at_wake * math.exp((self.awake_since - env_now) / cold.memory)
             stretch *= 1.0 + cold.extra * idle

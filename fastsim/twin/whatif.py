@@ -25,6 +25,7 @@ def with_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
         per_event=loop.per_event * factor,
         per_pass=loop.per_pass * factor,
         cold=loop.cold,
+        wander=loop.wander,
     )
     endpoints = [
         endpoint.model_copy(
