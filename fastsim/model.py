@@ -7,164 +7,64 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from fastsim.laws import (
+    Constant,
+    Counts,
+    Distribution,
+    Empirical,
+    Expon,
+    Fit,
+    Gamma,
+    InvGauss,
+    Lognorm,
+    Mixture,
+    Pareto,
+    Part,
+    Simple,
+    Weibull,
+)
 from fastsim.spans import StepKind, Via
 from fastsim.units import Duration, Rate, Share
 
-MODEL_VERSION = 1
-
-
-class Part(BaseModel):
-    """A block of a FastSim file: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-# --- distributions -----------------------------------------------------------------------
-
-
-class Fit(Part):
-    """How a distribution was found, and how well it describes the data."""
-
-    n: int = Field(ge=0, description="observations used")
-    censored: Share = Field(0.0, description="share of observations known only as an interval")
-    distance: float | None = Field(
-        None, description="largest gap between fitted and observed distribution function, 0 to 1"
-    )
-    accepted: bool = Field(True, description="false when no family passed and the data were kept")
-    low: Duration | None = Field(None, description="smallest value observed")
-    high: Duration | None = Field(None, description="largest value observed")
-    median_low: Duration | None = Field(None, description="90 % interval of the median, low end")
-    median_high: Duration | None = Field(None, description="90 % interval of the median, high end")
-
-
-class _Distribution(Part):
-    shift: Duration = Field(0.0, description="added to every value; the shortest possible time")
-    fit: Fit | None = None
-
-
-class Constant(_Distribution):
-    """Always the same time."""
-
-    family: Literal["constant"] = "constant"
-    value: Duration = Field(ge=0.0)
-
-
-class Expon(_Distribution):
-    """Exponential."""
-
-    family: Literal["expon"] = "expon"
-    mean: Duration = Field(gt=0.0)
-
-
-class Gamma(_Distribution):
-    """Gamma; ``shape`` 1 is exponential, larger is more regular."""
-
-    family: Literal["gamma"] = "gamma"
-    mean: Duration = Field(gt=0.0)
-    shape: float = Field(gt=0.0)
-
-
-class Lognorm(_Distribution):
-    """Log-normal; ``sigma`` is the standard deviation of the logarithm."""
-
-    family: Literal["lognorm"] = "lognorm"
-    median: Duration = Field(gt=0.0)
-    sigma: float = Field(gt=0.0)
-
-
-class Weibull(_Distribution):
-    """Weibull (minimum); ``shape`` below 1 has a heavy tail."""
-
-    family: Literal["weibull"] = "weibull"
-    scale: Duration = Field(gt=0.0)
-    shape: float = Field(gt=0.0)
-
-
-class InvGauss(_Distribution):
-    """Inverse Gaussian with the given mean; variance = mean**3 / (shape * mean)."""
-
-    family: Literal["invgauss"] = "invgauss"
-    mean: Duration = Field(gt=0.0)
-    shape: float = Field(gt=0.0, description="dimensionless: mean squared over variance")
-
-
-class Pareto(_Distribution):
-    """Generalised Pareto above ``shift``; ``tail`` 0 is exponential, above 0 heavy."""
-
-    family: Literal["pareto"] = "pareto"
-    scale: Duration = Field(gt=0.0)
-    tail: float = Field(ge=0.0, lt=1.0)
-
-
-Simple = Annotated[
-    Constant | Expon | Gamma | Lognorm | Weibull | InvGauss | Pareto,
-    Field(discriminator="family"),
+__all__ = [
+    "AcquireStep",
+    "CheckRow",
+    "ClientPath",
+    "ColdCost",
+    "Constant",
+    "Counts",
+    "CpuStep",
+    "Distribution",
+    "Empirical",
+    "Endpoint",
+    "Expon",
+    "Fit",
+    "Gamma",
+    "InvGauss",
+    "Lognorm",
+    "LoopCosts",
+    "Mixture",
+    "Pareto",
+    "Part",
+    "Process",
+    "Provenance",
+    "ReleaseStep",
+    "Resource",
+    "RespondStep",
+    "ServiceModel",
+    "Simple",
+    "Step",
+    "StreamStep",
+    "ThreadStep",
+    "Traffic",
+    "Variant",
+    "WaitStep",
+    "Wander",
+    "Weibull",
+    "YieldStep",
 ]
-
-
-class Mixture(_Distribution):
-    """A draw comes from ``parts[i]`` with probability ``weights[i]``."""
-
-    family: Literal["mixture"] = "mixture"
-    weights: list[float] = Field(min_length=1)
-    parts: list[Simple] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _match(self) -> Self:
-        if len(self.weights) != len(self.parts):
-            raise ValueError(f"{len(self.weights)} weights for {len(self.parts)} parts")
-        if min(self.weights) < 0.0 or not sum(self.weights) > 0.0:
-            raise ValueError("weights must not be negative and must add up to more than 0")
-        return self
-
-
-class Empirical(_Distribution):
-    """The observed quantile curve, linear between points.
-
-    ``values[i]`` is the quantile at ``probabilities[i]``; the first probability is 0 and
-    the last 1.
-    """
-
-    family: Literal["empirical"] = "empirical"
-    probabilities: list[float] = Field(min_length=2)
-    values: list[Duration] = Field(min_length=2)
-
-    @model_validator(mode="after")
-    def _match(self) -> Self:
-        if len(self.probabilities) != len(self.values):
-            raise ValueError(
-                f"{len(self.probabilities)} probabilities for {len(self.values)} values"
-            )
-        if sorted(self.probabilities) != self.probabilities or sorted(self.values) != self.values:
-            raise ValueError("probabilities and values must not decrease")
-        if self.probabilities[0] != 0.0 or self.probabilities[-1] != 1.0:
-            raise ValueError("probabilities must start at 0 and end at 1")
-        return self
-
-
-Distribution = Annotated[
-    Constant | Expon | Gamma | Lognorm | Weibull | InvGauss | Pareto | Mixture | Empirical,
-    Field(discriminator="family"),
-]
-
-
-class Counts(Part):
-    """A distribution over whole numbers: ``values[i]`` occurs with weight ``weights[i]``."""
-
-    values: list[int] = Field(min_length=1)
-    weights: list[float] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _match(self) -> Self:
-        if len(self.weights) != len(self.values):
-            raise ValueError(f"{len(self.weights)} weights for {len(self.values)} values")
-        if min(self.weights) < 0.0 or not sum(self.weights) > 0.0:
-            raise ValueError("weights must not be negative and must add up to more than 0")
-        if min(self.values) < 0:
-            raise ValueError("counts must not be negative")
-        return self
 
 
 # --- steps ---------------------------------------------------------------------------------
