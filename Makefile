@@ -22,7 +22,7 @@ help:
 	@echo "make clean   remove the environment and what tools left behind"
 
 demo: $(VENV)/.demo
-	@$(BIN)/fastsim demo $(ARGS)
+	@$(BIN)/fastsim demo --force $(ARGS)
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest $(ARGS)

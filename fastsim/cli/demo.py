@@ -21,14 +21,18 @@ def demo(
     ] = Path("demo-out"),
     seed: Annotated[int, typer.Option("--seed", min=0, help="of the traffic and the twin")] = 7,
     as_json: Annotated[bool, typer.Option("--json", help="print the comparisons as JSON")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="exit with 1 when twin and live differ")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="replace the results of an earlier demo")
     ] = False,
 ) -> None:
     """Record the example shop, predict a higher load, measure it, and compare.
 
-    Starts three small services on loopback and ends them all again, also on Ctrl-C. The
-    exit code is 0 when the twin agrees with the live shop and 1 when it does not.
+    Starts three small services on loopback and ends them all again, also on Ctrl-C. It is
+    done when everything is measured, whatever came out; --strict makes the exit code say
+    whether twin and live agree, at the speed that the machine had.
     """
     from fastsim.cli.output import note, print_json
     from fastsim.demo.servers import require_examples
@@ -49,7 +53,7 @@ def demo(
         )
     else:
         typer.echo(_text(result))
-    raise typer.Exit(0 if result.agrees else 1)
+    raise typer.Exit(1 if strict and not result.agrees else 0)
 
 
 def _prepare(output: Path, *, force: bool) -> None:
