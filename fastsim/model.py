@@ -48,6 +48,7 @@ __all__ = [
     "Mixture",
     "Pareto",
     "Part",
+    "Pauses",
     "Process",
     "Provenance",
     "ReleaseStep",
@@ -201,6 +202,13 @@ class Wander(Part):
     correlation: float = Field(0.0, ge=0.0, lt=1.0)
 
 
+class Pauses(Part):
+    """Rare stops of the whole loop, such as full garbage collections."""
+
+    per_request: Share = Field(0.0, description="chance that a request's code contains one")
+    time: Distribution | None = None
+
+
 class LoopCosts(Part):
     """CPU that the event loop spends outside the application's own steps."""
 
@@ -212,6 +220,7 @@ class LoopCosts(Part):
     per_pass: Duration = Field(0.0, description="per turn of the loop: select and bookkeeping")
     cold: ColdCost = ColdCost()
     wander: Wander = Wander()
+    pauses: Pauses = Pauses()
 
 
 class Resource(Part):

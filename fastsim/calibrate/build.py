@@ -9,6 +9,7 @@ import numpy as np
 
 from fastsim import __version__, spans
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
+from fastsim.calibrate.pauses import fit_pauses
 from fastsim.calibrate.readers import open_traces, trace_files
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.steps import StepFitter
@@ -62,7 +63,7 @@ def build_model(
     observed = group_variants(requests)
     costs = fit_loop_costs(requests, observed)
     speed = fit_wander(requests, observed, costs.cold)
-    costs = costs.model_copy(update={"wander": speed.law})
+    costs = costs.model_copy(update={"wander": speed.law, "pauses": fit_pauses(observed)})
     fitter = StepFitter(requests, costs.cold, speed, fit_thread_use(requests, observed))
     all_requests = sum(endpoint.requests for endpoint in observed)
     endpoints = []

@@ -99,9 +99,11 @@ def fit_distribution(
                 return best.model_copy(
                     update={"fit": observed.model_copy(update={"distance": round(distance, 4)})}
                 )
+    # A handful of values needs no finer curve than themselves.
+    steps = _STEPS if n >= FEWEST else np.linspace(0.0, 1.0, max(n, 2))
     return Empirical(
-        probabilities=_STEPS.tolist(),
-        values=np.maximum.accumulate(np.maximum(curve.quantile(_STEPS), 0.0)).tolist(),
+        probabilities=steps.tolist(),
+        values=np.maximum.accumulate(np.maximum(curve.quantile(steps), 0.0)).tolist(),
         fit=observed.model_copy(update={"accepted": False}),
     )
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from fastsim.calibrate.fit import fit_counts, fit_distribution
 from fastsim.calibrate.loop_costs import ThreadUse, cold_factor
 from fastsim.calibrate.observed import Chunk, ObservedStep
+from fastsim.calibrate.pauses import without_pauses
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import ObservedVariant
 from fastsim.calibrate.wander import MachineSpeed
@@ -92,7 +93,7 @@ class StepFitter:
 
     def _cpu(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> CpuStep:
         wall, cpu, idle, start = _columns(observed, "wall_s", "cpu_s", "idle_share", "start_s")
-        held, blocking = _held(wall, cpu)
+        held, blocking = _held(wall, without_pauses(cpu))
         factor = cold_factor(self.cold, idle) * self.speed.factors(self.requests, rows, start)
         return CpuStep(
             time=_exact(held / factor),

@@ -91,9 +91,11 @@ def _samples(
     for variant in (variant for endpoint in endpoints for variant in endpoint.variants):
         begun = (requests.start_ns[list(variant.indices)] - origin) / 1e9
         for cpu, start, typical in _code(variant, cold):
-            at.append(begun + start)
-            ratio.append(np.minimum(cpu / typical, _WILD_RATIO))
-            weight.append(np.full(len(cpu), typical))
+            # A stop of the whole loop is no change of speed.
+            tame = cpu < _WILD_RATIO * typical
+            at.append((begun + start)[tame])
+            ratio.append(cpu[tame] / typical)
+            weight.append(np.full(int(tame.sum()), typical))
     if not at:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     return np.concatenate(at), np.concatenate(ratio), np.concatenate(weight)

@@ -20,6 +20,7 @@ from fastsim.model import (
     CpuStep,
     Distribution,
     Endpoint,
+    Pauses,
     ReleaseStep,
     RespondStep,
     ServiceModel,
@@ -106,7 +107,23 @@ def sample_at(
             failed[mine] = way.failed
             if len(mine):
                 drawn.append(_draw(way, f"{described.name}/{position}", mine, names, seed))
-    return _assemble(model, arrival_s, endpoint, variant, failed, drawn)
+    assembled = _assemble(model, arrival_s, endpoint, variant, failed, drawn)
+    _add_pauses(assembled, model.loop.pauses, seed)
+    return assembled
+
+
+def _add_pauses(workload: Workload, pauses: Pauses, seed: int) -> None:
+    """Lengthen the longest code of the requests that a stop of the loop falls into."""
+    if pauses.time is None or pauses.per_request <= 0.0:
+        return
+    rng = _stream(seed, "pauses")
+    hit = np.flatnonzero(rng.random(len(workload)) < pauses.per_request)
+    for request, length in zip(hit.tolist(), _times(pauses.time, rng, len(hit)), strict=True):
+        first, last = workload.op_first[request : request + 2].tolist()
+        code = np.flatnonzero(workload.op_code[first:last] == Op.CPU)
+        if len(code):
+            longest = code[np.argmax(workload.op_value[first + code])]
+            workload.op_value[first + longest] += length
 
 
 def _stream(seed: int, name: str) -> np.random.Generator:

@@ -4,6 +4,7 @@ from fastsim.distributions import scaled
 from fastsim.model import (
     CpuStep,
     LoopCosts,
+    Pauses,
     ServiceModel,
     Step,
     StreamStep,
@@ -26,6 +27,10 @@ def with_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
         per_pass=loop.per_pass * factor,
         cold=loop.cold,
         wander=loop.wander,
+        pauses=Pauses(
+            per_request=loop.pauses.per_request,
+            time=None if loop.pauses.time is None else scaled(loop.pauses.time, factor),
+        ),
     )
     endpoints = [
         endpoint.model_copy(

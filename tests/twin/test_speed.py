@@ -5,7 +5,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from fastsim.model import LoopCosts, ServiceModel, Wander
+from fastsim.model import Constant, LoopCosts, Pauses, ServiceModel, Wander
 from fastsim.twin.engine import simulate
 from fastsim.twin.sampling import sample
 from fastsim.twin.speed import Speed
@@ -51,3 +51,15 @@ def test_a_slower_machine_takes_longer_for_code_but_not_for_waits() -> None:
     assert after.op_value[code] == pytest.approx(1.5 * before.op_value[code])
     waits = before.op_code == 1
     assert after.op_value[waits].tobytes() == before.op_value[waits].tobytes()
+
+
+def test_pauses_fall_into_as_many_requests_as_the_model_says() -> None:
+    model = parse_yaml(MODEL, ServiceModel)
+    pauses = Pauses(per_request=0.02, time=Constant(value=0.1))
+    stopped = model.model_copy(update={"loop": model.loop.model_copy(update={"pauses": pauses})})
+    plain, found = (sample(m, rate_per_s=100.0, duration_s=100.0, seed=5) for m in (model, stopped))
+    longer = found.op_value - plain.op_value
+    hit = longer[longer > 0.0]
+    assert hit == pytest.approx(0.1)
+    assert len(hit) == pytest.approx(0.02 * len(plain), rel=0.25)  # 200 expected: 3.5 deviations
+    assert set(found.op_code[longer > 0.0].tolist()) == {0}
