@@ -76,8 +76,8 @@ class DemoResult:
     comparisons: list[Comparison] = field(default_factory=list)
     corrected: list[Comparison] = field(default_factory=list)
     """Comparisons again with the speed the machine had, where it had changed."""
-    judged: list[Comparison] = field(default_factory=list)
-    """The comparison of each case that says most about the twin."""
+    outcomes: list[bool] = field(default_factory=list)
+    """Per case, whether the twin agrees as predicted or at the speed the machine had."""
     twin_runs: list[Run] = field(default_factory=list)
     live_runs: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -87,8 +87,8 @@ class DemoResult:
 
     @property
     def agrees(self) -> bool:
-        """Whether the twin agrees with live, at the speed that the machine had."""
-        return all(item.verdict == "yes" for item in self.judged)
+        """Whether the twin agrees with live in every case."""
+        return all(self.outcomes)
 
 
 def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoResult:
@@ -191,19 +191,19 @@ def _explain(
         )
     ratio = live.ratio_to(speed)
     if ratio is None or abs(ratio - 1.0) <= SAME_SPEED:
-        result.judged.append(result.comparisons[-1])
+        result.outcomes.append(result.comparisons[-1].verdict == "yes")
         return
     change = f"{abs(ratio - 1.0):.0%} {'less' if ratio < 1.0 else 'more'} CPU"
     result.reasons.append(
-        f"{case.title}: the same code took {change} live than when it was recorded. The machine "
-        "changed (other work on it), which no model of the service can foresee; below, the twin "
-        "is asked again with that speed and nothing else changed"
+        f"{case.title}: the same code took {change} live than when it was recorded. Either the "
+        "machine changed (other work on it), which no model can foresee, or load changes the cost "
+        "of code more than the model knows; below, the twin is asked again at that speed"
     )
     again = _forecast(with_cpu_scaled(result.model, ratio), case, settings)
     found = compare(again.replications, LiveSample.of_run(result.live_runs[-1]))
     corrected = found.model_copy(update={"title": f"{case.title}, at the live machine's speed"})
     result.corrected.append(corrected)
-    result.judged.append(corrected)
+    result.outcomes.append("yes" in {result.comparisons[-1].verdict, corrected.verdict})
 
 
 def _predict(result: DemoResult, case: _Case, settings: Settings) -> Replications:
