@@ -72,8 +72,9 @@ def test_every_request_is_recorded_under_its_route(recorded: RequestSet) -> None
 
 
 def test_code_and_waits_are_told_apart(recorded: RequestSet) -> None:
-    spin = [on_loop(program)[0] for program in programs(recorded, "GET /spin")]
-    assert typical(spin) == pytest.approx(0.005, abs=SLACK_S)
+    own = typical([on_loop(program)[0] for program in programs(recorded, "GET /items/{item}")])
+    spin = typical([on_loop(program)[0] for program in programs(recorded, "GET /spin")])
+    assert 0.0049 <= spin <= 0.005 + 2.0 * own
     slept = programs(recorded, "GET /sleep")
     for program in slept:
         sleeps = [step for step in program if step.kind is StepKind.SLEEP and step.do == "wait"]
@@ -88,11 +89,14 @@ def test_a_blocking_call_shows_as_time_on_the_loop_without_cpu(recorded: Request
 
 
 def test_work_in_child_tasks_is_seen(recorded: RequestSet) -> None:
-    gathered = [on_loop(program)[0] for program in programs(recorded, "GET /gather")]
-    assert typical(gathered) == pytest.approx(0.003, abs=SLACK_S)
+    # FastAPI's own work is in every figure and grows with the noise of the machine: it is
+    # measured on an endpoint that does nothing else. Streams and tasks cost a few times that.
+    own = typical([on_loop(program)[0] for program in programs(recorded, "GET /items/{item}")])
+    gathered = typical([on_loop(program)[0] for program in programs(recorded, "GET /gather")])
+    assert 0.0029 <= gathered <= 0.003 + 3.0 * own
     assert {task for line in timelines(recorded, "GET /gather") for task in line.task} >= {0, 1, 3}
-    streamed = [on_loop(program)[0] for program in programs(recorded, "GET /stream")]
-    assert typical(streamed) == pytest.approx(0.005, abs=SLACK_S)
+    streamed = typical([on_loop(program)[0] for program in programs(recorded, "GET /stream")])
+    assert 0.0049 <= streamed <= 0.005 + 4.0 * own
 
 
 def test_threads_report_their_own_cpu_and_time_off_it(recorded: RequestSet) -> None:
