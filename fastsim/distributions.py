@@ -5,6 +5,7 @@ common when a parameter changes.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +56,7 @@ def _quantile(distribution: Distribution, u: FloatArray) -> FloatArray:
             return np.asarray(-distribution.mean * np.log1p(-u), np.float64)
         case Gamma():
             scale = distribution.mean / distribution.shape
-            unit = _tabled(u, lambda p: special.gammaincinv(distribution.shape, p))
+            unit = _tabled(u, _gamma_inverse, distribution.shape)
             return np.asarray(scale * unit, np.float64)
         case Lognorm():
             z = distribution.sigma * special.ndtri(np.maximum(u, 1e-300))
@@ -63,7 +64,7 @@ def _quantile(distribution: Distribution, u: FloatArray) -> FloatArray:
         case Weibull():
             return distribution.scale * (-np.log1p(-u)) ** (1.0 / distribution.shape)
         case InvGauss():
-            unit = _tabled(u, lambda p: _invgauss_inverse(distribution.shape, p))
+            unit = _tabled(u, _invgauss_inverse, distribution.shape)
             return np.asarray(distribution.mean * unit, np.float64)
         case Pareto():
             if distribution.tail == 0.0:
@@ -72,9 +73,19 @@ def _quantile(distribution: Distribution, u: FloatArray) -> FloatArray:
                 distribution.scale / distribution.tail * np.expm1(-distribution.tail * np.log1p(-u))
             )
         case Empirical():
-            return np.interp(u, distribution.probabilities, distribution.values)
+            return _empirical_quantile(distribution, u)
         case Mixture():
             return _mixture_quantile(distribution, u)
+
+
+def _empirical_quantile(distribution: Empirical, u: FloatArray) -> FloatArray:
+    body = 1.0 - distribution.tail_share
+    values = np.interp(u / body, distribution.probabilities, distribution.values)
+    if distribution.tail is not None:
+        beyond = u > body
+        excess = quantile(distribution.tail, (u[beyond] - body) / distribution.tail_share)
+        values[beyond] = distribution.values[-1] + excess
+    return np.asarray(values, np.float64)
 
 
 def _mixture_quantile(distribution: Mixture, u: FloatArray) -> FloatArray:
@@ -107,16 +118,35 @@ def _invgauss_inverse(shape: float, u: FloatArray) -> FloatArray:
     return np.asarray(np.exp(high), np.float64)
 
 
-def _tabled(u: FloatArray, inverse: Callable[[FloatArray], FloatArray]) -> FloatArray:
+def _gamma_inverse(shape: float, u: FloatArray) -> FloatArray:
+    """Invert in units of the scale."""
+    return np.asarray(special.gammaincinv(shape, u), np.float64)
+
+
+_Inverse = Callable[[float, FloatArray], FloatArray]
+
+
+def _tabled(u: FloatArray, inverse: _Inverse, shape: float) -> FloatArray:
     """Evaluate a slow inverse exactly for few values, by a fine table for many."""
     if u.size <= _TABLE:
-        return np.asarray(inverse(u), np.float64)
-    # Even steps of the logistic scale are fine in both tails.
-    grid = special.expit(np.linspace(-36.0, 36.0, _TABLE))
-    table = np.asarray(inverse(np.minimum(grid, _LARGEST)), np.float64)
+        return inverse(shape, u)
     position = special.logit(np.clip(u, 1e-15, _LARGEST))
-    found = np.interp(position, np.linspace(-36.0, 36.0, _TABLE), table)
-    return np.asarray(found, np.float64)
+    positions, logs = _table(inverse, shape)
+    return np.asarray(np.exp(np.interp(position, positions, logs)), np.float64)
+
+
+@lru_cache(maxsize=256)
+def _table(inverse: _Inverse, shape: float) -> tuple[FloatArray, FloatArray]:
+    """Return log values at even steps of the logistic scale, which is fine in both tails.
+
+    Logarithms, because the lower tail of a small shape spans hundreds of powers of ten.
+    """
+    positions = np.linspace(-36.0, 36.0, _TABLE)
+    values = inverse(shape, np.minimum(special.expit(positions), _LARGEST))
+    logs = np.log(np.maximum(values, 1e-300))
+    for array in (positions, logs):
+        array.setflags(write=False)
+    return positions, logs
 
 
 def cdf(distribution: Distribution, x: FloatArray) -> FloatArray:
@@ -160,7 +190,11 @@ def _empirical_cdf(distribution: Empirical, y: FloatArray) -> FloatArray:
     inside = np.interp(y, values, probabilities)
     # At a repeated value the function jumps to the last of its probabilities.
     exact = (last > 0) & (values[np.maximum(last - 1, 0)] == y)
-    return np.where(exact, probabilities[np.maximum(last - 1, 0)], inside)
+    below = np.where(exact, probabilities[np.maximum(last - 1, 0)], inside)
+    if distribution.tail is None:
+        return below
+    share = distribution.tail_share
+    return (1.0 - share) * below + share * cdf(distribution.tail, y - distribution.values[-1])
 
 
 def mean(distribution: Distribution) -> float:
@@ -177,7 +211,11 @@ def mean(distribution: Distribution) -> float:
         case Pareto():
             inner = distribution.scale / (1.0 - distribution.tail)
         case Empirical():
-            inner = float(np.trapezoid(distribution.values, distribution.probabilities))
+            values = np.array(distribution.values)
+            inner = float(np.diff(distribution.probabilities) @ (values[1:] + values[:-1]) / 2.0)
+            if distribution.tail is not None:
+                excess = float(values[-1]) + mean(distribution.tail) - inner
+                inner += distribution.tail_share * excess
         case Mixture():
             total = sum(distribution.weights)
             parts = zip(distribution.weights, distribution.parts, strict=True)
@@ -205,6 +243,22 @@ def median(distribution: Distribution) -> float:
     return percentile(distribution, 0.5)
 
 
+def is_constant(distribution: Distribution) -> bool:
+    """Return whether every value is the same."""
+    match distribution:
+        case Constant():
+            return True
+        case Empirical():
+            flat = distribution.values[0] == distribution.values[-1]
+            return flat and distribution.tail is None
+        case Mixture():
+            weighed = zip(distribution.weights, distribution.parts, strict=True)
+            parts = [part for weight, part in weighed if weight > 0.0]
+            return all(map(is_constant, parts)) and len({mean(part) for part in parts}) == 1
+        case _:
+            return False
+
+
 _TIMES = ("value", "mean", "median", "scale")
 """Parameters that are times; the others are shapes."""
 
@@ -216,6 +270,8 @@ def scaled(distribution: Distribution, factor: float) -> Distribution:
         update["parts"] = [scaled(part, factor) for part in distribution.parts]
     elif isinstance(distribution, Empirical):
         update["values"] = [value * factor for value in distribution.values]
+        if distribution.tail is not None:
+            update["tail"] = scaled(distribution.tail, factor)
     else:
         update |= {
             name: getattr(distribution, name) * factor

@@ -29,6 +29,19 @@ class Fit(Part):
     high: Duration | None = Field(None, description="largest value observed")
     median_low: Duration | None = Field(None, description="90 % interval of the median, low end")
     median_high: Duration | None = Field(None, description="90 % interval of the median, high end")
+    p95_low: Duration | None = Field(None, description="90 % interval of the 95th percentile")
+    p95_high: Duration | None = None
+    p99_low: Duration | None = Field(None, description="90 % interval of the 99th percentile")
+    p99_high: Duration | None = None
+    level_error: float | None = Field(
+        None, ge=0.0, description="standard error of the logarithm of the median above the shift"
+    )
+    spread_error: float | None = Field(
+        None, ge=0.0, description="relative standard error of log(p95 / median) above the shift"
+    )
+    level_spread_correlation: float = Field(
+        0.0, ge=-1.0, le=1.0, description="correlation of those two errors"
+    )
 
 
 class _Distribution(Part):
@@ -113,15 +126,18 @@ class Mixture(_Distribution):
 
 
 class Empirical(_Distribution):
-    """The observed quantile curve, linear between points.
+    """The observed quantile curve, linear between points, and a tail above its last value.
 
     ``values[i]`` is the quantile at ``probabilities[i]``; the first probability is 0 and
-    the last 1.
+    the last 1. A share ``tail_share`` of all values does not come from the curve but lies
+    above it by a generalised Pareto time.
     """
 
     family: Literal["empirical"] = "empirical"
     probabilities: list[float] = Field(min_length=2)
     values: list[Duration] = Field(min_length=2)
+    tail_share: Share = Field(0.0, lt=1.0, description="part of all values above the curve")
+    tail: Pareto | None = Field(None, description="by how much those lie above the last value")
 
     @model_validator(mode="after")
     def _match(self) -> Self:
@@ -133,6 +149,8 @@ class Empirical(_Distribution):
             raise ValueError("probabilities and values must not decrease")
         if self.probabilities[0] != 0.0 or self.probabilities[-1] != 1.0:
             raise ValueError("probabilities must start at 0 and end at 1")
+        if (self.tail is None) != (self.tail_share == 0.0):
+            raise ValueError("tail and tail_share belong together: give both or neither")
         return self
 
 

@@ -5,6 +5,7 @@
 ``fastsim.calibrate``.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -30,6 +31,8 @@ from fastsim.units import Duration, Rate, Share
 
 __all__ = [
     "AcquireStep",
+    "Branch",
+    "Burst",
     "CheckRow",
     "ClientPath",
     "ColdCost",
@@ -46,11 +49,13 @@ __all__ = [
     "Lognorm",
     "LoopCosts",
     "Mixture",
+    "ParallelStep",
     "Pareto",
     "Part",
     "Pauses",
     "Process",
     "Provenance",
+    "RateWindow",
     "ReleaseStep",
     "Resource",
     "RespondStep",
@@ -65,6 +70,7 @@ __all__ = [
     "Wander",
     "Weibull",
     "YieldStep",
+    "all_steps",
 ]
 
 
@@ -143,6 +149,20 @@ class RespondStep(_Step):
     do: Literal["respond"] = "respond"
 
 
+class Branch(Part):
+    """Tasks of a parallel step that all take the same steps."""
+
+    count: Counts = Field(Counts(values=[1], weights=[1.0]), description="how many there are")
+    steps: "list[Step]" = Field(min_length=1)
+
+
+class ParallelStep(_Step):
+    """Start several tasks and wait for all of them, as ``asyncio.gather`` does."""
+
+    do: Literal["parallel"] = "parallel"
+    branches: list[Branch] = Field(min_length=1)
+
+
 Step = Annotated[
     CpuStep
     | WaitStep
@@ -151,9 +171,22 @@ Step = Annotated[
     | StreamStep
     | AcquireStep
     | ReleaseStep
-    | RespondStep,
+    | RespondStep
+    | ParallelStep,
     Field(discriminator="do"),
 ]
+
+
+Branch.model_rebuild()
+
+
+def all_steps(steps: "Iterable[Step]") -> "Iterator[Step]":
+    """Yield steps and, after a parallel one, those of its branches."""
+    for step in steps:
+        yield step
+        if isinstance(step, ParallelStep):
+            for branch in step.branches:
+                yield from all_steps(branch.steps)
 
 
 class Variant(Part):
@@ -242,6 +275,24 @@ class Process(Part):
     limit_concurrency: int | None = None
 
 
+class RateWindow(Part):
+    """A stretch of time with a mean rate of arrivals."""
+
+    length: Duration = Field(gt=0.0)
+    rate: Rate
+
+
+class Burst(Part):
+    """Arrivals in clusters: the rate jumps between a high and a low level at random.
+
+    Variance over mean of the number of arrivals in a time ``t`` is 1 for very short ``t`` and
+    ``dispersion`` for ``t`` far beyond ``memory``.
+    """
+
+    dispersion: float = Field(gt=1.0)
+    memory: Duration = Field(gt=0.0)
+
+
 class Traffic(Part):
     """The traffic that was recorded."""
 
@@ -250,6 +301,14 @@ class Traffic(Part):
     dispersion: float | None = Field(
         None, description="variance over mean of requests per second; 1 is Poisson"
     )
+    pattern: Literal["poisson", "varying", "bursty", "regular"] = Field(
+        "poisson",
+        description="by chance; at a rate that changed; in clusters; more evenly than by chance",
+    )
+    curve: list[RateWindow] = Field(
+        default_factory=list, description="the rate over time, if it changed beyond chance"
+    )
+    burst: Burst | None = None
     utilisation: Share | None = Field(None, description="busy share of the event loop")
 
 
@@ -299,7 +358,7 @@ class ServiceModel(Part):
     def _known_resources(self) -> Self:
         for endpoint in self.endpoints:
             for variant in endpoint.variants:
-                for step in variant.steps:
+                for step in all_steps(variant.steps):
                     if isinstance(step, (AcquireStep, ReleaseStep)) and (
                         step.resource not in self.resources
                     ):

@@ -183,3 +183,72 @@ class Comparison(_Block):
     verdict: Literal["yes", "no"]
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()
+
+
+class LimitPoint(_Block):
+    """One load that the search for a limit tried."""
+
+    rate_per_s: float
+    margin: float | None = Field(
+        description="largest value over its goal's limit, mean of the replications; below 1 "
+        "every goal is met; absent under overload"
+    )
+    met: bool
+    utilisation: float = Field(description="of the busiest loop or resource, 0 to 1")
+
+
+class Limit(_Block):
+    """The highest load at which goals are met, and where the service saturates."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["limit"] = "limit"
+    title: str = ""
+    seed: int
+    replications: int
+    goals: list[str]
+    rate: Estimate | None = Field(description="highest load that meets every goal; absent if none")
+    decided_by: str = Field(description="the goal that is missed first; empty without goals")
+    saturation: Estimate = Field(description="what the service gets done when it is overloaded")
+    saturated: str = Field(description="what is full then")
+    points: list[LimitPoint]
+    verdict: Literal["yes", "no"]
+    warnings: list[str] = Field(default_factory=list)
+    provenance: RunProvenance = RunProvenance()
+
+
+class Candidate(_Block):
+    """One deployment that was considered."""
+
+    settings: dict[str, float]
+    cost: float
+    margin: float | None = Field(None, description="as in LimitPoint; absent if not simulated")
+    meets: float | None = Field(
+        None, description="probability that it meets every goal, given the simulations"
+    )
+    verdict: Literal["meets", "misses", "open", "implied"] = Field(
+        description="implied: not simulated, because a larger one misses"
+    )
+    utilisation: float | None = None
+
+
+class Size(_Block):
+    """The cheapest deployment that meets goals."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["size"] = "size"
+    title: str = ""
+    seed: int
+    rate_per_s: float
+    goals: list[str]
+    prices: dict[str, float]
+    best: Candidate | None
+    confidence: float | None = Field(
+        None, description="probability that the choice meets and nothing cheaper does"
+    )
+    considered: int
+    simulated: int
+    candidates: list[Candidate] = Field(description="simulated ones, cheapest first")
+    pareto: list[Candidate] = Field(description="no other is both cheaper and further from a miss")
+    verdict: Literal["yes", "no"]
+    warnings: list[str] = Field(default_factory=list)
+    provenance: RunProvenance = RunProvenance()

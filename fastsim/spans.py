@@ -69,6 +69,17 @@ class Via(StrEnum):
     THREAD = "thread"
 
 
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    COMPLETED = "completed"
+    ERROR = "error"
+    """The application raised."""
+    DISCONNECTED = "disconnected"
+    """The client left before the answer was complete."""
+    CANCELLED = "cancelled"
+
+
 @dataclass(slots=True)
 class Span:
     """One span, whatever the format it was read from."""
@@ -102,6 +113,23 @@ END_NS = "fastsim.end_ns"
 STEPS_DROPPED = "fastsim.steps_dropped"
 """int: steps beyond the per-request limit, not recorded; absent or 0 normally."""
 
+OUTCOME = "fastsim.outcome"
+"""str: Outcome; absent when completed."""
+TASKS_CUT = "fastsim.tasks_cut"
+"""int: tasks that still ran when the record was closed, a while after the response."""
+
+BLOCK_AT_NS = "fastsim.block.at_ns"
+"""int[]: code that held the loop long (wall - cpu above 5 ms, or wall above 50 ms): offset from
+START_CLOCK_NS. All BLOCK_* columns have equal length."""
+BLOCK_WALL_NS = "fastsim.block.wall_ns"
+"""int[]: how long it held the loop."""
+BLOCK_CPU_NS = "fastsim.block.cpu_ns"
+"""int[]: its CPU; the rest was blocking, waiting for the GIL, or taken by the machine."""
+BLOCK_WHERE = "fastsim.block.where"
+"""str[]: the service's own line then running, ``file.py:12 function``; empty if not seen."""
+BLOCK_CALLED = "fastsim.block.called"
+"""str[]: the library function that line had called; empty if none or unknown."""
+
 STEP_KIND = "fastsim.step.kind"
 """str[]: StepKind."""
 STEP_VIA = "fastsim.step.via"
@@ -128,6 +156,10 @@ STEP_WHERE = "fastsim.step.where"
 STEP_TASK = "fastsim.step.task"
 """int[]: 0 = the request's main task, 1.. = child tasks in order of creation."""
 
+TASK_PARENT = "fastsim.task.parent"
+"""int[]: which task created task 1, task 2, ...: its number, 0 for the main task, -1 when
+none of the request's own did. Absent when there is one task only."""
+
 RESOURCE_NAME = "fastsim.resource.name"
 """str[]: one entry per acquire/release event, in time order."""
 RESOURCE_EVENT = "fastsim.resource.event"
@@ -145,6 +177,33 @@ THREAD_WALL_NS = "fastsim.thread.wall_ns"
 """int[]: wall time inside the thread."""
 THREAD_CPU_NS = "fastsim.thread.cpu_ns"
 """int[]: CPU time inside the thread."""
+
+LLM_START_NS = "fastsim.llm.start_ns"
+"""int[]: calls to language models, in the order of their ends: offset from START_CLOCK_NS. All
+LLM_* columns have equal length; unknown numbers are -1, unknown names empty. The waits of a
+call are the steps of its task inside it (of a stream: of the task that reads it)."""
+LLM_WALL_NS = "fastsim.llm.wall_ns"
+"""int[]: from the call to its answer, of a stream to the last chunk that was read."""
+LLM_TASK = "fastsim.llm.task"
+"""int[]: number of the task that made the call, as in STEP_TASK."""
+LLM_MODEL = "fastsim.llm.model"
+"""str[]: the model that answered, else the one asked for."""
+LLM_PROVIDER = "fastsim.llm.provider"
+"""str[]: as OpenTelemetry names them: ``openai``, ``anthropic``, ``aws.bedrock``, ..."""
+LLM_STREAMED = "fastsim.llm.streamed"
+"""bool[]: the answer came in chunks."""
+LLM_INPUT_TOKENS = "fastsim.llm.input_tokens"
+"""int[]: all tokens of the input, cached ones included."""
+LLM_OUTPUT_TOKENS = "fastsim.llm.output_tokens"
+"""int[]: all tokens of the output, reasoning included."""
+LLM_CACHED_TOKENS = "fastsim.llm.cached_tokens"
+"""int[]: input tokens that the provider had in its cache."""
+LLM_REASONING_TOKENS = "fastsim.llm.reasoning_tokens"
+"""int[]: output tokens that are not part of the visible answer."""
+LLM_FIRST_CHUNK_NS = "fastsim.llm.first_chunk_ns"
+"""int[]: from the call to the first chunk with a part of the answer."""
+LLM_CHUNKS = "fastsim.llm.chunks"
+"""int[]: chunks with a part of the answer: about the output tokens where those are unknown."""
 
 # --- cumulative counters of the process, read when the span was written ----------------------
 REQUESTS_SEEN = "fastsim.requests_seen"
@@ -168,6 +227,26 @@ RECORDER_CPU_NS = "fastsim.recorder_cpu_ns"
 SPANS_DROPPED = "fastsim.spans_dropped"
 """int: spans lost because the writer's queue was full."""
 
+# --- on a span of the event loop's own, about once a second -----------------------------------
+LOOP_SPAN_NAME = "fastsim event loop"
+LOOP_AT_NS = "fastsim.loop.at_ns"
+"""int[]: start of each window on the process's monotonic clock. All LOOP_* have equal length."""
+LOOP_WINDOW_NS = "fastsim.loop.window_ns"
+"""int[]: length of the window."""
+LOOP_WINDOW_BUSY_NS = "fastsim.loop.window_busy_ns"
+"""int[]: time in the window that the loop did not sleep in ``select``; absent on uvloop."""
+LOOP_LAG_MEAN_NS = "fastsim.loop.lag_mean_ns"
+"""int[]: how long an event that becomes ready at a random moment waits to be noticed. On
+uvloop: how late a sleeping task woke."""
+LOOP_LAG_MAX_NS = "fastsim.loop.lag_max_ns"
+"""int[]: the longest such wait in the window."""
+LOOP_IN_FLIGHT = "fastsim.loop.in_flight"
+"""int[]: requests being served at the end of the window."""
+GC_AT_NS = "fastsim.gc.at_ns"
+"""int[]: full garbage collections since the last span: start on the monotonic clock."""
+GC_NS = "fastsim.gc.ns"
+"""int[]: their lengths."""
+
 # --- on the resource, once per process -------------------------------------------------------
 PROCESS_WORKERS = "fastsim.process.workers"
 PROCESS_LOOP = "fastsim.process.loop"
@@ -177,3 +256,16 @@ PROCESS_THREAD_TOKENS = "fastsim.process.thread_tokens"
 PROCESS_GIL = "fastsim.process.gil"
 PROCESS_LIMIT_CONCURRENCY = "fastsim.process.limit_concurrency"
 PROCESS_SAMPLE_RATIO = "fastsim.process.sample_ratio"
+PROCESS_MODE = "fastsim.process.mode"
+"""str: ``auto``, ``full`` or ``light``, see ``fastsim.collector.destination.Mode``."""
+PROCESS_OPENTELEMETRY = "fastsim.process.opentelemetry"
+"""bool: OpenTelemetry made the server spans; its cost is part of the service's own code."""
+PROCESS_MACHINE_CORES = "fastsim.process.machine_cores"
+"""int: cores of the machine; PROCESS_CORES is how many of them the process may use."""
+PROCESS_VERSIONS = "fastsim.process.versions"
+"""str[]: ``name==version`` of FastSim, FastAPI, Starlette, Uvicorn and what they run on."""
+PROCESS_HTTP = "fastsim.process.http"
+"""str: Uvicorn's HTTP parser, ``h11`` or ``httptools``."""
+PROCESS_BACKLOG = "fastsim.process.backlog"
+PROCESS_KEEP_ALIVE_S = "fastsim.process.keep_alive_s"
+PROCESS_LIMIT_MAX_REQUESTS = "fastsim.process.limit_max_requests"

@@ -28,6 +28,12 @@ LAWS: list[Distribution] = [
     Pareto(scale=0.02, tail=0.2),
     Pareto(scale=0.02, tail=0.0, shift=0.003),
     Empirical(probabilities=[0.0, 0.5, 1.0], values=[0.01, 0.02, 0.05]),
+    Empirical(
+        probabilities=[0.0, 0.5, 1.0],
+        values=[0.01, 0.02, 0.05],
+        tail_share=0.1,
+        tail=Pareto(scale=0.01, tail=0.2),
+    ),
     Mixture(
         weights=[0.3, 0.7],
         parts=[Lognorm(median=0.001, sigma=0.2), Lognorm(median=0.03, sigma=0.3)],

@@ -1,6 +1,9 @@
 """Promises about the repository as a whole: pins, documents, links, help texts."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,3 +73,36 @@ def test_no_module_is_longer_than_400_lines() -> None:
         if path.read_text(encoding="utf-8").count("\n") > 400
     ]
     assert long == []
+
+
+def tracked_python() -> set[Path]:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a checkout: nobody knows what is tracked")
+    said = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    found = {ROOT / name for name in said.stdout.split("\0") if name}
+    return {path for path in found if path.exists()}
+
+
+def test_ruff_looks_at_every_python_file() -> None:
+    ruff = Path(sys.executable).with_name("ruff")
+    said = subprocess.run(
+        [ruff, "check", "--show-files", "."], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    assert tracked_python() <= set(map(Path, said.stdout.splitlines()))
+
+
+def test_mypy_looks_at_every_python_file() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    roots = [ROOT / name for name in tomllib.loads(text)["tool"]["mypy"]["files"]]
+    missed = {
+        path
+        for path in tracked_python()
+        if not any(path == root or root in path.parents for root in roots)
+    }
+    assert missed == set()

@@ -123,7 +123,10 @@ def test_a_duplicate_key_is_refused() -> None:
 def test_a_block_without_its_form_lists_the_forms() -> None:
     problem = broken("- {do: yield}", "- {}").problems[0]
     assert problem.message == "missing key 'do'"
-    assert problem.hint == "known: acquire, cpu, release, respond, stream, thread, wait, yield"
+    assert (
+        problem.hint
+        == "known: acquire, cpu, parallel, release, respond, stream, thread, wait, yield"
+    )
 
 
 def test_a_missing_key_points_at_the_block_that_lacks_it() -> None:

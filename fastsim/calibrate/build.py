@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from fastsim import __version__, spans
+from fastsim.calibrate.arrivals import describe_arrivals
+from fastsim.calibrate.gaps import Assumption, assume
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
 from fastsim.calibrate.pauses import fit_pauses
-from fastsim.calibrate.readers import open_traces, trace_files
+from fastsim.calibrate.readers import Columns, open_traces, trace_files
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.steps import StepFitter
-from fastsim.calibrate.wander import fit_wander
-from fastsim.calibrate.variants import ObservedEndpoint, group_variants
+from fastsim.calibrate.variants import ObservedEndpoint, Programs, group_variants
+from fastsim.calibrate.wander import MachineSpeed, fit_wander
 from fastsim.errors import NotEnoughDataError
 from fastsim.model import (
     Endpoint,
+    LoopCosts,
     Process,
     Provenance,
     Resource,
@@ -30,15 +33,25 @@ from fastsim.spans import Attributes
 LEAST_REQUESTS = 50
 """Fewer recorded requests than this say nothing about percentiles."""
 
+FEW = 200
+"""Requests of an endpoint below which its tail is not known."""
+
+_LISTED = 3
+
 Progress = Callable[[str, float], None]
 """Called with what is being done and the part done, 0 to 1."""
 
 
 def read_requests(
-    paths: Sequence[str | Path], *, service: str | None = None, skip_first_s: float | None = None
+    paths: Sequence[str | Path],
+    *,
+    service: str | None = None,
+    skip_first_s: float | None = None,
+    columns: Columns | None = None,
 ) -> RequestSet:
     """Read trace files and find the requests of one service in them."""
-    return collect_requests(open_traces(paths), service=service, skip_first_s=skip_first_s)
+    spans_read = open_traces(paths, columns)
+    return collect_requests(spans_read, service=service, skip_first_s=skip_first_s)
 
 
 def build_model(
@@ -46,6 +59,7 @@ def build_model(
     *,
     command: str = "",
     data_sha256: str = "",
+    assume_cpu: float | None = None,
     on_progress: Progress | None = None,
 ) -> ServiceModel:
     """Fit a model to the requests of a recording.
@@ -53,17 +67,24 @@ def build_model(
     Raises
     ------
     NotEnoughDataError
-        With fewer than 50 requests, or without any timeline.
+        With fewer than 50 requests.
     """
     if len(requests) < LEAST_REQUESTS:
         raise NotEnoughDataError(
             f"only {len(requests)} requests in the traces",
             hint=f"record at least {LEAST_REQUESTS}; a few hundred per endpoint are good",
         )
-    observed = group_variants(requests)
-    costs = fit_loop_costs(requests, observed)
-    speed = fit_wander(requests, observed, costs.cold)
-    costs = costs.model_copy(update={"wander": speed.law, "pauses": fit_pauses(observed)})
+    remarks: list[str] = []
+    if requests.recorded.any():
+        observed = group_variants(requests)
+        costs = fit_loop_costs(requests, observed)
+        speed = fit_wander(requests, observed, costs.cold)
+        costs = costs.model_copy(update={"wander": speed.law, "pauses": fit_pauses(observed)})
+    else:
+        assumption, programs = assumed_programs(requests, assume_cpu)
+        remarks.append(assumption.sentence())
+        observed = group_variants(requests, programs)
+        costs, speed = LoopCosts(), MachineSpeed.steady()
     fitter = StepFitter(requests, costs.cold, speed, fit_thread_use(requests, observed))
     all_requests = sum(endpoint.requests for endpoint in observed)
     endpoints = []
@@ -71,6 +92,7 @@ def build_model(
         if on_progress is not None:
             on_progress(endpoint.name, position / len(observed))
         endpoints.append(_endpoint(endpoint, fitter, all_requests))
+    traffic, more = _traffic(requests)
     return ServiceModel(
         service=requests.service,
         provenance=Provenance(
@@ -79,13 +101,30 @@ def build_model(
             data_sha256=data_sha256,
             recorded_at=_recorded_at(requests),
         ),
-        warnings=_warnings(requests, observed),
+        warnings=[*remarks, *_warnings(requests, observed), *more],
         process=_process(requests),
-        traffic=_traffic(requests),
+        traffic=traffic,
         loop=costs,
         resources=_resources(requests),
         endpoints=endpoints,
     )
+
+
+def assumed_programs(requests: RequestSet, code_share: float | None) -> tuple[Assumption, Programs]:
+    """Return what requests without timelines did, and what had to be assumed for it."""
+    rows = np.flatnonzero(requests.fittable).tolist()
+    if not rows:
+        raise NotEnoughDataError("no request in the traces was answered by an endpoint")
+    starts = requests.start_ns[rows].tolist()
+    ends = (requests.start_ns[rows] + requests.duration_ns[rows]).tolist()
+    assumption, programs = assume(
+        starts,
+        ends,
+        [requests.waits[row] for row in rows],
+        processes=len(set(requests.instance[rows].tolist())),
+        code_share=code_share,
+    )
+    return assumption, dict(zip(rows, programs, strict=True))
 
 
 def hash_inputs(paths: Sequence[str | Path]) -> str:
@@ -131,15 +170,23 @@ def _process(requests: RequestSet) -> Process:
     limit = used.get(spans.PROCESS_LIMIT_CONCURRENCY)
     quota = used.get(spans.PROCESS_CPU_QUOTA)
     return Process(
-        workers=_number(used, spans.PROCESS_WORKERS, 1),
+        # Spans of others say nothing of workers, but each process has a name of its own.
+        workers=_number(used, spans.PROCESS_WORKERS, max(len(requests.instances), 1)),
         loop="uvloop" if used.get(spans.PROCESS_LOOP) == "uvloop" else "asyncio",
         cores=_number(used, spans.PROCESS_CORES, 1),
         cpu_quota=float(quota) if isinstance(quota, (int, float)) else None,
         thread_tokens=_number(used, spans.PROCESS_THREAD_TOKENS, 40),
-        python=str(versions.get("process.runtime.version", "")),
+        python="" if _language(requests) else str(versions.get("process.runtime.version", "")),
         gil=used.get(spans.PROCESS_GIL) is not False,
         limit_concurrency=int(limit) if isinstance(limit, int) else None,
     )
+
+
+def _language(requests: RequestSet) -> str:
+    """Return the language of a service that is not written in Python, as far as is known."""
+    said = requests.instances[0].resource if requests.instances else {}
+    language = str(said.get("telemetry.sdk.language") or "python")
+    return "" if language == "python" else language
 
 
 def _number(facts: Attributes, name: str, default: int) -> int:
@@ -147,8 +194,8 @@ def _number(facts: Attributes, name: str, default: int) -> int:
     return value if isinstance(value, int) and value >= 1 else default
 
 
-def _traffic(requests: RequestSet) -> Traffic:
-    """Rate, from the counters of requests seen where sampling left some out, and burstiness."""
+def _traffic(requests: RequestSet) -> tuple[Traffic, list[str]]:
+    """Rate, from the counters of requests seen where sampling left some out, and pattern."""
     start_s = (requests.start_ns - requests.start_ns.min()) / 1e9
     steady = start_s[~requests.warm_up]
     span_s = float(steady.max() - steady.min()) if len(steady) > 1 else 0.0
@@ -157,12 +204,26 @@ def _traffic(requests: RequestSet) -> Traffic:
     seconds = np.floor(steady - steady.min()).astype(np.int64)
     counts = np.bincount(seconds)[: int(span_s)]
     dispersion = float(counts.var(ddof=1) / counts.mean()) if len(counts) >= 5 else None
-    return Traffic(
-        rate=(len(steady) - 1) / span_s * _unsampled(requests),
+    unsampled = _unsampled(requests)
+    found = describe_arrivals(steady, requests.endpoint[~requests.warm_up], sampled=1.0 / unsampled)
+    traffic = Traffic(
+        rate=(len(steady) - 1) / span_s * unsampled,
+        pattern=found.pattern,
+        curve=list(found.curve),
+        burst=found.burst,
         duration=span_s,
         dispersion=None if dispersion is None else round(dispersion, 3),
         utilisation=utilisation(requests),
     )
+    remarks = []
+    if found.mix_changed:
+        remarks.append("the mix of endpoints changed while recording; the model has its mean")
+    if found.pattern == "regular":
+        remarks.append(
+            "requests arrived more evenly than by chance (a paced or closed-loop load tool?); "
+            "the twin's arrivals are Poisson unless told otherwise"
+        )
+    return traffic, remarks
 
 
 def _unsampled(requests: RequestSet) -> float:
@@ -194,16 +255,28 @@ def _warnings(requests: RequestSet, observed: list[ObservedEndpoint]) -> list[st
             "so the fits are weak; record at 40 to 70 %"
         )
     missing = len(requests) - int(requests.recorded.sum())
-    if missing:
+    if 0 < missing < len(requests):
         warnings.append(f"{missing} requests have no timeline and were used for rates only")
     dropped = max(int(requests.counters[spans.SPANS_DROPPED].max(initial=0)), 0)
     if dropped:
         warnings.append(f"the recorder dropped {dropped} spans; rates are corrected for it")
+    if _language(requests):
+        warnings.append(
+            f"a service in {_language(requests)}: the twin replays it as an asyncio event loop, "
+            "which it is not"
+        )
+    few = [endpoint for endpoint in observed if endpoint.requests < FEW]
+    if len(few) > _LISTED:
+        warnings.append(
+            f"{len(few)} endpoints have fewer than {FEW} requests, tail percentiles are guesses: "
+            + ", ".join(f"{endpoint.name} ({endpoint.requests})" for endpoint in few)
+        )
+    else:
+        warnings += [
+            f"{endpoint.name}: only {endpoint.requests} requests, tail percentiles are guesses"
+            for endpoint in few
+        ]
     for endpoint in observed:
-        if endpoint.requests < 200:
-            warnings.append(
-                f"{endpoint.name}: only {endpoint.requests} requests, tail percentiles are guesses"
-            )
         if endpoint.merged > 0.1 * endpoint.requests:
             warnings.append(
                 f"{endpoint.name}: {endpoint.merged} requests took rare paths, "

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from fastsim import spans
 from fastsim.calibrate.http_semconv import endpoint_of, is_request, status_of
+from fastsim.calibrate.inner_spans import InnerSpans
+from fastsim.calibrate.loop_series import is_loop_span
 from fastsim.calibrate.timeline import Timeline, decode_timeline
 from fastsim.errors import FileFormatError
 from fastsim.spans import Attributes, Span, SpanKind, StatusCode
@@ -64,6 +66,8 @@ class Collector:
     def __init__(self) -> None:
         self.spans = 0
         self.inner = 0
+        self.loop_spans: list[tuple[str, Attributes]] = []
+        """Service and content of the recorder's spans of the event loop."""
         self.repeated = 0
         self.kinds: Counter[tuple[str, SpanKind]] = Counter()
         """Spans by service and kind, for the message when none of them is a request."""
@@ -74,6 +78,7 @@ class Collector:
         """Why a row has no timeline."""
         self.timelines: list[Timeline | None] = []
         self.trace_ids: list[str] = []
+        self.inner_spans = InnerSpans()
         self._instance_codes: dict[tuple[str, str], int] = {}
         self._seen: set[int] = set()
         self._columns = {name: array("q") for name in (*_COLUMNS, *COUNTERS)}
@@ -81,9 +86,13 @@ class Collector:
     def add(self, span: Span) -> None:
         """Take one more span."""
         self.spans += 1
+        if is_loop_span(span):
+            self.loop_spans.append((span.service, span.attributes))
+            return
         self.kinds[span.service, span.kind] += 1
         if not is_request(span):
             self.inner += 1
+            self.inner_spans.add(span)
             return
         key = hash((span.trace_id, span.span_id))
         if key in self._seen:

@@ -1,4 +1,4 @@
-"""Did the same code cost the same in two recordings of one service?
+"""Whether the same code cost the same in two recordings of one service.
 
 A machine that other work disturbs runs the same code faster or slower from one minute to
 the next. A prediction cannot know that; a comparison must say so.
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastsim.calibrate.observed import Signature, signature
 from fastsim.calibrate.loop_costs import cold_factor, utilisation
+from fastsim.calibrate.observed import Signature, signature
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import group_variants
 from fastsim.model import ColdCost

@@ -4,7 +4,7 @@ A wait of length ``wall`` that ended at most ``bound`` before it was noticed tru
 between ``wall - bound`` and ``wall``. The likelihood takes the density where the wait is
 known exactly and the probability of the interval elsewhere (DESIGN.md 4.3). Families are
 compared by AICc and checked against the Turnbull estimate; when none fits, the data's own
-quantile curve is kept.
+quantile curve is kept, with a fitted tail.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
 from fastsim.calibrate.families import FAMILIES, Family
+from fastsim.calibrate.intervals import measured_errors, model_errors
+from fastsim.calibrate.likelihood import Binned, Candidate, bin_observations, maximise
+from fastsim.calibrate.mixtures import MIXTURES
 from fastsim.calibrate.turnbull import Curve, turnbull
 from fastsim.distributions import cdf
-from fastsim.model import Constant, Counts, Distribution, Empirical, Fit
+from fastsim.model import Constant, Distribution, Empirical, Fit, Pareto
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,13 +33,10 @@ FEWEST = 8
 _SHIFTS = (0.0, 0.5, 0.9, 0.98)
 """Shifts tried, as parts of the largest possible one; nearer 1 the likelihood degenerates."""
 
-_SIMPLE = ("expon", "gamma", "lognorm", "weibull", "invgauss")
-_STEPS = np.unique(
-    np.concatenate([np.linspace(0.0, 1.0, 41), [0.01, 0.99, 0.995, 0.999]])
-)
+_SIMPLE = ("expon", "gamma", "lognorm", "weibull", "invgauss", "pareto")
+_STEPS = np.unique(np.concatenate([np.linspace(0.0, 1.0, 41), [0.01, 0.99, 0.995, 0.999]]))
 _CONSTANT_SPREAD = 0.005
-_MAX_SUPPORT = 64
-_BAD = 1e15
+_FEWEST_IN_TAIL = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +44,6 @@ class _Data:
     low: FloatArray
     high: FloatArray
     exact: npt.NDArray[np.bool_]
-
-    @property
-    def typical(self) -> FloatArray:
-        """Values to start from: the exact ones if there are enough, else interval middles."""
-        if self.exact.sum() >= max(FEWEST, 0.1 * len(self.high)):
-            return self.high[self.exact]
-        return (self.low + self.high) / 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    distribution: Distribution
-    score: float
-    """AICc; smaller is better."""
 
 
 def fit_distribution(
@@ -79,7 +64,7 @@ def fit_distribution(
     max_samples
         More observations than this are thinned evenly.
     families
-        Names to choose from.
+        Names to choose from; ``mixture`` stands for two parts of one family.
     """
     n = len(wall_s)
     if n == 0:
@@ -92,28 +77,63 @@ def fit_distribution(
         return Constant(value=constant, fit=observed)
     curve = turnbull(data.low, data.high)
     if n >= FEWEST:
-        best = _choose(data, curve, families)
+        candidates = _candidates(data, curve, families)
+        best = min(candidates, key=lambda item: item.score, default=None)
         if best is not None:
-            distance = _distance(best, curve)
-            if distance <= _acceptable(len(data.high)):
-                return best.model_copy(
-                    update={"fit": observed.model_copy(update={"distance": round(distance, 4)})}
-                )
+            distance = _distance(best.distribution, curve)
+            if distance <= _acceptable(curve.effective):
+                errors = model_errors(candidates, curve)
+                found = observed.model_copy(update={"distance": round(distance, 4)} | errors)
+                return best.distribution.model_copy(update={"fit": found})
+    return _kept(curve, observed, n)
+
+
+def _acceptable(effective: float) -> float:
+    """Return the distance up to which a fit is kept: 3 %, or what chance alone makes.
+
+    1.6 / sqrt(n) is about the 99 % point of the Kolmogorov distance of n exact values from
+    their law. Fitted parameters bring the law nearer, so fewer than 1 in 100 right families
+    are refused; intervals count for less than exact values (``Curve.effective``).
+    """
+    return max(0.03, 1.6 / float(np.sqrt(max(effective, 1.0))))
+
+
+def _kept(curve: Curve, observed: Fit, n: int) -> Empirical:
+    """Return the data's own quantile curve, with a fitted tail for its highest part."""
+    errors = measured_errors(curve) if n >= FEWEST else {}
+    fit = observed.model_copy(update={"accepted": False} | errors)
     # A handful of values needs no finer curve than themselves.
     steps = _STEPS if n >= FEWEST else np.linspace(0.0, 1.0, max(n, 2))
+    share = float(np.clip(2 * _FEWEST_IN_TAIL / max(curve.effective, 1.0), 0.05, 0.1))
+    tail = _tail(curve, share)
+    body = steps if tail is None else steps * (1.0 - share)
+    values = np.maximum.accumulate(np.maximum(curve.quantile(body), 0.0))
     return Empirical(
         probabilities=steps.tolist(),
-        values=np.maximum.accumulate(np.maximum(curve.quantile(steps), 0.0)).tolist(),
-        fit=observed.model_copy(update={"accepted": False}),
+        values=values.tolist(),
+        tail_share=0.0 if tail is None else round(share, 6),
+        tail=tail,
+        fit=fit,
     )
 
 
-def _acceptable(n: int) -> float:
-    """Return the distance up to which a fit is kept: 3 %, or what ``n`` values show by chance.
+def _tail(curve: Curve, share: float) -> Pareto | None:
+    """Fit a generalised Pareto law to the highest ``share`` of the estimate; None if too few.
 
-    1.6 / sqrt(n) is about the 99 % point of the Kolmogorov distance of n exact values.
+    The estimate rather than the observations: queueing is already taken out of it.
     """
-    return max(0.03, 1.6 / float(np.sqrt(n)))
+    count = int(curve.effective * share)
+    if count < _FEWEST_IN_TAIL:
+        return None
+    middles = 1.0 - share * (1.0 - (np.arange(count) + 0.5) / count)
+    threshold = float(curve.quantile(np.array([1.0 - share]))[0])
+    excess = curve.quantile(middles) - threshold
+    if not excess[0] >= 0.0 or not excess[-1] > 0.0:
+        return None
+    data = bin_observations(excess, excess, np.ones(count, np.bool_))
+    found = maximise(FAMILIES["pareto"], data)
+    law = None if found is None else found.distribution
+    return law if isinstance(law, Pareto) else None
 
 
 def _prepare(wall_s: FloatArray, bound_s: FloatArray, max_samples: int) -> _Data:
@@ -135,86 +155,35 @@ def _constant(data: _Data) -> float | None:
     return middle if spread <= max(_CONSTANT_SPREAD * middle, 1e-9) else None
 
 
-def _choose(data: _Data, curve: Curve, families: Sequence[str]) -> Distribution | None:
-    """Return the best simple family, or a mixture when that is clearly better."""
-    simple = [name for name in families if name != "mixture"]
-    candidates = [found for name in simple for found in _fits(FAMILIES[name], data)]
+def _candidates(data: _Data, curve: Curve, families: Sequence[str]) -> list[Candidate]:
+    """Fit the simple families, and mixtures where no simple one describes the data well."""
+    binned = bin_observations(data.low, data.high, data.exact)
+    shifts = _shifts(data, binned)
+    simple = [FAMILIES[name] for name in families if name != "mixture"]
+    found = [maximise(family, binned, shift) for family in simple for shift in shifts]
+    candidates = [candidate for candidate in found if candidate is not None]
     best = min(candidates, key=lambda item: item.score, default=None)
-    good = 0.5 * _acceptable(len(data.high))
-    if "mixture" in families and (
-        best is None or _distance(best.distribution, curve) > good
-    ):
-        shifts = {0.0, best.distribution.shift if best is not None else 0.0}
-        found = [_fit(FAMILIES["mixture"], data, shift) for shift in sorted(shifts)]
-        mixtures = [candidate for candidate in found if candidate is not None]
-        best = min([*mixtures, *([best] if best else [])], key=lambda x: x.score, default=None)
-    return None if best is None else best.distribution
+    good = 0.5 * _acceptable(curve.effective)
+    if "mixture" in families and (best is None or _distance(best.distribution, curve) > good):
+        at = {0.0, best.distribution.shift if best is not None else 0.0}
+        candidates += _mixtures(MIXTURES, binned, sorted(at))
+    return candidates
 
 
-def _fits(family: Family, data: _Data) -> list[_Candidate]:
-    shortest = float(data.high.min())
-    found = []
-    for part in _SHIFTS:
-        shift = part * shortest
-        if part and shift < 0.05 * float(np.median(data.typical)):
-            continue
-        candidate = _fit(family, data, shift)
-        if candidate is not None:
-            found.append(candidate)
-    return found
+def _mixtures(
+    families: Sequence[Family], binned: Binned, shifts: Sequence[float]
+) -> list[Candidate]:
+    found = [maximise(family, binned, shift) for family in families for shift in shifts]
+    return [candidate for candidate in found if candidate is not None]
 
 
-def _fit(family: Family, data: _Data, shift: float) -> _Candidate | None:
-    scale = max(float(np.median(data.typical)) - shift, 1e-9)
-    exact = (data.high[data.exact] - shift) / scale
-    low = np.maximum(data.low[~data.exact] - shift, 0.0) / scale
-    high = (data.high[~data.exact] - shift) / scale
-    start = family.start(np.maximum((data.typical - shift) / scale, 1e-9))
-
-    def loss(parameters: FloatArray) -> float:
-        with np.errstate(all="ignore"):
-            value = -float(np.sum(family.log_density(parameters, exact)))
-            if len(high):
-                inside = family.below(parameters, high) - family.below(parameters, low)
-                value -= float(np.sum(np.log(np.maximum(inside, 1e-30))))
-        return value if np.isfinite(value) else _BAD
-
-    result = optimize.minimize(
-        loss, start, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 0.02, "maxfev": 600}
-    )
-    if not result.fun < _BAD or np.abs(result.x).max() > 30.0:
-        return None
-    try:
-        distribution = family.build(result.x, scale, shift)
-    except (ValueError, OverflowError):
-        return None
-    n, k = len(data.high), len(result.x) + (shift > 0.0)
-    if n <= k + 1:
-        return None
-    # The density was taken per unit of ``scale``; per second it is smaller by that factor.
-    log_likelihood = -float(result.fun) - len(exact) * float(np.log(scale))
-    score = 2.0 * k - 2.0 * log_likelihood + 2.0 * k * (k + 1) / (n - k - 1)
-    return _Candidate(distribution, score)
+def _shifts(data: _Data, binned: Binned) -> list[float]:
+    """Return the shifts worth trying: none, and some large enough to matter."""
+    shortest, middle = float(data.high.min()), float(np.median(binned.typical_s))
+    tried = [part * shortest for part in _SHIFTS]
+    return [shift for shift in tried if shift == 0.0 or shift >= 0.05 * middle]
 
 
 def _distance(distribution: Distribution, curve: Curve) -> float:
     """Return the largest gap between a fitted and the estimated distribution function."""
     return float(np.abs(cdf(distribution, curve.edges_s) - curve.cumulative).max())
-
-
-def fit_counts(values: npt.NDArray[np.int64]) -> Counts:
-    """Return the observed distribution of whole numbers, on at most 64 of them.
-
-    Neighbouring counts are joined at their mean, rounded, so the mean stays within one half.
-    """
-    if len(values) == 0:
-        return Counts(values=[0], weights=[1.0])
-    support, frequency = np.unique(np.asarray(values, np.int64), return_counts=True)
-    if len(support) > _MAX_SUPPORT:
-        groups = np.array_split(np.sort(np.asarray(values, np.int64)), _MAX_SUPPORT)
-        joined = [(round(float(group.mean())), len(group)) for group in groups]
-        support = np.array([value for value, _ in joined])
-        frequency = np.array([count for _, count in joined])
-    return Counts(
-        values=support.tolist(), weights=(frequency / frequency.sum()).round(6).tolist()
-    )

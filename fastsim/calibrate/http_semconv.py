@@ -5,6 +5,7 @@ and its predecessors (``http.method``).
 """
 
 import re
+from urllib.parse import urlsplit
 
 from fastsim.spans import Attributes, AttributeValue, Span, SpanKind
 
@@ -77,8 +78,11 @@ def _method_in_name(name: str) -> str:
 
 
 def _path(attributes: Attributes) -> str | None:
-    path: AttributeValue = attributes.get("url.path") or attributes.get("http.target")
-    return path.partition("?")[0] if isinstance(path, str) and path else None
+    for name in ("url.path", "http.target", "http.path", "url.full", "http.url"):
+        path: AttributeValue = attributes.get(name)
+        if isinstance(path, str) and path:
+            return urlsplit(path).path or "/"
+    return None
 
 
 def _template(path: str) -> str:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from fastsim import spans
+from fastsim.calibrate.observed import walk
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import ObservedEndpoint
 from fastsim.model import ColdCost, LoopCosts
@@ -73,7 +74,7 @@ def _wake_path(
         for endpoint in endpoints
         for variant in endpoint.variants
         for steps in variant.requests
-        for step in steps
+        for step in walk(steps)
         if step.do == "wait" and 0.0 < step.late_s == step.bound_s
     ]
     if len(late) < LEAST_WINDOWS:
@@ -89,7 +90,7 @@ def fit_cold(endpoints: list[ObservedEndpoint]) -> ColdCost:
     weights: list[FloatArray] = []
     for endpoint in endpoints:
         for variant in endpoint.variants:
-            for steps in zip(*variant.requests, strict=True):
+            for steps, _ in variant.columns():
                 if steps[0].do != "cpu":
                     continue
                 cpu = np.array([step.cpu_s for step in steps])
@@ -129,7 +130,7 @@ def fit_thread_use(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> T
         for variant in endpoint.variants:
             weight = endpoint.requests * variant.share / len(variant.requests)
             for steps in variant.requests:
-                for step in steps:
+                for step in walk(steps):
                     if step.do == "thread":
                         known += weight * step.cpu_s
                     elif step.do == "wait" and step.via is spans.Via.THREAD:
@@ -184,8 +185,10 @@ def _waits_per_request(
         for variant in endpoint.variants:
             for index, steps in zip(variant.indices, variant.requests, strict=True):
                 waits[index] = sum(
-                    len(step.chunks) if step.do == "stream" else step.do in {"wait", "thread"}
-                    for step in steps
+                    len(step.chunks)
+                    if step.do == "stream"
+                    else step.do in {"wait", "thread", "parallel"}
+                    for step in walk(steps)
                 )
     return waits
 
@@ -220,10 +223,12 @@ def _spent(requests: RequestSet, counter: str, rows: npt.NDArray[np.int64]) -> f
 
 
 def utilisation(requests: RequestSet) -> float | None:
-    """Busy share of the event loop while recording; None where the loop was not seen."""
+    """Busy share of the event loop while recording, else (uvloop) its CPU per time."""
     shares = []
     for rows in _per_instance(requests):
         busy = requests.counters[spans.LOOP_BUSY_NS][rows]
+        if busy.min() < 0:
+            busy = requests.counters[spans.LOOP_CPU_NS][rows]
         end = requests.start_ns[rows] + requests.duration_ns[rows]
         if busy.min() >= 0 and end[-1] > end[0]:
             shares.append(float(busy[-1] - busy[0]) / float(end[-1] - end[0]))

@@ -4,13 +4,15 @@
 distributions. ``fastsim.calibrate.timeline`` makes them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fastsim.spans import StepKind, Via
 
-Do = Literal["cpu", "wait", "yield", "thread", "stream", "acquire", "release", "respond"]
+Do = Literal[
+    "cpu", "wait", "yield", "thread", "stream", "acquire", "release", "respond", "parallel"
+]
 
 FOLD_WAITS = 4
 """So many equal waits in a row are one stream."""
@@ -66,6 +68,9 @@ class ObservedStep:
     queue_s: float = 0.0
     """thread: from submission to the first instruction in the thread."""
     chunks: tuple[Chunk, ...] = ()
+    branches: "tuple[tuple[ObservedStep, ...], ...]" = ()
+    """parallel: the steps of each of the tasks awaited together, their ``start_s`` counted from
+    the start of the request, too."""
     after_response: bool = False
 
 
@@ -75,11 +80,28 @@ Signature = tuple[tuple[str, str, str], ...]
 
 def signature(steps: Sequence[ObservedStep]) -> Signature:
     """Return what two requests of one variant have in common: no counts, no times."""
-    return tuple((step.do, step.kind.value, step.resource or step.label) for step in steps)
+    return tuple(
+        (step.do, step.kind.value, step.resource or step.label)
+        if step.do != "parallel"
+        else (step.do, step.kind.value, str(sorted(set(map(signature, step.branches)))))
+        for step in steps
+    )
+
+
+def walk(steps: Iterable[ObservedStep]) -> Iterator[ObservedStep]:
+    """Yield all steps, after a parallel one those of its branches."""
+    for step in steps:
+        yield step
+        for branch in step.branches:
+            yield from walk(branch)
 
 
 def fold_streams(steps: Sequence[ObservedStep]) -> tuple[ObservedStep, ...]:
     """Replace long runs of equal waits, each followed by code, by one stream each."""
+    steps = [
+        replace(step, branches=tuple(map(fold_streams, step.branches))) if step.branches else step
+        for step in steps
+    ]
     folded: list[ObservedStep] = []
     position = 0
     while position < len(steps):

@@ -37,7 +37,7 @@ def fit_pauses(endpoints: list[ObservedEndpoint]) -> Pauses:
     requests = 0
     for variant in (variant for endpoint in endpoints for variant in endpoint.variants):
         requests += len(variant.requests)
-        for steps in zip(*variant.requests, strict=True):
+        for steps, _ in variant.columns():
             if steps[0].do == "cpu":
                 cpu = np.array([step.cpu_s for step in steps])
                 lengths.append(cpu[is_pause(cpu)] - np.median(cpu))

@@ -14,12 +14,13 @@ from typing import Literal, NoReturn, TypeVar, cast
 
 from fastsim import spans
 from fastsim.errors import FileFormatError
-from fastsim.spans import Attributes, StepKind, Via
+from fastsim.spans import Attributes, Outcome, StepKind, Via
 
 _E = TypeVar("_E", bound=StrEnum)
 _C = TypeVar("_C", bound=Sequence[object])
 _T = TypeVar("_T")
 
+_LLM_WAITS = frozenset({StepKind.LLM, StepKind.HTTP})
 _LONGEST_NS = 10 * 24 * 3600 * 10**9  # ten days: what is longer is damage, not a request
 
 
@@ -43,6 +44,45 @@ class ThreadCall:
     queue_s: float
     wall_s: float
     cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Code that held the event loop for long."""
+
+    at_s: float
+    wall_s: float
+    cpu_s: float
+    where: str
+    """The service's own line, ``file.py:12 function``; empty if it was not seen."""
+    called: str
+    """The library function that line had called."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmCall:
+    """A call to a language model. Counts are None where nobody reported them."""
+
+    step: int | None
+    """Index of the first wait that it caused; None if that was not recorded."""
+    start_s: float
+    """From the start of the request."""
+    wall_s: float
+    """Until the answer was there, of a stream until its last chunk was read."""
+    task: int
+    model: str
+    provider: str
+    streamed: bool
+    input_tokens: int | None
+    """All of them, cached ones included."""
+    output_tokens: int | None
+    """All of them, reasoning included."""
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    first_chunk_s: float | None
+    """From the call to the first chunk with a part of the answer."""
+    chunks: int | None
+    """Chunks with a part of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +110,14 @@ class Timeline:
     events: tuple[ResourceEvent, ...] = ()
     """In time order."""
     threads: tuple[ThreadCall, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    outcome: Outcome = Outcome.COMPLETED
+    task_parent: tuple[int, ...] = ()
+    """Which task created task 1, task 2, ...; -1 for none of the request's own."""
+    offset_s: float = 0.0
+    """When this began, counted from the start of its request: a branch's own start."""
+    llm_calls: tuple[LlmCall, ...] = ()
+    """In the order of their starts."""
     idle_share: Sequence[float] = ()
     """cpu steps: how much of the time just before the loop slept; empty if not recorded."""
 
@@ -115,8 +163,77 @@ def decode_timeline(attributes: Attributes) -> Timeline | None:
         end_s=_number(attributes, spans.END_NS, lowest=0) / 1e9,
         response_s=None if response_ns < 0 else response_ns / 1e9,
         events=_events(attributes),
+        llm_calls=_llm_calls(attributes, kind) if spans.LLM_START_NS in attributes else (),
         threads=_threads(attributes, steps),
+        blocks=_blocks(attributes),
+        task_parent=_task_parents(attributes),
+        outcome=_outcome(attributes),
         idle_share=_idle_share(attributes, steps),
+    )
+
+
+def _llm_calls(attributes: Attributes, kind: Sequence[StepKind]) -> tuple[LlmCall, ...]:
+    begin = _seconds(attributes, spans.STEP_START_NS)
+    task = _whole(attributes, spans.STEP_TASK)
+    starts = _seconds(attributes, spans.LLM_START_NS)
+    calls = len(starts)
+    walls = _same(calls, _seconds(attributes, spans.LLM_WALL_NS))
+    tasks = _same(calls, _whole(attributes, spans.LLM_TASK))
+    models = _same(calls, _texts(attributes, spans.LLM_MODEL))
+    providers = _same(calls, _texts(attributes, spans.LLM_PROVIDER))
+    streamed = _same(calls, _column(attributes, spans.LLM_STREAMED))
+    given, made, cached, reasoning, first, chunks = (
+        _same(calls, _perhaps(attributes, name))
+        for name in (
+            spans.LLM_INPUT_TOKENS,
+            spans.LLM_OUTPUT_TOKENS,
+            spans.LLM_CACHED_TOKENS,
+            spans.LLM_REASONING_TOKENS,
+            spans.LLM_FIRST_CHUNK_NS,
+            spans.LLM_CHUNKS,
+        )
+    )
+    found: list[LlmCall] = []
+    for call in sorted(range(calls), key=starts.__getitem__):
+        first_ns = first[call]
+        inside = [
+            step
+            for step in range(len(kind))
+            if kind[step] in _LLM_WAITS
+            and task[step] == tasks[call]
+            and starts[call] <= begin[step] <= starts[call] + walls[call]
+        ]
+        # Of a library that the recorder does not know, HTTP is all it sees.
+        inside.sort(key=lambda step: (kind[step] is not StepKind.LLM, begin[step]))
+        found.append(
+            LlmCall(
+                step=inside[0] if inside else None,
+                start_s=starts[call],
+                wall_s=walls[call],
+                task=tasks[call],
+                model=models[call],
+                provider=providers[call],
+                streamed=streamed[call] is True,
+                input_tokens=given[call],
+                output_tokens=made[call],
+                cached_tokens=cached[call],
+                reasoning_tokens=reasoning[call],
+                first_chunk_s=None if first_ns is None else first_ns / 1e9,
+                chunks=chunks[call],
+            )
+        )
+    return tuple(found)
+
+
+def _perhaps(attributes: Attributes, name: str) -> tuple[int | None, ...]:
+    """Return a column of numbers in which -1 stands for unknown."""
+    return tuple(
+        None
+        if value == -1
+        else value
+        if type(value) is int and 0 <= value <= _LONGEST_NS
+        else _refuse(name)
+        for value in _column(attributes, name)
     )
 
 
@@ -217,3 +334,34 @@ def _threads(attributes: Attributes, steps: int) -> tuple[ThreadCall, ...]:
     wall = _same(len(step), _seconds(attributes, spans.THREAD_WALL_NS))
     cpu = _same(len(step), _seconds(attributes, spans.THREAD_CPU_NS))
     return tuple(map(ThreadCall, step, queue, wall, cpu))
+
+
+def _blocks(attributes: Attributes) -> tuple[Block, ...]:
+    if spans.BLOCK_AT_NS not in attributes:
+        return ()
+    at = _seconds(attributes, spans.BLOCK_AT_NS)
+    wall = _same(len(at), _seconds(attributes, spans.BLOCK_WALL_NS))
+    cpu = _same(len(at), _seconds(attributes, spans.BLOCK_CPU_NS))
+    where = _same(len(at), _texts(attributes, spans.BLOCK_WHERE))
+    called = _same(len(at), _texts(attributes, spans.BLOCK_CALLED))
+    return tuple(map(Block, at, wall, cpu, where, called))
+
+
+def _task_parents(attributes: Attributes) -> tuple[int, ...]:
+    values = attributes.get(spans.TASK_PARENT)
+    if values is None:
+        return ()
+    if not isinstance(values, list):
+        _refuse(spans.TASK_PARENT)
+    parents = tuple(value if type(value) is int else -1 for value in values)
+    # A task is created by an earlier one, whatever a damaged file says.
+    if any(not -1 <= parent <= number for number, parent in enumerate(parents)):
+        _refuse(spans.TASK_PARENT)
+    return _shared("parents", parents)
+
+
+def _outcome(attributes: Attributes) -> Outcome:
+    value = attributes.get(spans.OUTCOME, Outcome.COMPLETED.value)
+    if value not in set(Outcome):
+        raise FileFormatError("timeline with an unknown outcome", where=spans.OUTCOME)
+    return Outcome(value)

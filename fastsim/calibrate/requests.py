@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from fastsim.calibrate.collecting import COUNTERS, Collector, Rows
 from fastsim.calibrate.http_semconv import REJECTED_STATUS
+from fastsim.calibrate.inner_spans import Wait
+from fastsim.calibrate.loop_series import LoopSeries, read_loop_series
 from fastsim.calibrate.timeline import Timeline
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
-from fastsim.spans import Attributes, Span, SpanKind
+from fastsim.spans import Attributes, Outcome, Span, SpanKind
 
 __all__ = ["COUNTERS", "Instance", "RequestAccount", "RequestSet", "collect_requests"]
 
@@ -25,6 +27,8 @@ BoolArray = npt.NDArray[np.bool_]
 WARM_UP_SHARE = 0.05
 WARM_UP_MAX_S = 2.0
 WARM_UP_MIN_REQUESTS = 20
+
+_CUT = frozenset({Outcome.DISCONNECTED, Outcome.CANCELLED})
 
 _DOMINATES = 0.9
 """A service with this share of all requests is meant without being named."""
@@ -54,6 +58,8 @@ class RequestAccount:
     requests: int = 0
     inner: int = 0
     """Spans inside requests: clients, internal."""
+    loop: int = 0
+    """Spans of the recorder's about the event loop."""
     nested: int = 0
     """Server spans inside another request of the same process, as mounted applications make."""
     repeated: int = 0
@@ -64,6 +70,8 @@ class RequestAccount:
     """Requests without a timeline, by reason."""
     rejected: int = 0
     failed: int = 0
+    cut: int = 0
+    """Requests whose client left, or that were cancelled, before their answer was complete."""
     warm_up: int = 0
     """Requests left out of fitting because their process had just started."""
 
@@ -75,6 +83,7 @@ class RequestAccount:
             (self.other_services, "requests of other services"),
             (self.nested, "server spans inside another request"),
             (self.repeated, "requests met before"),
+            (self.cut, "requests cut short by their clients, not fitted"),
             (self.warm_up, "requests of the warm-up, used for rates only"),
         ):
             if count:
@@ -108,12 +117,18 @@ class RequestSet:
     """Status 500 or above, or an error without status."""
     rejected: BoolArray
     """Answered by the framework with 404, 405 or 422."""
+    cut: BoolArray
+    """Ended before the answer was complete: the client left, or the request was cancelled."""
     warm_up: BoolArray
     """To be left out of fitting."""
     counters: dict[str, IntArray]
     """Cumulative counters of the process by ``fastsim.spans`` name; -1 where absent."""
     trace_ids: tuple[str, ...]
+    waits: tuple[tuple[Wait, ...], ...]
+    """Calls found in spans, per request; only where no request has a timeline, else empty."""
     account: RequestAccount
+    loop_series: LoopSeries
+    """How busy the event loops were and how late."""
     _timelines: tuple[Timeline | None, ...]
 
     def __len__(self) -> int:
@@ -138,8 +153,8 @@ class RequestSet:
 
     @property
     def fittable(self) -> BoolArray:
-        """Which requests describe their endpoint: warm, and really served by it."""
-        return ~(self.warm_up | self.rejected)
+        """Which requests describe their endpoint: warm, and really served by it to the end."""
+        return ~(self.warm_up | self.rejected | self.cut)
 
 
 def collect_requests(
@@ -225,11 +240,14 @@ def _build(
     endpoints, endpoint = np.unique(columns["endpoint"], return_inverse=True)
     rejected = np.isin(columns["status"], list(REJECTED_STATUS))
     failed = columns["failed"] != 0
+    timelines = tuple(collector.timelines[row] for row in order.tolist())
+    cut = np.array([line is not None and line.outcome in _CUT for line in timelines], np.bool_)
     warm_up = _warm_up(columns["start_ns"], instance, skip_first_s)
     account = RequestAccount(
         spans=collector.spans,
         requests=len(order),
         inner=collector.inner,
+        loop=len(collector.loop_spans),
         nested=rows.nested,
         repeated=collector.repeated,
         other_services=len(rows.kept) - len(order),
@@ -238,6 +256,7 @@ def _build(
         ),
         rejected=int(rejected.sum()),
         failed=int(failed.sum()),
+        cut=int(cut.sum()),
         warm_up=int(warm_up.sum()),
     )
     return RequestSet(
@@ -252,12 +271,21 @@ def _build(
         status=columns["status"],
         failed=failed,
         rejected=rejected,
+        cut=cut,
         warm_up=warm_up,
         counters={name: columns[name] for name in COUNTERS},
         trace_ids=tuple(collector.trace_ids[row] for row in order.tolist()),
+        waits=_waits(collector, columns["key"]) if not any(timelines) else (),
         account=account,
-        _timelines=tuple(collector.timelines[row] for row in order.tolist()),
+        loop_series=read_loop_series(
+            attributes for name, attributes in collector.loop_spans if name == service
+        ),
+        _timelines=timelines,
     )
+
+
+def _waits(collector: Collector, keys: IntArray) -> tuple[tuple[Wait, ...], ...]:
+    return tuple(map(tuple, collector.inner_spans.waits_of(keys)))
 
 
 def _warm_up(start_ns: IntArray, instance: IntArray, skip_first_s: float | None) -> BoolArray:

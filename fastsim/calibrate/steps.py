@@ -6,18 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.calibrate.fit import fit_counts, fit_distribution
+from fastsim.calibrate.counts import fit_counts
+from fastsim.calibrate.fit import fit_distribution
 from fastsim.calibrate.loop_costs import ThreadUse, cold_factor
 from fastsim.calibrate.observed import Chunk, ObservedStep
 from fastsim.calibrate.pauses import without_pauses
 from fastsim.calibrate.requests import RequestSet
-from fastsim.calibrate.variants import ObservedVariant
+from fastsim.calibrate.variants import ObservedVariant, branch_groups
 from fastsim.calibrate.wander import MachineSpeed
 from fastsim.model import (
     AcquireStep,
+    Branch,
     ColdCost,
     CpuStep,
     Distribution,
+    ParallelStep,
     ReleaseStep,
     RespondStep,
     Step,
@@ -69,9 +72,7 @@ class StepFitter:
             fitted += self._fit_step(observed, variant.indices)
         return fitted
 
-    def _fit_step(
-        self, observed: Sequence[ObservedStep], rows: tuple[int, ...]
-    ) -> list[Step]:
+    def _fit_step(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> list[Step]:
         first = observed[0]
         match first.do:
             case "cpu":
@@ -90,6 +91,16 @@ class StepFitter:
                 return [ReleaseStep(resource=first.resource)]
             case "respond":
                 return [RespondStep()]
+            case "parallel":
+                return [self._parallel(observed, rows)]
+
+    def _parallel(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> ParallelStep:
+        return ParallelStep(
+            branches=[
+                Branch(count=fit_counts(np.array(group.counts)), steps=self.fit(group.branches))
+                for group in branch_groups(observed, rows)
+            ]
+        )
 
     def _cpu(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> CpuStep:
         wall, cpu, idle, start = _columns(observed, "wall_s", "cpu_s", "idle_share", "start_s")

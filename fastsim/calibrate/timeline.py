@@ -15,6 +15,7 @@ from fastsim.calibrate.observed import (
     fold_streams,
     signature,
 )
+from fastsim.calibrate.parallel import ON_LOOP, split_parallel
 from fastsim.calibrate.recorded import ResourceEvent, ThreadCall, Timeline, decode_timeline
 from fastsim.spans import StepKind, Via
 
@@ -29,9 +30,6 @@ __all__ = [
     "normalise",
     "signature",
 ]
-
-ON_LOOP = frozenset({StepKind.CPU, StepKind.BLOCKING})
-"""Kinds of steps that hold the loop; all others are suspensions."""
 
 HOP_S = 0.002
 """A wake-up by code on the loop that takes longer than this beyond the queueing it can
@@ -60,6 +58,8 @@ class _Segment:
 def normalise(timeline: Timeline, *, fold: bool = True) -> tuple[ObservedStep, ...]:
     """Return the request as a sequence of steps that tile its time from 0 to its end.
 
+    - Tasks that run side by side and are awaited together become one ``parallel`` step with
+      a sequence for each.
     - Gaps woken by code on the loop, and first steps of child tasks, are ``yield``.
     - A wait for a pool that ended with a slot becomes the ``acquire`` itself; other slots
       granted or given back, and the response, split the code they fell into.
@@ -67,15 +67,23 @@ def normalise(timeline: Timeline, *, fold: bool = True) -> tuple[ObservedStep, .
 
     Code that ran after ``end_s`` (in detached tasks) is kept: the whole is then longer.
     """
-    steps = _Sequence(timeline).build()
+    left, parallel = split_parallel(timeline)
+    branches = {
+        row: tuple(_moved(normalise(part, fold=fold), part.offset_s) for part in parts)
+        for row, parts in parallel.items()
+    }
+    steps = _Sequence(left, branches).build()
     return fold_streams(steps) if fold else tuple(steps)
 
 
 class _Sequence:
     """Builds the steps of one request, in time order."""
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(
+        self, timeline: Timeline, branches: dict[int, tuple[tuple[ObservedStep, ...], ...]]
+    ) -> None:
         self._timeline = timeline
+        self._branches = branches
         self._steps: list[ObservedStep] = []
         self._responded = False
         self._calls: dict[int, list[ThreadCall]] = {}
@@ -139,7 +147,9 @@ class _Sequence:
         bound = min(timeline.bound_s[wait] + after, gap)
         late = min(timeline.late_s[wait] + after, bound)
         kind, via = timeline.kind[wait], timeline.via[wait]
-        if kind is StepKind.POOL:
+        if wait in self._branches:
+            self._add(_parallel(cursor, gap, self._branches[wait]))
+        elif kind is StepKind.POOL:
             self._pool(cursor, gap, bound, late, segment)
         elif via is Via.LOOP and gap <= HOP_S + 2.0 * bound:
             self._add(_hop(cursor, gap, bound, late))
@@ -299,6 +309,24 @@ def _segments(timeline: Timeline) -> list[_Segment]:
     if found and not waiting and cursor < timeline.end_s <= cursor + HOP_S:
         found[-1] = replace(found[-1], end_s=timeline.end_s)
     return found
+
+
+def _moved(steps: tuple[ObservedStep, ...], offset_s: float) -> tuple[ObservedStep, ...]:
+    """Count the starts from the start of the request; branches inside do so already."""
+    return tuple(replace(step, start_s=step.start_s + offset_s) for step in steps)
+
+
+def _parallel(
+    start_s: float, wall_s: float, branches: tuple[tuple[ObservedStep, ...], ...]
+) -> ObservedStep:
+    return ObservedStep(
+        do="parallel",
+        start_s=start_s,
+        wall_s=wall_s,
+        kind=StepKind.IO,
+        label="parallel",
+        branches=branches,
+    )
 
 
 def _hop(start_s: float, wall_s: float, bound_s: float, late_s: float) -> ObservedStep:

@@ -6,7 +6,7 @@ steps apart, because each of them has a law of its own.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ LEAST_REQUESTS = 20
 
 LEAST_SHARE = 0.02
 """A variant rarer than this is merged with the common ones."""
+
+Programs = dict[int, tuple[ObservedStep, ...]]
+"""Steps of requests by their row in the request set."""
 
 _REGULAR_VARIANTS = 4
 _REGULAR_SHARE = 0.7
@@ -38,6 +41,49 @@ class ObservedVariant:
     share: float
     """Part of the endpoint's requests, merged ones included."""
 
+    def columns(self) -> Iterator[tuple[tuple[ObservedStep, ...], tuple[int, ...]]]:
+        """Yield each step as all requests took it, and their rows; branches one by one."""
+        for steps in zip(*self.requests, strict=True):
+            if steps[0].do == "parallel":
+                for group in branch_groups(steps, self.indices):
+                    yield from group.branches.columns()
+            else:
+                yield steps, self.indices
+
+
+@dataclass(frozen=True, slots=True)
+class BranchGroup:
+    """Branches of one parallel step, in all requests, that take the same steps."""
+
+    branches: ObservedVariant
+    counts: tuple[int, ...]
+    """How many each request had."""
+
+
+def branch_groups(steps: Sequence[ObservedStep], indices: Sequence[int]) -> tuple[BranchGroup, ...]:
+    """Group the branches of one parallel step by their signatures.
+
+    Parameters
+    ----------
+    steps
+        The parallel step of each request; their sets of signatures are the same.
+    indices
+        Rows of these requests.
+    """
+    groups = []
+    for wanted in sorted({signature(branch) for branch in steps[0].branches}):
+        found: list[tuple[ObservedStep, ...]] = []
+        rows: list[int] = []
+        counts: list[int] = []
+        for step, index in zip(steps, indices, strict=True):
+            mine = [branch for branch in step.branches if signature(branch) == wanted]
+            found += mine
+            rows += [index] * len(mine)
+            counts.append(len(mine))
+        variant = ObservedVariant(False, tuple(found), tuple(rows), 1.0)
+        groups.append(BranchGroup(variant, tuple(counts)))
+    return tuple(groups)
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedEndpoint:
@@ -50,8 +96,23 @@ class ObservedEndpoint:
     """Requests of rare variants, which count in the shares but not in the fits."""
 
 
-def group_variants(requests: RequestSet) -> list[ObservedEndpoint]:
-    """Return the endpoints that have timelines.
+def recorded_programs(requests: RequestSet) -> Programs:
+    """Return the steps of all fittable requests that have a timeline, by row."""
+    return {
+        index: normalise(timeline, fold=False)
+        for index, timeline in requests.timelines(requests.fittable)
+    }
+
+
+def group_variants(
+    requests: RequestSet, programs: Programs | None = None
+) -> list[ObservedEndpoint]:
+    """Return the endpoints and their variants.
+
+    Parameters
+    ----------
+    programs
+        Steps of requests by row; by default those of recorded timelines.
 
     Raises
     ------
@@ -59,8 +120,9 @@ def group_variants(requests: RequestSet) -> list[ObservedEndpoint]:
         When no request has a timeline.
     """
     by_endpoint: dict[int, dict[int, tuple[ObservedStep, ...]]] = {}
-    for index, timeline in requests.timelines(requests.fittable):
-        steps = normalise(timeline, fold=False)
+    if programs is None:
+        programs = recorded_programs(requests)
+    for index, steps in programs.items():
         by_endpoint.setdefault(int(requests.endpoint[index]), {})[index] = steps
     if not by_endpoint:
         raise NotEnoughDataError(

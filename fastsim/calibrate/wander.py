@@ -33,7 +33,14 @@ class MachineSpeed:
     _origin_ns: int
     _factor: FloatArray
 
-    def factors(self, requests: RequestSet, rows: tuple[int, ...], start_s: FloatArray) -> FloatArray:
+    @classmethod
+    def steady(cls) -> "MachineSpeed":
+        """Return a speed that does not change."""
+        return cls(Wander(), 0, np.ones(1))
+
+    def factors(
+        self, requests: RequestSet, rows: tuple[int, ...], start_s: FloatArray
+    ) -> FloatArray:
         """Return how many times its typical CPU code took at those moments.
 
         Parameters
@@ -89,8 +96,8 @@ def _samples(
     ratio: list[FloatArray] = []
     weight: list[FloatArray] = []
     for variant in (variant for endpoint in endpoints for variant in endpoint.variants):
-        begun = (requests.start_ns[list(variant.indices)] - origin) / 1e9
-        for cpu, start, typical in _code(variant, cold):
+        for cpu, start, rows, typical in _code(variant, cold):
+            begun = (requests.start_ns[list(rows)] - origin) / 1e9
             # A stop of the whole loop is no change of speed.
             tame = cpu < _WILD_RATIO * typical
             at.append((begun + start)[tame])
@@ -103,16 +110,16 @@ def _samples(
 
 def _code(
     variant: ObservedVariant, cold: ColdCost
-) -> list[tuple[FloatArray, FloatArray, float]]:
+) -> list[tuple[FloatArray, FloatArray, tuple[int, ...], float]]:
     found = []
-    for steps in zip(*variant.requests, strict=True):
+    for steps, rows in variant.columns():
         if steps[0].do != "cpu":
             continue
         idle = np.array([step.idle_share for step in steps])
         cpu = np.array([step.cpu_s for step in steps]) / cold_factor(cold, idle)
         typical = float(np.median(cpu))
         if typical >= _LEAST_CPU_S:
-            found.append((cpu, np.array([step.start_s for step in steps]), typical))
+            found.append((cpu, np.array([step.start_s for step in steps]), rows, typical))
     return found
 
 

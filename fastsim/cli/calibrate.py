@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastsim.errors import InputError
-from fastsim.units import format_duration, format_rate, format_share, parse_duration
+from fastsim.units import format_duration, format_rate, format_share, parse_duration, parse_share
 
 if TYPE_CHECKING:
     from fastsim.calibrate.requests import RequestSet
@@ -21,9 +21,9 @@ def calibrate(
         list[str], typer.Argument(help="trace files, directories or globs; - for standard input")
     ],
     *,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="where to write the model")
-    ] = Path("model.yaml"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="where to write the model")] = Path(
+        "model.yaml"
+    ),
     service: Annotated[
         str | None, typer.Option("--service", help="which service, when the traces hold several")
     ] = None,
@@ -33,6 +33,14 @@ def calibrate(
     ] = None,
     skip_first: Annotated[
         str | None, typer.Option("--skip-first", help="warm-up to leave out, such as 2s")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", help="of a table: trace=TraceID,start=Start:ns,duration=Took:ms"),
+    ] = None,
+    assume_cpu: Annotated[
+        str | None,
+        typer.Option("--assume-cpu", help="without FastSim's timeline: code's share of the gaps"),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="replay the recording through the twin")
@@ -50,13 +58,18 @@ def calibrate(
     Example: fastsim calibrate traces/ -o model.yaml
     """
     from fastsim.calibrate.build import build_model, hash_inputs, read_requests
+    from fastsim.calibrate.readers import parse_columns
     from fastsim.cli.output import note, print_json, progress, refuse_existing
     from fastsim.yaml_writing import dump_yaml, write_new
 
+    code_share = None if assume_cpu is None else parse_share(assume_cpu)
+    if code_share is not None and not 0.0 <= code_share <= 1.0:
+        raise InputError(f"{assume_cpu!r} is not a share from 0% to 100%", where="--assume-cpu")
+    named = None if columns is None else parse_columns(columns)
     skip_first_s = None if skip_first is None else parse_duration(skip_first)
     refuse_existing(output, force=force)
     with progress("reading traces"):
-        requests = read_requests(traces, service=service, skip_first_s=skip_first_s)
+        requests = read_requests(traces, service=service, skip_first_s=skip_first_s, columns=named)
     note(requests.account.summary())
     command = shlex.join(["fastsim", *sys.argv[1:]])
     with progress("fitting", 1.0) as bar:
@@ -64,6 +77,7 @@ def calibrate(
             requests,
             command=command,
             data_sha256=hash_inputs(traces),
+            assume_cpu=code_share,
             on_progress=lambda what, done: bar(done, f"fitting {what}"),
         )
     if check or client is not None:
@@ -102,9 +116,7 @@ def _client_path(client: Path, requests: "RequestSet", found: "SelfCheck") -> ob
     try:
         run = Run.model_validate_json(client.read_bytes())
     except OSError as error:
-        raise InputError(
-            f"cannot read {client}: {error.strerror}", where="--client"
-        ) from None
+        raise InputError(f"cannot read {client}: {error.strerror}", where="--client") from None
     except ValidationError:
         raise InputError(
             f"{client} is not the result of fastsim load",

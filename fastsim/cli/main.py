@@ -20,11 +20,13 @@ from fastsim.cli.calibrate import calibrate
 from fastsim.cli.check import check
 from fastsim.cli.compare import compare
 from fastsim.cli.demo import demo
+from fastsim.cli.limit import limit
 from fastsim.cli.load import load
 from fastsim.cli.record import record
 from fastsim.cli.report import report
 from fastsim.cli.run import run
 from fastsim.cli.show import show
+from fastsim.cli.size import size
 from fastsim.errors import FastSimError
 
 
@@ -73,6 +75,8 @@ app.command(rich_help_panel=LEARN)(calibrate)
 app.command(rich_help_panel=LEARN)(show)
 app.command(rich_help_panel=LEARN)(check)
 app.command(rich_help_panel=ASK)(run)
+app.command(rich_help_panel=ASK)(limit)
+app.command(rich_help_panel=ASK)(size)
 app.command(rich_help_panel=ASK)(compare)
 app.command(rich_help_panel=SHARE)(report)
 app.command(rich_help_panel=TRY)(load)

@@ -1,14 +1,31 @@
 """``fastsim record``: run a service with the recorder attached."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastsim.errors import AnswerError, FileFormatError, InputError, NotEnoughDataError
-from fastsim.units import parse_duration
+from fastsim.cli.recording_account import because
+from fastsim.collector.destination import DEFAULT_MODE, MODES
+from fastsim.errors import (
+    AnswerError,
+    FileFormatError,
+    InputError,
+    NotEnoughDataError,
+    UnknownNameError,
+)
+from fastsim.units import parse_bytes, parse_duration
 
-_KNOWN = ("uvicorn", "gunicorn", "fastapi", "python")
+if TYPE_CHECKING:
+    from fastsim.collector.cost import TimerCost
+    from fastsim.collector.destination import Destination
+    from fastsim.collector.recorded import Recorded
+
+_CLEAN_ENDS = frozenset({0, 130, 143, -2, -15, -1, 129})
 
 
 def record(
@@ -17,17 +34,31 @@ def record(
     ],
     *,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="directory for the trace files")
-    ] = Path("traces"),
+        str, typer.Option("-o", "--output", help="directory for the trace files, or none")
+    ] = "traces",
     duration: Annotated[
         str | None, typer.Option("--duration", help="stop after this time, such as 60s")
     ] = None,
     sample: Annotated[
         float, typer.Option("--sample", help="share of requests to record, 0 to 1")
     ] = 1.0,
+    mode: Annotated[
+        str,
+        typer.Option("--mode", help="OpenTelemetry's spans: auto (if you use it), full or light"),
+    ] = DEFAULT_MODE,
     service: Annotated[
         str | None, typer.Option("--service", help="service name; by default the app's title")
     ] = None,
+    max_file: Annotated[
+        str, typer.Option("--max-file", help="begin a new file at this size")
+    ] = "64MiB",
+    max_total: Annotated[
+        str, typer.Option("--max-total", help="write no more than this in all; the rest is counted")
+    ] = "1GiB",
+    otlp: Annotated[
+        bool,
+        typer.Option("--otlp", help="also send to the endpoint in OTEL_EXPORTER_OTLP_ENDPOINT"),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the account as JSON")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="add to a directory that already holds a recording")
@@ -40,74 +71,90 @@ def record(
 
     Example: fastsim record -o traces -- uvicorn shop.app:app --port 8000
     """
-    import os
-
     from fastsim.cli.output import note, print_json
-    from fastsim.collector.launcher import (
-        count_recorded,
-        find_command,
-        recording_environment,
-        run_recorded,
-    )
+    from fastsim.cli.recordable import check_command, check_script
+    from fastsim.collector.cost import measure_timer_cost
+    from fastsim.collector.launcher import recording_environment, run_recorded
+    from fastsim.collector.recorded import count_recorded, processes_in
 
-    _check_command(command)
+    check_command(command)
     duration_s = parse_duration(duration) if duration is not None else None
     if duration_s is not None and duration_s <= 0.0:
         raise InputError(f"{duration!r} is not above 0", where="--duration")
     if not 0.0 < sample <= 1.0:
         raise InputError(f"{sample} is not a share above 0 and at most 1", where="--sample")
-    _check_output(output, force=force)
+    if mode not in MODES:
+        raise UnknownNameError("mode", mode, MODES, where="--mode")
+    resolved = _resolve(command)
+    check_script(resolved[0])
+    with _destination(output, max_file, max_total, otlp=otlp, force=force) as destination:
+        directory = destination.directory or destination.accounts or Path()
+        environment = recording_environment(
+            destination, sample_ratio=sample, mode=mode, service_name=service
+        )
+        before = processes_in(directory)
+        note(f"recording into {_where(destination)}; stop the service to finish")
+        code = run_recorded(resolved, environment, duration_s=duration_s, keep_stdout=as_json)
+        found = count_recorded(directory, besides=before)
+    if found.total.recorded == 0:
+        raise _nothing_recorded(command, code)
+    cost = measure_timer_cost()
+    for line in _report(found, cost):
+        note(line)
+    if as_json:
+        print_json(_as_json(found, cost, destination, code))
+    if found.requests == 0 and destination.directory is not None:
+        raise AnswerError(
+            f"{found.total.recorded:,} requests were recorded, but none could be written",
+            hint=found.total.problem or None,
+            where="--output",
+        )
+    if destination.directory is not None:
+        note(f"next: fastsim calibrate {output} -o model.yaml")
+
+
+def _resolve(command: list[str]) -> list[str]:
+    from fastsim.collector.launcher import find_command
+
     try:
-        resolved = find_command(command)
+        return find_command(command)
     except FileNotFoundError:
         raise InputError(
             f"there is no command {command[0]!r}",
             hint="write after -- what you type to start the service",
         ) from None
-    environment = recording_environment(output, sample_ratio=sample, service_name=service)
-    before = count_recorded(output)
-    note(f"recording into {output}{os.sep}; stop the service to finish")
-    code = run_recorded(resolved, environment, duration_s=duration_s)
-    found = count_recorded(output)
-    requests = found.requests - before.requests
-    if requests == 0:
-        raise _nothing_recorded(command, code)
-    per_request_us = found.recorder_cpu_s / max(found.requests, 1) * 1e6
-    note(
-        f"recorded {requests:,} requests in {found.files - before.files} file(s), "
-        f"{found.size_bytes / 1e6:.1f} MB, {found.dropped} dropped; "
-        f"writing took {per_request_us:.0f} us of CPU per request"
-    )
-    note(f"next: fastsim calibrate {output} -o model.yaml")
-    if as_json:
-        print_json(
-            {
-                "directory": str(output),
-                "files": found.files - before.files,
-                "requests": requests,
-                "dropped": found.dropped,
-                "recorder_cpu_s": found.recorder_cpu_s,
-                "exit_code": code,
-            }
-        )
 
 
-def _check_command(command: list[str]) -> None:
-    if not command:
-        raise InputError("the command to record is missing", hint="add: -- uvicorn app:app")
-    if any(word.startswith("--reload") for word in command):
-        raise InputError(
-            "--reload cannot be recorded: it restarts the service under the recorder",
-            hint="leave --reload out",
-        )
-    name = Path(command[0]).name
-    if name == "fastapi" and "dev" in command[1:2]:
-        raise InputError("fastapi dev reloads the service", hint="use: fastapi run")
-    if name in {"hypercorn", "granian", "daphne"}:
-        raise InputError(
-            f"{name} cannot be recorded from outside",
-            hint="add one line to the service: fastsim.collector.instrument(app)",
-        )
+@contextmanager
+def _destination(
+    output: str, max_file: str, max_total: str, *, otlp: bool, force: bool
+) -> "Iterator[Destination]":
+    from fastsim.collector.destination import NO_FILES, Destination
+
+    sizes = {"--max-file": parse_bytes(max_file), "--max-total": parse_bytes(max_total)}
+    for option, size in sizes.items():
+        if size <= 0:
+            raise InputError("the size is not above 0", where=option)
+    limits = (sizes["--max-file"], sizes["--max-total"])
+    if otlp:
+        _check_endpoint()
+    if output != NO_FILES:
+        _check_output(Path(output), force=force)
+        yield Destination(Path(output), *limits, otlp=otlp)
+        return
+    if not otlp:
+        raise InputError("--output none without --otlp records nothing", where="--output")
+    with tempfile.TemporaryDirectory(prefix="fastsim-") as accounts:
+        yield Destination(None, *limits, otlp=True, accounts=Path(accounts))
+
+
+def _check_endpoint() -> None:
+    from fastsim.collector.endpoint import EndpointSettingsError, endpoint_settings
+
+    try:
+        endpoint_settings(os.environ)
+    except EndpointSettingsError as error:
+        raise InputError(str(error), where="OTEL_EXPORTER_OTLP_*") from None
 
 
 def _check_output(output: Path, *, force: bool) -> None:
@@ -122,13 +169,75 @@ def _check_output(output: Path, *, force: bool) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot create {output}: {error.strerror}", where="--output"
-        ) from None
+        raise InputError(f"cannot create {output}: {error.strerror}", where="--output") from None
+
+
+def _where(destination: "Destination") -> str:
+    places = [f"{destination.directory}{os.sep}"] if destination.directory else []
+    if destination.otlp:
+        from fastsim.collector.endpoint import endpoint_settings
+
+        places.append(endpoint_settings(os.environ).url)
+    return " and ".join(places)
+
+
+def _report(found: "Recorded", cost: "TimerCost") -> Iterator[str]:
+    """Say what was recorded, what was not and why, and what it cost."""
+    total = found.total
+    yield (
+        f"recorded {total.recorded:,} of {max(total.seen, total.recorded):,} requests "
+        f"in {found.processes} process(es): {found.requests:,} in {found.files} file(s), "
+        f"{found.size_bytes / 1e6:.1f} MB"
+    )
+    if total.exported or total.export_dropped:
+        yield f"sent {total.exported:,} requests to the endpoint"
+    yield f"{total.dropped_total:,} dropped{because(total.dropped)}"
+    if total.export_dropped:
+        yield f"{sum(total.export_dropped.values()):,} not sent{because(total.export_dropped)}"
+    if found.lost:
+        yield f"{found.lost:,} lost with a process that was killed"
+    if total.problem:
+        yield f"the recorder said: {total.problem}"
+    if total.faults:
+        yield f"the recorder met {total.faults:,} errors of its own; please report them"
+    timer_s, writer_s = cost.total_s(total.recorded, total.steps), total.writer_cpu_ns / 1e9
+    share = ""
+    if total.process_cpu_ns:
+        share = f", {(timer_s + writer_s) / (total.process_cpu_ns / 1e9):.1%} of the service's CPU"
+    yield (
+        f"the recorder's own CPU per request: {timer_s / total.recorded * 1e6:.0f} us timing "
+        f"on the event loop, {writer_s / total.recorded * 1e6:.0f} us writing beside it{share}"
+    )
+
+
+def _as_json(
+    found: "Recorded", cost: "TimerCost", destination: "Destination", code: int
+) -> dict[str, object]:
+    total = found.total
+    return {
+        "kind": "recording",
+        "directory": str(destination.directory) if destination.directory else None,
+        "files": found.files,
+        "processes": found.processes,
+        "size_bytes": found.size_bytes,
+        "requests": found.requests,
+        "seen": total.seen,
+        "recorded": total.recorded,
+        "dropped": total.dropped_total,
+        "dropped_by_reason": total.dropped,
+        "lost": found.lost,
+        "exported": total.exported,
+        "not_exported_by_reason": total.export_dropped,
+        "recorder_cpu_s": total.writer_cpu_ns / 1e9,
+        "timer_cpu_s": cost.total_s(total.recorded, total.steps),
+        "service_cpu_s": total.process_cpu_ns / 1e9,
+        "recorder_faults": total.faults,
+        "exit_code": code,
+    }
 
 
 def _nothing_recorded(command: list[str], code: int) -> AnswerError | InputError:
-    if code not in {0, 130, -2, -15, 143}:
+    if code not in _CLEAN_ENDS:
         return InputError(
             f"the service ended with exit code {code} before it served a request",
             hint=f"see its own messages above; does it run without fastsim? {' '.join(command)}",

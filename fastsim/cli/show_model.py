@@ -1,7 +1,7 @@
 """A service model as tables for the terminal: what to distrust first, then every step."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fastsim.model import (
@@ -11,6 +11,7 @@ from fastsim.model import (
     CpuStep,
     Distribution,
     Endpoint,
+    ParallelStep,
     ReleaseStep,
     RespondStep,
     ServiceModel,
@@ -89,11 +90,25 @@ def _process(model: ServiceModel) -> str:
     return ", ".join(facts)
 
 
+_PATTERNS = {
+    "poisson": "arrivals by chance (Poisson)",
+    "varying": "at a rate that changed",
+    "bursty": "in bursts",
+    "regular": "evenly spaced",
+}
+
+
 def _traffic(model: ServiceModel) -> str:
     traffic = model.traffic
     if traffic is None:
         return UNKNOWN
     facts = [f"{rate(traffic.rate)} for {duration(traffic.duration)}"]
+    facts.append(_PATTERNS[traffic.pattern])
+    if traffic.burst is not None:
+        facts.append(
+            f"bursts of dispersion {traffic.burst.dispersion:.3g} within "
+            f"{duration(traffic.burst.memory)}"
+        )
     if traffic.dispersion is not None:
         facts.append(f"dispersion {traffic.dispersion:.3g} (1 is Poisson)")
     if traffic.utilisation is not None:
@@ -157,7 +172,7 @@ def _step_table(variant: Variant) -> "Table":
     responded = False
     for number, step in enumerate(variant.steps, 1):
         for index, row in enumerate(_rows(step)):
-            part = UNKNOWN
+            part = UNKNOWN if row.mean_s is not None or row.distribution is None else ""
             if responded:
                 part = "after"
             elif row.mean_s is not None and latency_s > 0.0:
@@ -176,10 +191,11 @@ def _before_response(steps: list[Step]) -> list[Step]:
 
 def _cells(row: _Row, part: str) -> list[str]:
     if row.distribution is None:
-        return [row.what, row.parameters, "", "", "", "", "", ""]
+        timed = [duration(row.mean_s), part] if row.mean_s is not None else ["", ""]
+        return [row.what, row.parameters, *timed, "", "", "", ""]
     words = f"{row.distribution.family} {distribution_parameters(row.distribution)}"
     fit = row.distribution.fit
-    cells = [row.what, words, duration(row.mean_s), part]
+    cells = [row.what, words, "" if row.mean_s is None else duration(row.mean_s), part]
     if fit is None:
         return [*cells, "", "", "", ""]
     distance = UNKNOWN if fit.distance is None else f"{fit.distance:.3f}"
@@ -208,6 +224,16 @@ def _rows(step: Step) -> list[_Row]:
                 _timed("  each chunk: wait", step.gap, times=chunks),
                 _timed("  each chunk: cpu", step.cpu, times=chunks),
             ]
+        case ParallelStep():
+            rows = [_Row("side by side", mean_s=step_mean_s(step))]
+            for branch in step.branches:
+                rows.append(_Row(f"  {_mean_count(branch.count):.3g} × branch"))
+                rows += [
+                    replace(row, what=f"    {row.what}", mean_s=None)
+                    for inner in branch.steps
+                    for row in _rows(inner)
+                ]
+            return rows
         case AcquireStep() | ReleaseStep():
             return [_Row(f"{step.do} {clean(step.resource)}")]
         case _:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from fastsim.calibrate.readers import Account
     from fastsim.calibrate.requests import RequestSet
+    from fastsim.collector.account import ProcessAccount
     from fastsim.spans import Span
 
 
@@ -20,9 +21,12 @@ def show_traces(path: str, *, service: str | None, as_json: bool) -> None:
     InputError
         When the files cannot be read as traces, or the service is not in them.
     """
+    from fastsim.calibrate.blocking import blocking_lines
     from fastsim.calibrate.readers import open_traces
     from fastsim.calibrate.requests import collect_requests
     from fastsim.cli.output import print_json, stdout_console
+    from fastsim.cli.show_loop import blocking_table, loop_lines
+    from fastsim.cli.show_processes import account_lines, process_lines, recorded_account
     from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
     from fastsim.spans import SpanKind
 
@@ -51,14 +55,26 @@ def show_traces(path: str, *, service: str | None, as_json: bool) -> None:
         source, chosen = open_traces([path]), servers.most_common(1)[0][0]
         requests = collect_requests(source, service=chosen)
     rows = [] if requests is None else _endpoint_rows(requests)
+    account = recorded_account(path)
     if as_json:
-        print_json(_as_json(source.account, servers, requests, rows, remark))
+        answer = _as_json(source.account, servers, requests, rows, remark)
+        print_json(answer | _recorder_as_json(account, requests))
         return
     console = stdout_console()
     for line in _account_lines(source.account, servers, requests, remark):
         console.print(line)
+    if account is not None:
+        for line in account_lines(account):
+            console.print(line)
     if requests is not None:
+        for line in process_lines(requests.instances):
+            console.print(line)
         console.print(_table(rows))
+        for line in loop_lines(requests.loop_series):
+            console.print(line)
+        worst = blocking_lines(requests)
+        if worst:
+            console.print(blocking_table(worst))
 
 
 def _account_lines(
@@ -178,4 +194,26 @@ def _as_json(
         "requests": 0 if requests is None else len(requests),
         "remark": remark,
         "endpoints": rows,
+        "event_loop": None if requests is None else _loop(requests),
+    }
+
+
+def _loop(requests: "RequestSet") -> dict[str, object]:
+    from fastsim.calibrate.blocking import blocking_lines
+    from fastsim.cli.show_loop import loop_as_json
+
+    return loop_as_json(requests.loop_series, blocking_lines(requests))
+
+
+def _recorder_as_json(
+    account: "ProcessAccount | None", requests: "RequestSet | None"
+) -> dict[str, object]:
+    from dataclasses import asdict
+
+    from fastsim.cli.show_processes import process_facts
+
+    instances = () if requests is None else requests.instances
+    return {
+        "processes": [process_facts(instance) for instance in instances],
+        "recorder": None if account is None else asdict(account),
     }

@@ -1,8 +1,14 @@
 """``instrument(app)``: the one line that records a service."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from fastsim.collector.destination import (
+    DEFAULT_MODE,
+    MAX_FILE_BYTES,
+    MAX_TOTAL_BYTES,
+    Destination,
+)
 from fastsim.collector.faults import note_fault
 from fastsim.collector.middleware import FastSimMiddleware, Receive, Scope, Send
 
@@ -13,8 +19,12 @@ def instrument(
     app: App,
     *,
     service_name: str | None = None,
-    output: str | Path = "traces",
+    output: str | Path | None = "traces",
     sample_ratio: float = 1.0,
+    mode: str = DEFAULT_MODE,
+    otlp: bool = False,
+    max_file_bytes: int = MAX_FILE_BYTES,
+    max_total_bytes: int = MAX_TOTAL_BYTES,
 ) -> App:
     """Record the requests of a FastAPI (or other ASGI) application.
 
@@ -31,20 +41,35 @@ def instrument(
     service_name
         Name in the traces; the application's title when absent.
     output
-        Directory for the trace files, one file per process.
+        Directory for the trace files of each process; None writes no files.
     sample_ratio
         Share of requests to record, 0 to 1.
+    mode
+        ``auto``, ``full`` or ``light``: with the service's own OpenTelemetry spans if it
+        makes any, always with OpenTelemetry's, or never.
+    otlp
+        Send everything to the endpoint that the OTEL_EXPORTER_OTLP_* variables name.
+    max_file_bytes, max_total_bytes
+        Size at which a process begins a new file, and which all files in the directory
+        together never exceed: what comes later is dropped and counted.
     """
     if hasattr(app, "_fastsim_recorder"):
         return app
     try:
-        _attach(app, service_name or str(getattr(app, "title", "service")), output, sample_ratio)
+        directory = None if output is None else Path(output)
+        _attach(
+            app,
+            service_name=service_name or str(getattr(app, "title", "service")),
+            output=Destination(directory, max_file_bytes, max_total_bytes, otlp),
+            sample_ratio=sample_ratio,
+            mode=mode,
+        )
     except Exception as fault:  # noqa: BLE001  a service must start with or without us
         note_fault(fault)
     return app
 
 
-def _attach(app: object, service_name: str, output: str | Path, sample_ratio: float) -> None:
+def _attach(app: object, **options: Any) -> None:
     kind = type(app)
     inner_call = kind.__call__
 
@@ -52,9 +77,7 @@ def _attach(app: object, service_name: str, output: str | Path, sample_ratio: fl
         await inner_call(app, scope, receive, send)
 
     call_inner.app = app  # type: ignore[attr-defined]  # find_fastapi follows it
-    recorder = FastSimMiddleware(
-        call_inner, service_name=service_name, output=output, sample_ratio=sample_ratio
-    )
+    recorder = FastSimMiddleware(call_inner, **options)
 
     async def __call__(_self: object, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: N807
         await recorder(scope, receive, send)

@@ -1,18 +1,21 @@
 """Turn a finished request record into the server span that goes to the file."""
 
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from time import perf_counter_ns, time_ns
+from typing import NamedTuple
 
 from fastsim import spans
 from fastsim.collector.otel import from_readable
-from fastsim.collector.timeline import RequestRecord
-from fastsim.spans import Attributes, Span, SpanKind, StatusCode
+from fastsim.collector.privacy import path_is_known
+from fastsim.collector.series import Window
+from fastsim.collector.timeline import RequestRecord, StepRow
+from fastsim.spans import Attributes, Outcome, Span, SpanKind, StatusCode, StepKind, Via
 
 _id_source = random.SystemRandom()
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(NamedTuple):
     """Cumulative counters of the process at the end of a request."""
 
     requests_seen: int
@@ -28,31 +31,41 @@ class Counters:
 
 
 def build_span(record: RequestRecord, counters: Counters) -> Span:
-    """Return the request's server span with its timeline."""
+    """Return the request's server span with its timeline.
+
+    ``route`` is the template of the path, for spans that OpenTelemetry did not make.
+    """
     span = (
         from_readable(record.span)  # type: ignore[arg-type]
         if record.span is not None
-        else _own_span(record)
+        else _own_span(record, record.route)
     )
+    known = span.attributes.get("http.route")
+    if record.route is not None and isinstance(known, str) and len(known) < len(record.route):
+        span.attributes["http.route"] = record.route
+        span.name = f"{record.method} {record.route}"
     span.attributes |= _timeline(record)
     span.attributes |= _counters(counters)
     return span
 
 
-def _own_span(record: RequestRecord) -> Span:
+def _own_span(record: RequestRecord, route: str | None) -> Span:
     """Make a server span for an application that OpenTelemetry does not instrument."""
     attributes: Attributes = {
         "http.request.method": record.method,
-        "url.path": record.path,
         "http.response.status_code": record.status,
     }
-    end = record.response_clock or record.end_clock
+    if route:
+        attributes["http.route"] = route
+    if not path_is_known(attributes):
+        attributes["url.path"] = record.path
+    end, parent = record.response_clock or record.end_clock, record.parent
     return Span(
-        trace_id=f"{_id_source.getrandbits(128):032x}",
+        trace_id=parent.trace_id if parent else f"{_id_source.getrandbits(128):032x}",
         span_id=f"{_id_source.getrandbits(64):016x}",
-        parent_id=None,
+        parent_id=parent.span_id if parent else None,
         kind=SpanKind.SERVER,
-        name=record.method,
+        name=f"{record.method} {route}" if route else record.method,
         start_ns=record.start_unix,
         end_ns=record.start_unix + end - record.start_clock,
         scope="fastsim",
@@ -63,7 +76,7 @@ def _own_span(record: RequestRecord) -> Span:
 
 def _timeline(record: RequestRecord) -> Attributes:
     start = record.start_clock
-    rows = record.steps
+    rows = record.steps + _unclaimed_calls(record)
     columns: list[list[object]] = [list(column) for column in zip(*rows, strict=True)]
     if not columns:
         columns = [[] for _ in range(11)]
@@ -86,6 +99,22 @@ def _timeline(record: RequestRecord) -> Attributes:
         spans.STEP_WHERE: where,
         spans.STEP_TASK: task,
     }
+    if record.task_parents:
+        attributes[spans.TASK_PARENT] = list(record.task_parents)
+    outcome = _outcome(record)
+    if outcome is not Outcome.COMPLETED:
+        attributes[spans.OUTCOME] = outcome.value
+    if record.open_tasks > 0:
+        attributes[spans.TASKS_CUT] = record.open_tasks
+    if record.blocks:
+        since, walls, cpus, lines, called = zip(*record.blocks, strict=True)
+        attributes |= {
+            spans.BLOCK_AT_NS: list(since),
+            spans.BLOCK_WALL_NS: list(walls),
+            spans.BLOCK_CPU_NS: list(cpus),
+            spans.BLOCK_WHERE: list(lines),
+            spans.BLOCK_CALLED: list(called),
+        }
     if record.steps_dropped:
         attributes[spans.STEPS_DROPPED] = record.steps_dropped
     if record.events:
@@ -96,6 +125,8 @@ def _timeline(record: RequestRecord) -> Attributes:
             spans.RESOURCE_AT_NS: list(times),
             spans.RESOURCE_CAPACITY: list(capacities),
         }
+    if record.llm_calls:
+        attributes |= _llm_calls(record)
     if record.thread_calls:
         steps, queued, walls, cpus = zip(*record.thread_calls, strict=True)
         attributes |= {
@@ -105,6 +136,79 @@ def _timeline(record: RequestRecord) -> Attributes:
             spans.THREAD_CPU_NS: list(cpus),
         }
     return attributes  # type: ignore[return-value]
+
+
+def _outcome(record: RequestRecord) -> Outcome:
+    if record.disconnected:
+        return Outcome.DISCONNECTED
+    if record.cancelled:
+        return Outcome.CANCELLED
+    return Outcome.ERROR if record.failed else Outcome.COMPLETED
+
+
+def _unclaimed_calls(record: RequestRecord) -> list[StepRow]:
+    """Describe thread work that no task of the request awaited directly, as tasks of its own."""
+    rows: list[StepRow] = []
+    for _, call in record.calls.values():
+        if call.end > call.submitted:  # else it still waits or runs
+            index = len(record.steps) + len(rows)
+            queued, inside = call.begin - call.submitted, call.end - call.begin
+            record.thread_calls.append((index, queued, inside, call.cpu))
+            at, wall = call.submitted - record.start_clock, call.end - call.submitted
+            task = record.new_task(-1)
+            kind, via = StepKind.THREAD.value, Via.THREAD.value
+            rows.append((kind, via, at, wall, 0, 0, 0, 0, "executor", "", task))
+    record.calls.clear()
+    return rows
+
+
+def build_series_span(windows: Sequence[Window], collections: Sequence[tuple[int, int]]) -> Span:
+    """Return a span of the loop's own: what it did in each of the windows."""
+    unix_offset = time_ns() - perf_counter_ns()
+    begin, end = windows[0].at, windows[-1].at + windows[-1].length
+    at, length, busy, mean, longest, in_flight = zip(*windows, strict=True)
+    attributes: Attributes = {
+        spans.LOOP_AT_NS: list(at),
+        spans.LOOP_WINDOW_NS: list(length),
+        spans.LOOP_LAG_MEAN_NS: list(mean),
+        spans.LOOP_LAG_MAX_NS: list(longest),
+        spans.LOOP_IN_FLIGHT: list(in_flight),
+    }
+    if min(busy) >= 0:
+        attributes[spans.LOOP_WINDOW_BUSY_NS] = list(busy)
+    if collections:
+        began, lasted = zip(*collections, strict=True)
+        attributes |= {spans.GC_AT_NS: list(began), spans.GC_NS: list(lasted)}
+    return Span(
+        trace_id=f"{_id_source.getrandbits(128):032x}",
+        span_id=f"{_id_source.getrandbits(64):016x}",
+        parent_id=None,
+        kind=SpanKind.INTERNAL,
+        name=spans.LOOP_SPAN_NAME,
+        start_ns=begin + unix_offset,
+        end_ns=end + unix_offset,
+        scope="fastsim",
+        attributes=attributes,
+    )
+
+
+def _llm_calls(record: RequestRecord) -> dict[str, object]:
+    calls = list(record.llm_calls)
+    used = [call.usage for call in calls]
+    return {
+        spans.LLM_START_NS: [max(call.start - record.start_clock, 0) for call in calls],
+        spans.LLM_WALL_NS: [max(call.end - call.start, 0) for call in calls],
+        spans.LLM_TASK: [call.task for call in calls],
+        spans.LLM_MODEL: [usage.model for usage in used],
+        spans.LLM_PROVIDER: [usage.provider for usage in used],
+        spans.LLM_STREAMED: [bool(usage.streamed) for usage in used],
+        spans.LLM_INPUT_TOKENS: [usage.input_tokens for usage in used],
+        spans.LLM_OUTPUT_TOKENS: [usage.output_tokens for usage in used],
+        spans.LLM_CACHED_TOKENS: [usage.cached_tokens for usage in used],
+        spans.LLM_REASONING_TOKENS: [usage.reasoning_tokens for usage in used],
+        spans.LLM_FIRST_CHUNK_NS: [usage.first_chunk_ns for usage in used],
+        spans.LLM_CHUNKS: [call.chunks for call in calls],
+    }
 
 
 def _counters(counters: Counters) -> Attributes:

@@ -14,32 +14,40 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from fastsim.collector.destination import DEFAULT_MODE, ENV_OUTPUT, Destination
 from fastsim.collector.faults import note_fault
 
-ENV_OUTPUT = "FASTSIM_RECORD_OUTPUT"
 ENV_SAMPLE = "FASTSIM_RECORD_SAMPLE"
 ENV_SERVICE = "FASTSIM_RECORD_SERVICE"
+ENV_MODE = "FASTSIM_RECORD_MODE"
 
 _TARGET = "uvicorn.config"
 
 
 def install() -> None:
     """Wait for uvicorn in this process, if recording was asked for."""
-    if os.environ.get(ENV_OUTPUT) and _TARGET not in sys.modules:
+    if not os.environ.get(ENV_OUTPUT):
+        return
+    if _TARGET in sys.modules:  # another sitecustomize was first
+        _wrap_config(sys.modules[_TARGET])
+    else:
         sys.meta_path.insert(0, _UvicornFinder())
 
 
 class _UvicornFinder(importlib.abc.MetaPathFinder):
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, _target: ModuleType | None = None
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != _TARGET:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
-        if spec is not None and spec.loader is not None:
-            _wrap_loader(spec.loader)
-        return spec
+        for finder in sys.meta_path:
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    _wrap_loader(spec.loader)
+                return spec
+        return None
 
 
 def _wrap_loader(loader: Any) -> None:
@@ -71,6 +79,7 @@ def _wrap_config(module: ModuleType) -> None:
 
 
 def _attach(config: Any) -> None:
+    from fastsim.collector.facts import uvicorn_facts
     from fastsim.collector.middleware import FastSimMiddleware, find_fastapi
 
     application = find_fastapi(config.loaded_app)
@@ -80,8 +89,8 @@ def _attach(config: Any) -> None:
     config.loaded_app = FastSimMiddleware(
         config.loaded_app,
         service_name=os.environ.get(ENV_SERVICE) or title,
-        output=os.environ[ENV_OUTPUT],
+        output=Destination.from_environment(),
         sample_ratio=float(os.environ.get(ENV_SAMPLE, "1")),
-        workers=int(getattr(config, "workers", 1) or 1),
-        limit_concurrency=getattr(config, "limit_concurrency", None),
+        mode=os.environ.get(ENV_MODE, DEFAULT_MODE),
+        server=uvicorn_facts(config),
     )

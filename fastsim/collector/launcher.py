@@ -3,29 +3,29 @@
 Standard library only. ``fastsim record`` and ``fastsim demo`` are made of this.
 """
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
-from fastsim.collector.hook import ENV_OUTPUT, ENV_SAMPLE, ENV_SERVICE
+from fastsim.collector.destination import DEFAULT_MODE, Destination
+from fastsim.collector.hook import ENV_MODE, ENV_SAMPLE, ENV_SERVICE
 
 STOP_WITHIN_S = 15.0
 _LAUNCH = Path(__file__).resolve().parent / "launch"
-_REQUEST_MARK = '"fastsim.format"'
 
 
 def recording_environment(
-    output: Path,
+    output: Path | Destination,
     *,
     sample_ratio: float = 1.0,
+    mode: str = DEFAULT_MODE,
     service_name: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
@@ -34,7 +34,7 @@ def recording_environment(
     Parameters
     ----------
     output
-        Directory for the trace files; made absolute.
+        Directory for the trace files (made absolute), or where else they go.
     sample_ratio
         Share of requests to record, 0 to 1.
     environment
@@ -43,8 +43,10 @@ def recording_environment(
     variables = dict(os.environ if environment is None else environment)
     inherited = variables.get("PYTHONPATH")
     variables["PYTHONPATH"] = os.pathsep.join([str(_LAUNCH), *([inherited] if inherited else [])])
-    variables[ENV_OUTPUT] = str(output.resolve())
+    destination = output if isinstance(output, Destination) else Destination(output)
+    variables |= destination.to_environment()
     variables[ENV_SAMPLE] = repr(sample_ratio)
+    variables[ENV_MODE] = mode
     if service_name:
         variables[ENV_SERVICE] = service_name
     return variables
@@ -68,80 +70,87 @@ def find_command(command: Sequence[str]) -> list[str]:
 
 
 def run_recorded(
-    command: Sequence[str], environment: Mapping[str, str], *, duration_s: float | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    duration_s: float | None = None,
+    keep_stdout: bool = False,
 ) -> int:
-    """Run the command until it ends, Ctrl-C, or ``duration_s``; return its exit code.
+    """Run the command until it ends, is told to, or ``duration_s``; return its exit code.
 
-    The command gets the terminal's Ctrl-C itself; this process waits for it to finish.
+    ``keep_stdout`` sends what the command prints to standard error, the rest is the caller's.
+
+    Signals that ask this process to end are passed on, and it waits for the command to
+    finish in its own time, so that nothing is left running or unwritten.
     """
-    with subprocess.Popen(command, env=dict(environment)) as process:
+    with (
+        subprocess.Popen(
+            command, env=dict(environment), stdout=sys.stderr.fileno() if keep_stdout else None
+        ) as process,
+        _signals_passed_on(process),
+    ):
         try:
             return process.wait(timeout=duration_s)
         except subprocess.TimeoutExpired:
             return stop(process)
-        except KeyboardInterrupt:
-            with suppress(KeyboardInterrupt):
-                return stop(process, signal.SIGINT)
-            process.kill()
-            return 130
+
+
+@contextmanager
+def _signals_passed_on(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    interrupts = 0
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += number == signal.SIGINT
+        # The terminal's Ctrl-C reached the command too. A second one would make uvicorn
+        # drop what it is serving, so it is passed on only if the user insists.
+        if number == signal.SIGINT and interrupts == 1 and _in_foreground():
+            return
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+
+    before = {
+        number: signal.signal(number, pass_on)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_foreground() -> bool:
+    """Tell whether a terminal sends its signals to this process and its children."""
+    for descriptor in (0, 1, 2):
+        with suppress(OSError):
+            return os.tcgetpgrp(descriptor) == os.getpgrp()
+    return False
 
 
 def stop(process: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTERM) -> int:
-    """End a process politely, then firmly; return its exit code."""
+    """End a process politely, then firmly with its children; return its exit code."""
     if process.poll() is None:
         process.send_signal(how)
         try:
             process.wait(timeout=STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
+            # A supervisor that is killed leaves its workers behind, still listening.
+            workers = children_of(process.pid)
             process.kill()
+            for worker in workers:
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
     return process.wait()
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What is in the trace files of one recording."""
-
-    files: int
-    requests: int
-    seen: int
-    """Requests that the service served while recording, recorded or not."""
-    dropped: int
-    recorder_cpu_s: float
-    size_bytes: int
-
-
-def count_recorded(directory: Path) -> Recorded:
-    """Count what was written, from the files alone."""
-    files = sorted(directory.glob("traces-*.jsonl"))
-    requests = seen = dropped = size = 0
-    recorder_cpu_s = 0.0
-    for path in files:
-        size += path.stat().st_size
-        last = ""
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                requests += line.count(_REQUEST_MARK)
-                last = line if _REQUEST_MARK in line else last
-        counters = _last_counters(last)
-        seen += counters.get("fastsim.requests_seen", 0)
-        dropped += counters.get("fastsim.spans_dropped", 0)
-        recorder_cpu_s += counters.get("fastsim.recorder_cpu_ns", 0) / 1e9
-    return Recorded(len(files), requests, seen, dropped, recorder_cpu_s, size)
-
-
-def _last_counters(line: str) -> dict[str, int]:
-    """Return the largest value of each counter in one line of spans."""
-    counters: dict[str, int] = {}
-    with suppress(ValueError, KeyError, TypeError):
-        for group in json.loads(line)["resourceSpans"]:
-            for scope in group["scopeSpans"]:
-                for span in scope["spans"]:
-                    for attribute in span["attributes"]:
-                        number = attribute["value"].get("intValue")
-                        if number is not None:
-                            key = attribute["key"]
-                            counters[key] = max(counters.get(key, 0), int(number))
-    return counters
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started, where /proc tells."""
+    children: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            children += map(int, path.read_text(encoding="ascii").split())
+    return children
 
 
 def wait_for_port(

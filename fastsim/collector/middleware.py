@@ -1,28 +1,38 @@
 """The ASGI layer that records: outermost, one record per HTTP request."""
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from time import perf_counter_ns, process_time_ns, thread_time_ns, time_ns
 from typing import Any
 
-from fastsim.collector.export import Counters, build_span
-from fastsim.collector.facts import process_facts
+from fastsim.collector.destination import DEFAULT_MODE, Destination, as_mode
+from fastsim.collector.export import Counters, build_series_span, build_span
+from fastsim.collector.facts import process_facts, thread_tokens
 from fastsim.collector.faults import note_fault
+from fastsim.collector.libraries import hook_libraries
 from fastsim.collector.otel import attach_opentelemetry
-from fastsim.collector.pools import hook_sqlalchemy_pools
+from fastsim.collector.propagation import calling_span
 from fastsim.collector.resume import TimedCoroutine, make_task_factory
-from fastsim.collector.threads import hook_anyio_threads
+from fastsim.collector.routes import route_template
+from fastsim.collector.series import probe_lag, watch_collections
+from fastsim.collector.threads import hook_anyio_threads, hook_executors
 from fastsim.collector.timeline import LoopClock, RequestRecord, current_record
+from fastsim.collector.watchdog import Watchdog
 from fastsim.collector.writer import TraceWriter
-from fastsim.spans import Attributes
+from fastsim.spans import PROCESS_OPENTELEMETRY, PROCESS_THREAD_TOKENS, Attributes
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+LINGER_NS = 1_000_000_000
+"""How long tasks that outlive their request are still recorded with it."""
 
 
 class FastSimMiddleware:
@@ -35,11 +45,13 @@ class FastSimMiddleware:
     service_name
         ``service.name`` of the spans.
     output
-        Directory for the trace files.
+        Directory for the trace files, or where else the recording goes.
     sample_ratio
         Share of requests to record, 0 to 1. The others are only counted.
-    workers, limit_concurrency
-        Uvicorn's settings, for the record.
+    mode
+        ``auto``, ``full`` or ``light``, see ``fastsim.collector.destination.Mode``.
+    server
+        Facts about the server, for the record: ``fastsim.process.*``.
     """
 
     def __init__(
@@ -47,21 +59,28 @@ class FastSimMiddleware:
         app: AsgiApp,
         *,
         service_name: str = "service",
-        output: str | Path = "traces",
+        output: str | Path | Destination = "traces",
         sample_ratio: float = 1.0,
-        workers: int = 1,
-        limit_concurrency: int | None = None,
+        mode: str = DEFAULT_MODE,
+        server: Attributes | None = None,
     ) -> None:
         self.app = app
         self._service_name = service_name
         self._sample_ratio = sample_ratio
-        self._workers = workers
-        self._limit_concurrency = limit_concurrency
+        self._mode = as_mode(mode)
+        self._server = server or {}
         self._clock: LoopClock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._requests_seen = 0
-        self._writer = TraceWriter(Path(output), self._resource)
-        self.opentelemetry = attach_opentelemetry(find_fastapi(app), self._writer.submit)
+        self._lingering: dict[int, RequestRecord] = {}
+        self._watchdog: Watchdog | None = None
+        self._probe: asyncio.Task[None] | None = None
+        self._reported = 0
+        destination = output if isinstance(output, Destination) else Destination(Path(output))
+        self._writer = TraceWriter(destination, self._resource, lambda: self._requests_seen)
+        self.opentelemetry = attach_opentelemetry(
+            find_fastapi(app), self._writer.submit, self._mode
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -77,25 +96,64 @@ class FastSimMiddleware:
             await self.app(scope, receive, send)
             return
         record = RequestRecord(str(scope.get("method", "")), str(scope.get("path", "")))
+        root_path = str(scope.get("root_path", ""))
         token = current_record.set(record)
-        serve: Any = self.app(scope, receive, _watch_response(record, send))
+        clock.series.in_flight += 1
+        serve: Any = self.app(scope, _watch_client(record, receive), _watch_response(record, send))
         try:
             await TimedCoroutine(serve, record, clock, 0)
-        except BaseException:
-            record.failed = True
+        except BaseException as error:
+            record.failed = isinstance(error, Exception)
+            record.cancelled = isinstance(error, asyncio.CancelledError)
             raise
         finally:
             current_record.reset(token)
-            self._finish(record, clock)
+            clock.series.in_flight -= 1
+            self._finish(record, scope, root_path)
 
-    def _finish(self, record: RequestRecord, clock: LoopClock) -> None:
+    def _finish(self, record: RequestRecord, scope: Scope, root_path: str) -> None:
         try:
             record.end_clock = perf_counter_ns()
             record.finished = True
-            counters = self._counters(clock)
-            self._writer.submit(lambda: build_span(record, counters))
+            # Read now: keeping the scope would keep headers and whatever else it holds.
+            if record.span is None:
+                record.route = route_template(scope, root_path)
+                record.parent = calling_span(scope)
+            elif scope.get("root_path") != root_path:
+                # OpenTelemetry names a mounted application as a whole: "/admin".
+                record.route = route_template(scope, root_path)
+            if record.open_tasks > 0:
+                self._lingering[id(record)] = record
+                record.on_quiet = self._close
+            else:
+                self._close(record)
         except Exception as fault:  # noqa: BLE001  never into the request
             note_fault(fault)
+
+    def _close(self, record: RequestRecord) -> None:
+        """Write a record that is complete, or has waited for its last tasks long enough."""
+        self._lingering.pop(id(record), None)
+        if record.closed or self._clock is None:
+            return
+        record.closed = True
+        counters = self._counters(self._clock)
+        self._writer.submit_request(lambda: build_span(record, counters), steps=len(record.steps))
+
+    def _close_overdue(self, linger_ns: int = LINGER_NS) -> None:
+        now = perf_counter_ns()
+        for record in list(self._lingering.values()):
+            if now - record.end_clock >= linger_ns:
+                self._close(record)
+
+    def _write_series(self) -> None:
+        """Write what the loop did since the last time, unless nothing was asked of it."""
+        clock = self._clock
+        if clock is None:
+            return
+        windows, collections = clock.series.take()
+        if windows and (self._requests_seen > self._reported or clock.series.in_flight):
+            self._reported = self._requests_seen
+            self._writer.submit(lambda: build_series_span(windows, collections))
 
     def _counters(self, clock: LoopClock) -> Counters:
         sees = clock.sees_polls
@@ -117,16 +175,29 @@ class FastSimMiddleware:
         try:
             loop = asyncio.get_running_loop()
             if self._clock is None or self._loop is not loop:
-                clock = LoopClock()
-                clock.watch(loop)
-                factory = make_task_factory(clock, loop.get_task_factory())
-                loop.set_task_factory(factory)
-                hook_anyio_threads()
-                hook_sqlalchemy_pools()
-                self._clock, self._loop = clock, loop
+                self._clock, self._loop = self._watch(loop), loop
         except Exception as fault:  # noqa: BLE001  never into the request
             note_fault(fault)
         return self._clock
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> LoopClock:
+        self._server = self._server | {PROCESS_THREAD_TOKENS: thread_tokens()}
+        clock = LoopClock()
+        clock.watch(loop)
+        clock.series.on_full = self._write_series
+        watch_collections(clock.series)
+        hook_anyio_threads()
+        hook_executors(loop)
+        hook_libraries(self.app)
+        if self._watchdog is not None:
+            self._watchdog.close()
+        self._watchdog = Watchdog(clock, self._close_overdue)
+        self._watchdog.ensure()
+        if not clock.sees_polls:
+            # In a context of its own: the first request's must not be kept alive by it.
+            self._probe = loop.create_task(probe_lag(clock.series), context=contextvars.Context())
+        loop.set_task_factory(make_task_factory(clock, loop.get_task_factory()))
+        return clock
 
     def _watch_lifespan(self, send: Send) -> Send:
         async def watched(message: Message) -> None:
@@ -134,14 +205,25 @@ class FastSimMiddleware:
             if kind == "lifespan.startup.complete":
                 self._ready_clock()
             elif kind.startswith("lifespan.shutdown"):
-                self.flush()
+                self.stop()
             await send(message)
 
         return watched
 
+    def stop(self) -> None:
+        """Write everything and end the helpers; recording starts again by itself if needed."""
+        self.flush()
+        if self._probe is not None:
+            self._probe.cancel()
+            self._probe = None
+        if self._watchdog is not None:
+            self._watchdog.close()
+
     def flush(self) -> None:
         """Write everything recorded so far to the file."""
         try:
+            self._close_overdue(0)
+            self._write_series()
             self._writer.flush()
         except Exception as fault:  # noqa: BLE001  never into the service
             note_fault(fault)
@@ -150,11 +232,21 @@ class FastSimMiddleware:
         return process_facts(
             service_name=self._service_name,
             loop=self._loop,
-            workers=self._workers,
-            limit_concurrency=self._limit_concurrency,
+            mode=self._mode,
             sample_ratio=self._sample_ratio,
             start_ns=time_ns(),
+            server=self._server | {PROCESS_OPENTELEMETRY: self.opentelemetry},
         )
+
+
+def _watch_client(record: RequestRecord, receive: Receive) -> Receive:
+    async def watched() -> Message:
+        message = await receive()
+        if message["type"] == "http.disconnect" and not record.response_clock:
+            record.disconnected = True
+        return message
+
+    return watched
 
 
 def _watch_response(record: RequestRecord, send: Send) -> Send:

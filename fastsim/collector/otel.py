@@ -2,32 +2,44 @@
 
 FastAPI's own telemetry (0.142 and later) or the contrib instrumentation makes the
 server span. A provider that the user has set is used as it is: a span processor is
-added to it. Without one, the contrib instrumentation gets a provider of ours, which
-is not made global, so nothing else in the process changes.
+added to it. Without one, if OpenTelemetry's spans are wanted all the same, the contrib
+instrumentation gets a provider of ours, which is not made global, so nothing else in the
+process changes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fastsim.collector.destination import Mode
 from fastsim.collector.faults import note_fault
+from fastsim.collector.llm import note_llm_span
+from fastsim.collector.privacy import kept_attributes
 from fastsim.collector.timeline import active_record
-from fastsim.spans import Attributes, AttributeValue, Span, SpanKind, StatusCode
+from fastsim.collector.waits import spans_in_use
+from fastsim.spans import Span, SpanKind, StatusCode
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 
-def attach_opentelemetry(app: object, on_child: Callable[[Callable[[], Span]], None]) -> bool:
+def attach_opentelemetry(
+    app: object, on_child: Callable[[Callable[[], Span]], None], mode: Mode = "full"
+) -> bool:
     """Have OpenTelemetry make server spans for ``app``; return whether it will.
 
     ``on_child`` receives finished client spans of recorded requests.
     """
+    if mode == "light":
+        return False
     try:
         from opentelemetry import trace
         from opentelemetry.sdk.trace import TracerProvider
     except ImportError:
         return False
     try:
+        from fastsim.collector.span_names import name_by_span
+
+        spans_in_use.name = name_by_span
         processor = _make_processor(on_child)
         provider = trace.get_tracer_provider()
         if isinstance(provider, TracerProvider):
@@ -35,6 +47,8 @@ def attach_opentelemetry(app: object, on_child: Callable[[Callable[[], Span]], N
             if _traces_itself(app):
                 return True
             return _instrument(app, provider)
+        if mode == "auto":
+            return False
         own = TracerProvider(sampler=_make_sampler(), shutdown_on_exit=False)
         own.add_span_processor(processor)
         return _instrument(app, own)
@@ -92,15 +106,30 @@ def _make_processor(on_child: Callable[[Callable[[], Span]], None]) -> Any:
                 if record is None:
                     return
                 kind = span.kind.name
-                if kind == "SERVER":
-                    if record.span is None:
+                if kind == "SERVER" or (kind == "INTERNAL" and _serves(span)):
+                    if record.span is None and not record.finished:
                         record.span = span
-                elif kind == "CLIENT":
+                    return
+                if kind in {"CLIENT", "INTERNAL"}:
+                    note_llm_span(record, span)
+                if kind == "CLIENT":
                     on_child(lambda: from_readable(span))
             except Exception as fault:  # noqa: BLE001  never into the request
                 note_fault(fault)
 
     return KeepServerSpan()
+
+
+def _serves(span: "ReadableSpan") -> bool:
+    """Tell a server span that OpenTelemetry filed under another request.
+
+    After a large body asyncio hands the request's context to the connection, and the spans of
+    later requests on it become INTERNAL ones of the first request's trace.
+    """
+    attributes = span.attributes or {}
+    return "http.route" in attributes and (
+        "http.method" in attributes or "http.request.method" in attributes
+    )
 
 
 def from_readable(span: "ReadableSpan") -> Span:
@@ -116,16 +145,6 @@ def from_readable(span: "ReadableSpan") -> Span:
         start_ns=span.start_time or 0,
         end_ns=span.end_time or 0,
         scope=scope.name if scope else "",
-        attributes=_plain(span.attributes or {}),
+        attributes=kept_attributes(span.attributes or {}, of_server=span.kind.name != "CLIENT"),
         status=StatusCode[span.status.status_code.name],
     )
-
-
-def _plain(attributes: Any) -> Attributes:
-    plain: Attributes = {}
-    for key, value in attributes.items():
-        copied: AttributeValue = (
-            list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-        )
-        plain[str(key)] = copied
-    return plain

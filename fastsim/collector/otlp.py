@@ -5,13 +5,15 @@ asks of JSON. Only writing; reading is ``fastsim.calibrate.readers``.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 
 from fastsim import __version__
 from fastsim.spans import AttributeValue, Span
 
 _SCOPE = {"name": "fastsim", "version": __version__}
+_REMEMBERED = 5000
 
 
 def encode_span(span: Span) -> str:
@@ -38,11 +40,17 @@ def encode_line(resource: Mapping[str, AttributeValue], encoded_spans: Sequence[
 
 
 def _attributes(attributes: Mapping[str, AttributeValue]) -> str:
-    pairs = (
-        f'{{"key":{quoted(key)},"value":{_value(value)}}}'
-        for key, value in attributes.items()
-        if value is not None
-    )
+    pairs = []
+    for key, value in attributes.items():
+        kind = type(value)
+        if kind is int:
+            pairs.append(f'{_heads[key]}{{"intValue":"{value}"}}}}')
+        elif kind is list:
+            pairs.append(
+                f'{_heads[key]}{{"arrayValue":{{"values":[{_items(value)}]}}}}}}'  # type: ignore[arg-type]
+            )
+        elif value is not None:
+            pairs.append(f"{_heads[key]}{_value(value)}}}")
     return f"[{','.join(pairs)}]"
 
 
@@ -54,8 +62,15 @@ def _value(value: AttributeValue | Sequence[AttributeValue]) -> str:
     if isinstance(value, int):
         return f'{{"intValue":"{value}"}}'
     if isinstance(value, float):
-        return f'{{"doubleValue":{json.dumps(value)}}}'
+        return f'{{"doubleValue":{_double(value)}}}'
     return f'{{"arrayValue":{{"values":[{_items(value or ())}]}}}}'
+
+
+def _double(value: float) -> str:
+    # JSON has no such numbers; protobuf's JSON form writes them as strings.
+    if value != value or value in {math.inf, -math.inf}:  # noqa: PLR0124  not a number
+        return {math.inf: '"Infinity"', -math.inf: '"-Infinity"'}.get(value, '"NaN"')
+    return repr(value)
 
 
 def _items(values: Iterable[AttributeValue]) -> str:
@@ -65,6 +80,24 @@ def _items(values: Iterable[AttributeValue]) -> str:
         joined = '"},{"intValue":"'.join(map(str, items))
         return f'{{"intValue":"{joined}"}}'
     if kinds == {str}:
-        joined = '},{"stringValue":'.join(map(quoted, items))  # type: ignore[arg-type]
+        joined = '},{"stringValue":'.join([_known[item] for item in items])  # type: ignore[index]
         return f'{{"stringValue":{joined}}}'
     return ",".join(map(_value, items))
+
+
+class _Remembered(dict[str, str]):
+    """Encoded strings that come back with every request: names, kinds, places in the code."""
+
+    def __init__(self, encode: Callable[[str], str]) -> None:
+        super().__init__()
+        self._encode = encode
+
+    def __missing__(self, text: str) -> str:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        encoded = self[text] = self._encode(text)
+        return encoded
+
+
+_heads = _Remembered(lambda key: f'{{"key":{quoted(key)},"value":')
+_known = _Remembered(quoted)

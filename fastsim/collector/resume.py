@@ -12,31 +12,48 @@ from time import perf_counter_ns, thread_time_ns
 from typing import Any, Protocol, TypeVar
 
 from fastsim.collector.faults import note_fault
-from fastsim.collector.timeline import LoopClock, RequestRecord, Segment, active_record
-from fastsim.collector.waits import Wait, classify_wait
+from fastsim.collector.timeline import (
+    BLOCKED_NS,
+    LONG_NS,
+    MAX_BLOCKS,
+    LoopClock,
+    RequestRecord,
+    Segment,
+    ThreadCall,
+    active_record,
+)
+from fastsim.collector.waits import Wait, find_wait, remember_origin
 from fastsim.spans import StepKind, Via
 
 T = TypeVar("T")
 
 _CPU = StepKind.CPU.value
 _LOOP = Via.LOOP.value
+_THREAD = Via.THREAD.value
+_EXECUTOR = Wait(StepKind.THREAD.value, Via.THREAD.value, "executor", "", -1.0, False)
 
 
 class TimedCoroutine(Coroutine[Any, Any, T]):
     """Drives ``inner`` and writes its steps into ``record`` as task number ``task``."""
 
+    fastsim_timed = True
+    """Says to ``classify_wait`` that the task's own waits are recorded."""
+
     __slots__ = (
+        "_call",
         "_clock",
         "_enter_cpu",
         "_enter_gap",
         "_enter_idle",
         "_enter_wall",
         "_inner",
+        "_left",
         "_on",
         "_record",
         "_segment",
         "_suspended_at",
         "_task",
+        "_users",
         "_wait",
     )
 
@@ -48,9 +65,12 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
         self._clock = clock
         self._task = task
         self._on = True
+        self._left = False
         self._suspended_at = 0
         self._wait: Wait | None = None
-        self._segment: Segment | None = None
+        self._call: ThreadCall | None = None
+        self._users: Any = None
+        self._segment = Segment(None, record, 0, task)
         self._enter_wall = 0
         self._enter_cpu = 0
         self._enter_gap = 0
@@ -88,7 +108,10 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
 
     def close(self) -> None:
         """Close the coroutine."""
-        self._inner.close()
+        try:
+            self._inner.close()
+        finally:
+            self._leave()
 
     def __await__(self) -> Generator[Any, Any, T]:
         try:
@@ -114,41 +137,45 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
         return getattr(self._inner, name)
 
     def _before(self) -> None:
+        # This and ``_after`` run at every resume of the service's code, so they spare calls.
         try:
             clock = self._clock
             now = perf_counter_ns()
-            wait = self._wait
-            if wait is not None:
-                self._wait = None
-                start = self._suspended_at
-                wall = now - start
-                most, least = clock.queueing(now, wait.extra_hops)
-                if wait.known_s > 0.0:
-                    most = least = wall - round(wait.known_s * 1e9)
-                most = min(max(most, 0), wall)
-                self._record.add(
-                    (
-                        wait.kind,
-                        wait.via,
-                        start - self._record.start_clock,
-                        wall,
-                        0,
-                        most,
-                        min(max(least, 0), most),
-                        0,
-                        wait.label,
-                        wait.where,
-                        self._task,
-                    )
-                )
-            self._enter_gap = clock.enter(now)
-            self._enter_idle = int(clock.idle_share(now) * 1e6)
-            segment = Segment(clock.active)
-            clock.active = self._segment = segment
+            if clock.sees_polls:
+                self._enter_gap = clock.fresh_idle
+                clock.fresh_idle = 0
+            else:
+                self._enter_gap = clock.enter(now)
+            if self._wait is not None:
+                self._end_wait(self._wait, now)
+            self._enter_idle = clock.idle_ppm(now)
+            segment = self._segment
+            segment.began = now
+            segment.outer = clock.active
+            segment.nested_wall = segment.nested_cpu = 0
+            segment.seen_at = None
+            clock.active = segment
             self._enter_cpu = thread_time_ns()
             self._enter_wall = perf_counter_ns()
         except Exception as fault:  # noqa: BLE001  never into the request
             self._fail(fault)
+
+    def _end_wait(self, wait: Wait, now: int) -> None:
+        self._wait = None
+        start = self._suspended_at
+        wall = now - start
+        most, least = self._clock.queueing(now, wait.extra_hops, wait.via == _THREAD)
+        if wait.known_s > 0.0:
+            most = least = wall - round(wait.known_s * 1e9)
+        most = 0 if most < 0 else min(wall, most)
+        least = 0 if least < 0 else min(most, least)
+        kind, via, label, where, _, _ = wait
+        record = self._record
+        offset = start - record.start_clock
+        record.add((kind, via, offset, wall, 0, most, least, 0, label, where, self._task))
+        if self._call is not None:
+            self._keep_call(self._call)
+            self._call = None
 
     def _after(self, yielded: object, *, ended: bool) -> None:
         try:
@@ -156,43 +183,60 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
             cpu = thread_time_ns() - self._enter_cpu
             clock = self._clock
             clock.last_end = now
+            begin = self._enter_wall
+            wall = now - begin
             segment = self._segment
-            wall = now - self._enter_wall
-            if segment is not None:
-                clock.active = segment.outer
-                if segment.outer is not None:
-                    segment.outer.nested_wall += wall
-                    segment.outer.nested_cpu += cpu
-                wall -= segment.nested_wall
-                cpu -= segment.nested_cpu
-                self._segment = None
+            outer = clock.active = segment.outer
+            if outer is not None:
+                outer.nested_wall += wall
+                outer.nested_cpu += cpu
+            wall -= segment.nested_wall
+            cpu -= segment.nested_cpu
             clock.segment_wall += wall
             clock.segment_cpu += cpu
             record = self._record
-            if record.finished:
+            if record.closed:
                 self._on = False
                 return
-            record.add(
-                (
-                    _CPU,
-                    _LOOP,
-                    self._enter_wall - record.start_clock,
-                    wall,
-                    max(cpu, 0),
-                    self._enter_gap,
-                    0,
-                    self._enter_idle,
-                    "",
-                    "",
-                    self._task,
-                )
-            )
-            if not ended:
-                self._wait = classify_wait(self._inner, yielded)
+            offset = begin - record.start_clock
+            gap, idle = self._enter_gap, self._enter_idle
+            used = max(0, cpu)
+            record.add((_CPU, _LOOP, offset, wall, used, gap, 0, idle, "", "", self._task))
+            if ended:
+                self._leave()
+            else:
+                if record.calls and id(yielded) in record.calls:
+                    self._call = record.calls.pop(id(yielded))[1]
+                wait, self._users = find_wait(self._inner, yielded, self._users)
+                if self._call is not None and wait.via != _THREAD:
+                    wait = _EXECUTOR._replace(where=wait.where)
+                self._wait = wait
                 # Naming the wait is the recorder's own time: it is part of the suspension.
                 self._suspended_at = now
+            if wall - cpu > BLOCKED_NS or wall > LONG_NS:
+                self._note_block(segment, wall, cpu)
         except Exception as fault:  # noqa: BLE001  never into the request
             self._fail(fault)
+
+    def _keep_call(self, call: ThreadCall) -> None:
+        queued, inside = call.begin - call.submitted, call.end - call.begin
+        self._record.thread_calls.append((len(self._record.steps) - 1, queued, inside, call.cpu))
+
+    def _note_block(self, segment: Segment, wall: int, cpu: int) -> None:
+        """Note code that held the loop for long, with the line that the watchdog saw."""
+        where = called = ""
+        if segment.seen_at is not None:
+            where, called = segment.seen_at
+        record = self._record
+        if len(record.blocks) < MAX_BLOCKS:
+            at = self._enter_wall - record.start_clock
+            record.blocks.append((at, wall, max(cpu, 0), where, called))
+
+    def _leave(self) -> None:
+        """Note, once, that this task will not run again."""
+        if self._task > 0 and not self._left:
+            self._left = True
+            self._record.task_ended()
 
     def _fail(self, fault: Exception) -> None:
         self._on = False
@@ -215,9 +259,14 @@ def make_task_factory(clock: LoopClock, inner: Any) -> TaskFactory:
 
     def factory(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> "asyncio.Future[Any]":
         record = active_record()
-        if record is not None:
+        if record is not None and not (record.finished and _left_over(clock, record)):
             try:
-                coro = TimedCoroutine(coro, record, clock, next(record.task_numbers))
+                remember_origin(coro)
+                running = clock.active
+                own = running is not None and running.record is record
+                number = record.new_task(running.task if running is not None and own else -1)
+                coro = TimedCoroutine(coro, record, clock, number)
+                record.open_tasks += 1
             except Exception as fault:  # noqa: BLE001  never into the request
                 note_fault(fault)
         if inner is not None:
@@ -225,3 +274,13 @@ def make_task_factory(clock: LoopClock, inner: Any) -> TaskFactory:
         return asyncio.Task(coro, loop=loop, **kwargs)
 
     return factory
+
+
+def _left_over(clock: LoopClock, record: RequestRecord) -> bool:
+    """Return whether a finished request's context is all that is left of it here.
+
+    Its own tasks may still run and start others; but a connection that inherited the context
+    starts other requests in it.
+    """
+    running = clock.active
+    return running is None or running.record is not record

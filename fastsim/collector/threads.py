@@ -1,40 +1,21 @@
-"""Work that requests hand to the thread pool: when it was queued, when it ran, its CPU.
+"""Work that requests hand to threads: when it was queued, when it ran, its CPU.
 
 Starlette runs ``def`` endpoints through ``anyio.to_thread.run_sync``, which it looks
-up in the module each time, so replacing the attribute is enough.
+up in the module each time, so replacing the attribute is enough. ``asyncio.to_thread`` and
+the service's own executors go through ``loop.run_in_executor``.
 """
 
+import asyncio
+import concurrent.futures
 import functools
 from collections.abc import Callable
-from time import perf_counter_ns, thread_time_ns
 from typing import Any
 
 from fastsim.collector.faults import note_fault
-from fastsim.collector.timeline import RequestRecord, active_record
+from fastsim.collector.timeline import RequestRecord, ThreadCall, active_record
 from fastsim.spans import StepKind
 
 _THREAD = StepKind.THREAD.value
-
-
-class _Call:
-    """One function on its way through the pool."""
-
-    __slots__ = ("begin", "cpu", "end", "submitted")
-
-    def __init__(self) -> None:
-        self.submitted = perf_counter_ns()
-        self.begin = self.submitted
-        self.end = self.submitted
-        self.cpu = 0
-
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        self.begin = perf_counter_ns()
-        cpu = thread_time_ns()
-        try:
-            return function(*args)
-        finally:
-            self.cpu = thread_time_ns() - cpu
-            self.end = perf_counter_ns()
 
 
 def hook_anyio_threads() -> None:
@@ -52,7 +33,7 @@ def hook_anyio_threads() -> None:
         record = active_record()
         if record is None:
             return await inner(func, *args, **kwargs)
-        call = _Call()
+        call = ThreadCall()
         try:
             return await inner(call.run, func, *args, **kwargs)
         finally:
@@ -62,7 +43,7 @@ def hook_anyio_threads() -> None:
     anyio.to_thread.run_sync = run_sync  # type: ignore[assignment]
 
 
-def _store(record: RequestRecord, call: _Call) -> None:
+def _store(record: RequestRecord, call: ThreadCall) -> None:
     # Runs in the segment right after the wait, whose row is the last of its kind.
     try:
         for index in range(len(record.steps) - 1, -1, -1):
@@ -73,3 +54,26 @@ def _store(record: RequestRecord, call: _Call) -> None:
                 return
     except Exception as fault:  # noqa: BLE001  never into the request
         note_fault(fault)
+
+
+def hook_executors(loop: asyncio.AbstractEventLoop) -> None:
+    """Time every function that a recorded request gives to a thread-pool executor."""
+    inner: Any = loop.run_in_executor
+    if hasattr(inner, "_fastsim"):
+        return
+
+    @functools.wraps(inner)
+    def run_in_executor(executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        record = active_record()
+        threaded = executor is None or isinstance(executor, concurrent.futures.ThreadPoolExecutor)
+        if record is None or not threaded:
+            # Other executors may pickle the function: ours would not arrive whole.
+            return inner(executor, func, *args)
+        call = ThreadCall()
+        future = inner(executor, call.run, func, *args)
+        record.calls[id(future)] = (future, call)
+        return future
+
+    run_in_executor._fastsim = True  # type: ignore[attr-defined]
+    patched: Any = loop
+    patched.run_in_executor = run_in_executor

@@ -1,28 +1,38 @@
 """What is a suspended coroutine waiting for? Read it off its await chain.
 
 The chain runs from the task's coroutine through every ``await`` down to the
-future at the end. Library modules on it say what kind of wait it is; the last
-frame of the service's own code says where. Each code object is classified once.
+future at the end. Library frames below the last frame of the service's own code
+say what kind of wait it is; that last frame says where. ``fastsim.collector.frames``
+knows the libraries.
 """
 
 import asyncio
 import gc
 import sys
-import sysconfig
-from dataclasses import dataclass
-from pathlib import PurePath
-from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+from fastsim.collector.frames import LIBRARY_KINDS, Frame, known_frames, look_up, place_of
 from fastsim.spans import StepKind, Via
 
 MAX_DEPTH = 100
 
-_DB = ("asyncpg", "psycopg", "aiomysql", "asyncmy", "motor", "pymongo", "tortoise", "databases")
-_CACHE = ("redis", "aiomcache", "aiocache")
-_HTTP = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp")
-_LLM = ("openai", "anthropic")
-_FRAMEWORK = ("fastapi", "starlette", "uvicorn", "anyio", "opentelemetry", "fastsim", "greenlet")
+_ORIGIN_DEPTH = 40
+"""Frames looked at above the creation of a task; an application's own is nearer."""
+
+_WAIT_FOR_IN_A_TASK = sys.version_info < (3, 12)
+"""``asyncio.wait_for`` ran what it waits for in a task of its own."""
+
+if TYPE_CHECKING:
+    _Coroutine = CoroutineType[Any, Any, Any]
+
+_IO, _SOCKET, _TIMER = StepKind.IO.value, Via.SOCKET.value, Via.TIMER.value
+_JOIN = (StepKind.IO.value, Via.LOOP.value, "join")
+_WAITERS = frozenset({"wait_for", "join"})
+_OWNERS = frozenset({*LIBRARY_KINDS, "pool", "sqlalchemy"})
 
 
 class Wait(NamedTuple):
@@ -38,157 +48,281 @@ class Wait(NamedTuple):
     """The wake-up takes more loop passes than the usual two."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """What one code object says about a wait that passes through it."""
+class Named(NamedTuple):
+    """What the service's own code says it waits for (``fastsim.collector.step``)."""
 
-    package: str
-    role: str
-    where: str
-
-
-_frames: dict[CodeType, _Frame] = {}
-_site_dirs = tuple(
-    {sysconfig.get_path(name) for name in ("purelib", "platlib")}
-    | {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
-)
-_stdlib_dir = sysconfig.get_path("stdlib")
+    name: str
+    kind: str
+    outer: "Named | None"
+    """The name around it."""
 
 
-def _classify(code: CodeType) -> _Frame:
-    filename = code.co_filename
-    name = code.co_name
-    for site in _site_dirs:
-        if filename.startswith(site):
-            package = PurePath(filename[len(site) :].lstrip("/\\")).parts[0]
-            return _Frame(package, _role_in_package(package, filename, name), "")
-    if "fastsim" in filename and PurePath(filename).parent.name == "collector":
-        return _Frame("fastsim", "", "")
-    if filename.startswith(_stdlib_dir):
-        module = PurePath(filename).stem
-        package = "asyncio" if "asyncio" in PurePath(filename).parts else module
-        return _Frame(package, _role_in_stdlib(module, name) if package == "asyncio" else "", "")
-    if filename.startswith("<"):
-        return _Frame("", "", "")
-    return _Frame("", "user", f"{PurePath(filename).name}:{name}")
+named_step: ContextVar[Named | None] = ContextVar("fastsim_step", default=None)
 
 
-def _role_in_package(package: str, filename: str, name: str) -> str:
-    if package == "anyio":
-        return _role_in_anyio(filename, name)
-    if package == "aiosqlite":
-        return "db-thread"
-    if package == "sqlalchemy":
-        return "sqlalchemy"
-    if package == "psycopg_pool" or (package == "asyncpg" and filename.endswith("pool.py")):
-        return "db-pool"
-    if package in _HTTP and name in {"wait_for_connection", "_wait_for_available_connection"}:
-        return "pool"
-    if package == "uvicorn":
-        return {"receive": "receive", "drain": "send", "send": "send"}.get(name, "")
-    for role, packages in (("db", _DB), ("cache", _CACHE), ("http", _HTTP), ("llm", _LLM)):
-        if package in packages:
-            return role
-    return "" if package in _FRAMEWORK else "other"
+class SpanNames:
+    """Lets OpenTelemetry's current span name the waits of libraries we do not know."""
+
+    def __init__(self) -> None:
+        self.name: Callable[[str], tuple[str, str] | None] = lambda _package: None
+        """Kind and label by the current span, given the library's name; None if it says none."""
 
 
-def _role_in_anyio(filename: str, name: str) -> str:
-    if "run_sync" in name or filename.endswith("to_thread.py"):
-        return "thread"
-    if filename.endswith("memory.py") or name == "__aexit__":
-        return "join"
-    return ""
+spans_in_use = SpanNames()
 
 
-def _role_in_stdlib(module: str, name: str) -> str:
-    if module == "tasks" and name == "sleep":
-        return "sleep"
-    if module == "tasks" and name == "wait_for":
-        return "wait_for"
-    if module == "taskgroups":
-        return "join"
-    if module == "queues":
-        return "lock"
-    if module == "locks":
-        return "event" if name == "wait" else "lock"
-    return ""
+class _Chain:
+    """The roles met on the way down, each with the outermost frame that played it."""
+
+    __slots__ = ("last_library", "last_role", "roles")
+
+    def __init__(self, frames: Iterable[Frame]) -> None:
+        self.roles: dict[str, Frame] = {}
+        self.last_role = ""
+        self.last_library = ""
+        for frame in frames:
+            role = frame.role
+            if role == "user":
+                continue
+            self.roles.setdefault(role, frame)
+            self.last_role = role
+            if role in _OWNERS:
+                self.last_library = role
 
 
 def classify_wait(coro: object, yielded: object) -> Wait:
     """Name what ``coro`` is suspended on; ``yielded`` is the future at the end of its chain."""
-    packages: dict[str, str] = {}
-    where = ""
-    last_role = ""
-    known_s = -1.0
+    return find_wait(coro, yielded, None)[0]
+
+
+def find_wait(
+    coro: object, yielded: object, users: "_Coroutine | None"
+) -> "tuple[Wait, _Coroutine | None]":
+    """Name what ``coro`` is suspended on.
+
+    Parameters
+    ----------
+    yielded
+        The future at the end of its chain.
+    users
+        What the last call for the same ``coro`` returned with the wait.
+
+    Returns
+    -------
+    The wait, and the outermost coroutine of the service's own in the chain. As long as that one
+    is suspended it is in the chain, and what is above it says nothing: the next search begins
+    there, a dozen frames of server and framework further down.
+    """
+    if users is not None and users.cr_await is None:
+        users = None
+    below: list[tuple[Frame, FrameType | None]] = []
+    path: list[int] = []
+    user: FrameType | None = None
+    met_user = other = waits_for = False
+    code: CodeType | None
     depth = 0
-    current: object | None = coro
+    current: object | None = coro if users is None else users
     while current is not None and depth < MAX_DEPTH:
         depth += 1
-        code, following = _next(current)
+        if type(current) is CoroutineType:
+            code, frame, following = current.cr_code, current.cr_frame, current.cr_await
+        else:
+            code, frame, following = _next(current)
         if code is not None:
-            frame = _frames.get(code)
-            if frame is None:
-                frame = _frames[code] = _classify(code)
-            if frame.role == "user":
-                where = frame.where
-            elif frame.role:
-                packages.setdefault(frame.role, frame.package)
-                last_role = frame.role
-                if frame.role == "sleep":
-                    known_s = _sleep_delay(current)
+            known = known_frames.get(id(code)) or look_up(code)
+            if known.role == "user":
+                # What the service's own code was called by says nothing about what it calls.
+                user, met_user = frame, True
+                if users is None and type(current) is CoroutineType:
+                    users = current
+                other = waits_for = False
+                below.clear()
+                path.clear()
+            elif known.role:
+                below.append((known, frame))
+                path.append(id(known))
+                if known.role == "wait_for":
+                    waits_for = True
+                elif known.role == "other":
+                    other = True
         current = following
-    kind, via, label = _decide(packages, last_role, yielded)
-    if kind != StepKind.SLEEP.value:
-        known_s = -1.0
-    return Wait(kind, via, label, where, known_s, "wait_for" in packages)
+    where = ""
+    if met_user:
+        where = place_of(user) if user is not None else ""
+        found = _decided(path, below, yielded)
+    else:
+        frames, where = _with_origin(coro, [known for known, _ in below])
+        if not where:
+            further = (at for known, at in reversed(below) if known.where[0] and at is not None)
+            where = next(map(place_of, further), "")
+        found = _decide(_Chain(frames), yielded)
+        other = other or any(known.role == "other" for known in frames)
+    kind, via, label = found
+    named = named_step.get()
+    if named is not None:
+        # Queues of their own stay what they are: slots of a pool, threads, the ready queue.
+        if yielded is not None and found is not _JOIN and kind != StepKind.POOL:
+            kind = kind if kind == StepKind.THREAD else named.kind
+            label = named.name
+    elif kind == _IO and via == _SOCKET and (other or not label):
+        kind, label = spans_in_use.name(label) or (kind, label)
+    known_s = _sleep_delay(below[-1][1]) if via == _TIMER and below else -1.0
+    return Wait(kind, via, label, where, known_s, _WAIT_FOR_IN_A_TASK and waits_for), users
 
 
-def _decide(packages: dict[str, str], last_role: str, yielded: object) -> tuple[str, str, str]:
+_decisions: dict[tuple[int, ...], tuple[tuple[str, str, str], list[Frame]]] = {}
+"""What chains of library frames below the service's code wait for, where the future at their
+end is a plain one. The frames are known by identity; kept here, none gets that of another."""
+_MOST_DECISIONS = 10_000
+
+
+def _decided(
+    path: list[int], below: list[tuple[Frame, FrameType | None]], yielded: object
+) -> tuple[str, str, str]:
+    plain = yielded is None or (
+        type(yielded) is asyncio.Future and not getattr(yielded, "_callbacks", True)
+    )
+    key = (*path, yielded is None)
+    known = _decisions.get(key) if plain else None
+    if known is None:
+        frames = [frame for frame, _ in below]
+        known = (_decide(_Chain(frames), yielded), frames)
+        if plain:
+            if len(_decisions) >= _MOST_DECISIONS:
+                _decisions.clear()
+            _decisions[key] = known
+    return known[0]
+
+
+def is_users_code(code: CodeType) -> bool:
+    """Return whether the service itself wrote this, not a library."""
+    return look_up(code).role == "user"
+
+
+def _decide(chain: _Chain, yielded: object) -> tuple[str, str, str]:
+    roles = chain.roles
     if yielded is None:
         return StepKind.SLEEP.value, Via.LOOP.value, "yield"
-    if "thread" in packages and "db-thread" not in packages:
-        return StepKind.THREAD.value, Via.THREAD.value, "anyio"
-    pooled = "pool" in packages or "db-pool" in packages or "sqlalchemy" in packages
-    if last_role == "lock" and "db-thread" not in packages:
-        label = packages.get("db-pool") or packages.get("sqlalchemy") or packages.get("pool", "")
-        return StepKind.POOL.value, Via.LOOP.value, label or "lock"
-    if "pool" in packages and pooled and last_role == "event":
-        return StepKind.POOL.value, Via.LOOP.value, packages["pool"]
-    if "llm" in packages:
-        return StepKind.LLM.value, Via.SOCKET.value, packages["llm"]
-    if "db-thread" in packages:
-        return StepKind.DB.value, Via.THREAD.value, packages["db-thread"]
-    for role, kind in (("db", StepKind.DB), ("cache", StepKind.CACHE), ("http", StepKind.HTTP)):
-        if role in packages:
-            return kind.value, Via.SOCKET.value, packages[role]
-    if "sqlalchemy" in packages:
-        # No driver below it: SQLAlchemy waits for a task of its own (closing a session).
-        return StepKind.IO.value, Via.LOOP.value, "join"
-    if "sleep" in packages:
+    last = chain.last_role
+    if last in {"wait_for", "join"} or _is_recorded_task(yielded):
+        return _JOIN
+    mirrors = _mirrored(yielded)
+    if mirrors == "task":
+        return _JOIN
+    if "db-thread" in roles:
+        return StepKind.DB.value, Via.THREAD.value, roles["db-thread"].package
+    if "thread" in roles:
+        return StepKind.THREAD.value, Via.THREAD.value, roles["thread"].name
+    if last in {"lock", "queue", "event", "pool"}:
+        owner = chain.last_library
+        if owner == "pool" or (owner == "sqlalchemy" and last == "queue"):
+            # Named like the library that the service calls: its pool is recorded as that.
+            outer = roles.get("http") or roles[owner]
+            return StepKind.POOL.value, Via.LOOP.value, outer.package
+        if not owner:
+            last = "lock" if "lock" in roles else last  # anyio's limiters wait for an event
+            kind = StepKind.POOL if last == "lock" else StepKind.IO
+            return kind.value, Via.LOOP.value, roles[last].name
+    library = next((roles[kind] for kind in LIBRARY_KINDS if kind in roles), None)
+    if library is not None:
+        via = Via.TIMER if last == "sleep" else Via.SOCKET
+        return library.role, via.value, library.package
+    if last == "sleep":
         return StepKind.SLEEP.value, Via.TIMER.value, "asyncio.sleep"
+    if "sqlalchemy" in roles:
+        # No driver below it: SQLAlchemy waits for a task of its own (closing a session).
+        return _JOIN
+    if "pool" in roles:
+        return StepKind.DB.value, Via.SOCKET.value, roles["pool"].package
     for role in ("receive", "send"):
-        if role in packages:
+        if role in roles:
             return StepKind.IO.value, Via.SOCKET.value, role
-    if "join" in packages or isinstance(yielded, asyncio.Task):
-        return StepKind.IO.value, Via.LOOP.value, "join"
-    if type(yielded).__name__ == "_GatheringFuture":
-        return StepKind.IO.value, Via.LOOP.value, "join"
-    return StepKind.IO.value, Via.SOCKET.value, packages.get("other", "")
+    if isinstance(yielded, asyncio.Task) or type(yielded).__name__ == "_GatheringFuture":
+        return _JOIN
+    if "stream" in roles:
+        return StepKind.IO.value, Via.SOCKET.value, roles["stream"].name
+    if mirrors == "thread":
+        return StepKind.THREAD.value, Via.THREAD.value, "executor"
+    other = roles.get("other")
+    return StepKind.IO.value, Via.SOCKET.value, other.package if other else ""
 
 
-def _next(item: object) -> tuple[CodeType | None, object | None]:
+def _is_recorded_task(yielded: object) -> bool:
+    """Tell whether a task of the same request is awaited: its own waits say what for."""
+    if not isinstance(yielded, asyncio.Task):
+        return False
+    return hasattr(type(yielded.get_coro()), "fastsim_timed")
+
+
+def _mirrored(yielded: object) -> str:
+    """Tell what a future only stands for: a ``task`` (shielded) or a call in a ``thread``."""
+    # The task that waits is not among the callbacks yet, so there are none on most futures.
+    for callback in getattr(yielded, "_callbacks", None) or ():
+        name = getattr(callback[0], "__qualname__", "") if isinstance(callback, tuple) else ""
+        if name.startswith("shield."):
+            return "task"
+        if name.startswith("_chain_future."):
+            return "thread"
+    return ""
+
+
+# --- tasks that libraries make -----------------------------------------------------------
+
+_origins: "WeakKeyDictionary[object, tuple[list[Frame], str]]" = WeakKeyDictionary()
+
+
+def remember_origin(coro: object) -> None:
+    """Note who makes a task of ``coro``, if its own frames will not tell.
+
+    ``asyncio.wait_for`` and ``shield`` move part of a library's wait into a task whose chain
+    begins below the library, with no frame of the service in it.
+    """
+    if not isinstance(coro, CoroutineType) or look_up(coro.cr_code).role == "user":
+        return
+    found: list[Frame] = []
+    where = ""
+    above: FrameType | None = sys._getframe(1)
+    for _ in range(_ORIGIN_DEPTH):
+        if above is None:
+            break
+        known = look_up(above.f_code)
+        if known.role == "user":
+            where = place_of(above)
+            break
+        if known.role:
+            found.append(known)
+        above = above.f_back
+    if found or where:
+        found.reverse()
+        _origins[coro] = (found, where)
+
+
+def _with_origin(coro: object, frames: list[Frame]) -> tuple[list[Frame], str]:
+    """Put the frames that made the task above its own; return them and where that was."""
+    try:
+        origin, where = _origins.get(coro, ([], ""))
+    except TypeError:  # not every awaitable can be looked up
+        return frames, ""
+    # Waiting for this very task is not what the task waits for.
+    return [*(frame for frame in origin if frame.role not in _WAITERS), *frames], where
+
+
+# --- the chain ---------------------------------------------------------------------------
+
+
+def _next(item: object) -> tuple[CodeType | None, FrameType | None, object | None]:
     if isinstance(item, CoroutineType):
-        return item.cr_code, item.cr_await
+        return item.cr_code, item.cr_frame, item.cr_await
     if isinstance(item, GeneratorType):
-        return item.gi_code, item.gi_yieldfrom
+        return item.gi_code, item.gi_frame, item.gi_yieldfrom
     if isinstance(item, AsyncGeneratorType):
-        return item.ag_code, item.ag_await
+        return item.ag_code, item.ag_frame, item.ag_await
     if type(item).__name__ in {"async_generator_asend", "async_generator_athrow"}:
         # These objects do not say which generator they drive; the garbage collector knows.
-        return None, _referent(item, AsyncGeneratorType)
+        return None, None, _referent(item, AsyncGeneratorType)
     if type(item).__name__ == "coroutine_wrapper":
-        return None, _referent(item, CoroutineType)
-    return None, None
+        return None, None, _referent(item, CoroutineType)
+    return None, None, None
 
 
 def _referent(item: object, kind: type) -> object | None:
@@ -198,7 +332,6 @@ def _referent(item: object, kind: type) -> object | None:
     return None
 
 
-def _sleep_delay(coro: object) -> float:
-    frame = getattr(coro, "cr_frame", None)
+def _sleep_delay(frame: FrameType | None) -> float:
     delay = frame.f_locals.get("delay") if frame is not None else None
     return float(delay) if isinstance(delay, (int, float)) else -1.0

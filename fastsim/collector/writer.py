@@ -1,131 +1,341 @@
-"""Write finished requests to this process's own trace file, from a background thread.
+"""Write finished requests from a background thread of this process.
 
-The queue is bounded: when it is full, spans are dropped and counted. The file is
-opened at the first span, so a forked worker never shares its parent's. The thread
-encodes one record at a time with a pause between, so that it never keeps the GIL
-from the event loop for longer than one record takes.
+Nothing here may disturb the service. The queue is bounded, in requests and in steps:
+when it is full, requests are dropped and counted. Only the thread touches disk and
+network, so a stalled disk stalls nobody else; waiting for it (at shutdown) is limited.
+Everything belongs to one process: after a fork the child starts with its own thread,
+files and counts at its first request. The thread encodes for a sixth of a millisecond, or
+one record, and pauses, so that it never keeps the GIL from the event loop for long; a
+pause after every record would cost more in switches between threads than it saves.
 """
 
 import atexit
+import logging
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING
 
-from fastsim.collector.faults import note_fault
+from fastsim.collector.account import AccountFile, ProcessAccount
+from fastsim.collector.destination import Destination
+from fastsim.collector.faults import fault_count, note_fault
+from fastsim.collector.files import LimitReachedError, LineSink, TraceFiles, process_stem
 from fastsim.collector.otlp import encode_line, encode_span
 from fastsim.spans import Attributes, Span
 
-FLUSH_EVERY_S = 1.0
+if TYPE_CHECKING:
+    from fastsim.collector.endpoint import OtlpEndpoint
+
+FLUSH_EVERY_S = 0.5
+"""A killed process loses what it recorded since; the promise is one second."""
+FLUSH_WITHIN_S = 3.0
+"""How long shutdown waits for a slow disk or endpoint."""
 QUEUE_LIMIT = 20_000
+QUEUE_STEPS = 200_000
+"""About 60 MB of steps."""
 SPANS_PER_LINE = 100
-_PAUSE_S = 0.001
+LINE_BYTES = 1 << 20
+_PAUSE_S = 0.005
+_HOLD_NS = 150_000
+_MARGIN_S = 0.1
+_IDLE_S = 0.1
 _HURRY_ABOVE = 500
+_LIMIT_TEXT = "the trace files have reached their total size, nothing more is written"
+
+_logger = logging.getLogger("fastsim.collector")
 
 
 class TraceWriter:
-    """One per process.
+    """Takes spans from any thread; one per recorder, in whatever process it finds itself.
 
     Parameters
     ----------
-    directory
-        Where ``traces-<pid>-<start>.jsonl`` is created.
+    destination
+        Where the spans go; a path means files there.
     resource
-        Called in the writing process when the file is opened: the OTLP resource.
+        Called in the writing thread of each process: its OTLP resource.
+    seen
+        Returns the number of requests started so far.
     """
 
-    def __init__(self, directory: Path, resource: Callable[[], Attributes]) -> None:
-        self._directory = directory
-        self._make_resource = resource
-        self._resource: Attributes = {}
-        self._queue: deque[Callable[[], Span]] = deque()
-        self._encoded: list[str] = []
-        self._file: TextIO | None = None
-        self._pid = 0
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self.dropped = 0
-        self.written = 0
-        self.cpu_ns = 0
+    def __init__(
+        self,
+        destination: Destination | Path,
+        resource: Callable[[], Attributes],
+        seen: Callable[[], int] = lambda: 0,
+    ) -> None:
+        if not isinstance(destination, Destination):
+            destination = Destination(destination)
+        self._destination = destination
+        self._resource = resource
+        self._seen = seen
+        self._process: _ProcessWriter | None = None
 
     def submit(self, make_span: Callable[[], Span]) -> None:
-        """Queue one span; ``make_span`` builds it later, in the writer's thread."""
-        if len(self._queue) >= QUEUE_LIMIT:
-            self.dropped += 1
-            return
-        self._queue.append(make_span)
-        if self._pid != os.getpid():
-            self._start()
+        """Queue a span inside a request; ``make_span`` builds it later, in the thread."""
+        self._ready().submit(make_span, steps=0, is_request=False)
 
-    def flush(self) -> None:
-        """Write everything queued so far. Safe to call at any time, more than once."""
-        with self._lock:
-            while self._queue:
-                self._encode_one()
-            self._write_line()
+    def submit_request(self, make_span: Callable[[], Span], *, steps: int) -> None:
+        """Queue the server span of a finished request of so many steps."""
+        self._ready().submit(make_span, steps=steps, is_request=True)
+
+    def flush(self, within_s: float = FLUSH_WITHIN_S) -> bool:
+        """Write everything queued so far; return whether it was done in time.
+
+        Safe to call at any time, from any thread, more than once.
+        """
+        process = self._process
+        if process is None or process.pid != os.getpid():
+            return True
+        return process.flush(within_s)
 
     def close(self) -> None:
         """Flush and stop the thread."""
-        self._closing.set()
-        self.flush()
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-                self._pid = 0
+        process = self._process
+        if process is not None and process.pid == os.getpid():
+            process.close()
+            self._process = None
 
-    def _start(self) -> None:
-        self._pid = os.getpid()
-        self._file = None
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        threading.Thread(target=self._run, name="fastsim-writer", daemon=True).start()
+    @property
+    def dropped(self) -> int:
+        """Requests lost in this process so far."""
+        return self.account.dropped_total
+
+    @property
+    def cpu_ns(self) -> int:
+        """CPU of the writer's own threads in this process so far."""
+        return self.account.writer_cpu_ns
+
+    @property
+    def account(self) -> ProcessAccount:
+        """The counts of this process."""
+        process = self._process
+        return ProcessAccount() if process is None else process.account
+
+    def _ready(self) -> "_ProcessWriter":
+        process = self._process
+        if process is None or process.pid != os.getpid():
+            process = self._process = _ProcessWriter(self._destination, self._resource, self._seen)
+            process.start()
+        return process
+
+
+class _ProcessWriter:
+    """Queue, thread, files and counts of one process."""
+
+    def __init__(
+        self, destination: Destination, resource: Callable[[], Attributes], seen: Callable[[], int]
+    ) -> None:
+        self.pid = os.getpid()
+        self.account = ProcessAccount(pid=self.pid)
+        self._make_resource = resource
+        self._seen = seen
+        self._queue: deque[tuple[Callable[[], Span], int, bool]] = deque()
+        self._steps_in = 0
+        self._steps_out = 0
+        self._count_lock = threading.Lock()
+        self._encoded: list[str] = []
+        self._encoded_bytes = 0
+        self._encoded_requests = 0
+        self._resource: Attributes = {}
+        self._files: LineSink | None = None
+        self._account_file: AccountFile | None = None
+        self._file_problem = ""
+        self._limit_reached = False
+        self._endpoint: OtlpEndpoint | None = None
+        stem = process_stem()
+        if destination.directory is not None:
+            self._files = TraceFiles(
+                destination.directory, stem, destination.max_file_bytes, destination.max_total_bytes
+            )
+        accounts = destination.accounts or destination.directory
+        if accounts is not None:
+            self._account_file = AccountFile(accounts, stem)
+        if destination.otlp:
+            # Brings http.client and ssl, which most recordings do not need.
+            from fastsim.collector.endpoint import make_endpoint
+
+            self._endpoint = make_endpoint(os.environ)
+        self._nowhere = self._files is None and self._endpoint is None
+        self._wake = threading.Event()
+        self._flushed = threading.Condition()
+        self._flush_wanted = 0
+        self._flush_done = 0
+        self._flush_until = 0.0
+        self._closing = False
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="fastsim-writer", daemon=True)
+        self._thread.start()
         atexit.register(self.flush)
 
+    def submit(self, make_span: Callable[[], Span], *, steps: int, is_request: bool) -> None:
+        full = (
+            len(self._queue) >= QUEUE_LIMIT
+            or self._steps_in - self._steps_out + steps > QUEUE_STEPS
+        )
+        if is_request:
+            self.account.recorded += 1
+            self.account.steps += steps
+        if full:
+            if is_request:
+                self._drop("queue", 1)
+            return
+        if self._nowhere:
+            return
+        self._steps_in += steps
+        self._queue.append((make_span, steps, is_request))
+
+    def flush(self, within_s: float = FLUSH_WITHIN_S) -> bool:
+        if not self._thread.is_alive() or self.pid != os.getpid():
+            return not self._queue
+        with self._flushed:
+            self._flush_until = time.monotonic() + within_s
+            self._flush_wanted += 1
+            wanted = self._flush_wanted
+            self._wake.set()
+            return self._flushed.wait_for(lambda: self._flush_done >= wanted, within_s)
+
+    def close(self) -> None:
+        self.flush()
+        self._closing = True
+        self._wake.set()
+        self._thread.join(FLUSH_WITHIN_S)
+        atexit.unregister(self.flush)
+
+    # --- in the thread ---------------------------------------------------------------------
+
     def _run(self) -> None:
-        closing = self._closing
+        self._describe()
         next_flush = time.monotonic() + FLUSH_EVERY_S
-        while not closing.is_set():
-            if self._queue:
-                with self._lock:
-                    if self._queue:
-                        self._encode_one()
-                if len(self._queue) < _HURRY_ABOVE:
-                    time.sleep(_PAUSE_S)
-            else:
-                closing.wait(0.02)
-            self.cpu_ns = time.thread_time_ns()
-            if time.monotonic() >= next_flush or len(self._encoded) >= SPANS_PER_LINE:
-                with self._lock:
+        while not self._closing:
+            try:
+                wanted = self._flush_wanted
+                if wanted > self._flush_done:
+                    self._drain()
+                    self._announce(wanted)
+                    continue
+                if self._queue:
+                    self._encode_some()
+                    time.sleep(_PAUSE_S if len(self._queue) < _HURRY_ABOVE else 0)
+                else:
+                    self._wake.wait(_IDLE_S)
+                    self._wake.clear()
+                if time.monotonic() >= next_flush:
                     self._write_line()
-                next_flush = time.monotonic() + FLUSH_EVERY_S
+                    self._write_account()
+                    next_flush = time.monotonic() + FLUSH_EVERY_S
+            except Exception as fault:  # noqa: BLE001  the thread must go on
+                note_fault(fault)
+                time.sleep(_IDLE_S)
+        self._end()
+
+    def _end(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close()
+            self._write_account()
+        for sink in (self._files, self._account_file):
+            if sink is not None:
+                sink.close()
+
+    def _describe(self) -> None:
+        try:
+            self._resource = self._make_resource()
+            self.account.service = str(self._resource.get("service.name", ""))
+        except Exception as fault:  # noqa: BLE001  spans without a resource are better than none
+            note_fault(fault)
+
+    def _drain(self) -> None:
+        for _ in range(len(self._queue)):  # not what arrives meanwhile: that has no end
+            self._encode_one()
+        self._write_line()
+        if self._endpoint is not None:
+            self._endpoint.flush(self._flush_until - time.monotonic() - _MARGIN_S)
+        self._write_account()
+
+    def _announce(self, wanted: int) -> None:
+        with self._flushed:
+            self._flush_done = wanted
+            self._flushed.notify_all()
+
+    def _encode_some(self) -> None:
+        """Encode for as long as the event loop can be kept from the GIL without harm."""
+        end = time.perf_counter_ns() + _HOLD_NS
+        while self._queue and time.perf_counter_ns() < end:
+            self._encode_one()
 
     def _encode_one(self) -> None:
+        make_span, steps, is_request = self._queue.popleft()
+        self._steps_out += steps
+        if self._limit_reached and self._endpoint is None:
+            if is_request:
+                self._drop("limit", 1)
+            return
         try:
-            self._encoded.append(encode_span(self._queue.popleft()()))
+            text = encode_span(make_span())
         except Exception as fault:  # noqa: BLE001  one bad record must not stop the rest
-            self.dropped += 1
+            if is_request:
+                self._drop("fault", 1)
             note_fault(fault)
+            return
+        self._encoded.append(text)
+        self._encoded_bytes += len(text)
+        self._encoded_requests += is_request
+        if len(self._encoded) >= SPANS_PER_LINE or self._encoded_bytes >= LINE_BYTES:
+            self._write_line()
 
     def _write_line(self) -> None:
         if not self._encoded:
             return
-        encoded, self._encoded = self._encoded, []
-        try:
-            if self._file is None:
-                self._file = self._open()
-            self._file.write(encode_line(self._resource, encoded))
-            self._file.flush()
-            self.written += len(encoded)
-        except OSError as fault:
-            self.dropped += len(encoded)
-            note_fault(fault)
+        encoded, requests = self._encoded, self._encoded_requests
+        self._encoded, self._encoded_bytes, self._encoded_requests = [], 0, 0
+        line = encode_line(self._resource, encoded).encode()
+        if self._endpoint is not None:
+            self._endpoint.submit(line, requests)
+        if self._files is not None:
+            self._write_to_file(self._files, line, len(encoded), requests)
 
-    def _open(self) -> TextIO:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._resource = self._make_resource()
-        name = f"traces-{os.getpid()}-{time.time_ns() // 1_000_000}.jsonl"
-        return (self._directory / name).open("x", encoding="utf-8")
+    def _write_to_file(self, files: LineSink, line: bytes, spans: int, requests: int) -> None:
+        try:
+            files.write(line)
+            self.account.written += requests
+            self.account.spans_written += spans
+            self._file_problem = ""
+        except LimitReachedError:
+            self._limit_reached = True
+            self._drop("limit", requests, _LIMIT_TEXT)
+        except OSError as error:
+            self._drop("disk", requests, f"cannot write traces: {error.strerror or error}")
+
+    def _write_account(self) -> None:
+        account = self.account
+        account.seen = self._seen()
+        account.faults = fault_count()
+        account.process_cpu_ns = time.process_time_ns()
+        account.writer_cpu_ns = time.thread_time_ns()
+        if self._endpoint is not None:
+            account.writer_cpu_ns += self._endpoint.cpu_ns
+            account.exported = self._endpoint.exported
+            account.export_dropped = dict(self._endpoint.dropped)
+            account.problem = account.problem or self._endpoint.problem
+        if self._account_file is not None:
+            try:
+                self._account_file.write(account)
+            except OSError as error:
+                self._say(f"cannot write the recorder's account: {error.strerror or error}")
+
+    def _drop(self, reason: str, requests: int, problem: str = "") -> None:
+        with self._count_lock:
+            dropped = self.account.dropped
+            dropped[reason] = dropped.get(reason, 0) + requests
+        if problem:
+            self.account.problem = problem
+            self._say(problem)
+
+    def _say(self, problem: str) -> None:
+        if problem != self._file_problem:
+            self._file_problem = problem
+            _logger.warning("%s; the service is not affected", problem)

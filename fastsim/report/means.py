@@ -2,6 +2,10 @@
 
 import math
 
+import numpy as np
+import numpy.typing as npt
+
+from fastsim.distributions import quantile
 from fastsim.model import (
     Constant,
     CpuStep,
@@ -13,6 +17,7 @@ from fastsim.model import (
     InvGauss,
     Lognorm,
     Mixture,
+    ParallelStep,
     Pareto,
     Step,
     StreamStep,
@@ -20,6 +25,8 @@ from fastsim.model import (
     WaitStep,
     Weibull,
 )
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def mean_s(distribution: Distribution) -> float:
@@ -48,7 +55,11 @@ def _mean_above_shift(distribution: Distribution) -> float:
             weighted = sum(weight * mean_s(part) for weight, part in pairs)
             return weighted / sum(distribution.weights)
         case Empirical():
-            return _mean_of_curve(distribution.probabilities, distribution.values)
+            body = _mean_of_curve(distribution.probabilities, distribution.values)
+            if distribution.tail is None:
+                return body
+            beyond = distribution.values[-1] + mean_s(distribution.tail)
+            return body + distribution.tail_share * (beyond - body)
 
 
 def _mean_of_curve(probabilities: list[float], values: list[float]) -> float:
@@ -71,8 +82,44 @@ def step_mean_s(step: Step) -> float:
             pairs = zip(step.chunks.values, weights, strict=True)
             chunks = sum(value * weight for value, weight in pairs) / sum(weights)
             return chunks * (mean_s(step.gap) + mean_s(step.cpu))
+        case ParallelStep():
+            return _parallel_mean_s(step)
         case _:
             return 0.0
+
+
+_DRAWS = 256
+
+
+def _parallel_mean_s(step: ParallelStep) -> float:
+    """Return the mean of the longest branch, or of the code of all, whichever is longer."""
+    rng = np.random.default_rng(0)
+    longest, code = np.zeros(_DRAWS), np.zeros(_DRAWS)
+    for branch in step.branches:
+        many = rng.choice(branch.count.values, _DRAWS, p=_shares(branch.count.weights))
+        for number in range(int(many.max(initial=0))):
+            there = many > number
+            elapsed, own = _branch_draws(branch.steps, rng)
+            longest = np.maximum(longest, np.where(there, elapsed, 0.0))
+            code += np.where(there, own, 0.0)
+    return float(np.maximum(longest, code).mean())
+
+
+def _shares(weights: list[float]) -> list[float]:
+    return [weight / sum(weights) for weight in weights]
+
+
+def _branch_draws(steps: list[Step], rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Return draws of a branch's length and of its code, seconds; streams by their mean."""
+    elapsed, code = np.zeros(_DRAWS), np.zeros(_DRAWS)
+    for step in steps:
+        if isinstance(step, (CpuStep, WaitStep)):
+            drawn = quantile(step.time, rng.random(_DRAWS))
+            elapsed += drawn
+            code += drawn if isinstance(step, CpuStep) else 0.0
+        else:
+            elapsed += step_mean_s(step)
+    return elapsed, code
 
 
 def endpoint_mean_s(endpoint: Endpoint) -> float:

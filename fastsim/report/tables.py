@@ -1,11 +1,13 @@
 """Results as HTML tables, for reading on their own and as the data behind a figure."""
 
 from collections.abc import Collection, Iterable, Sequence
+from string import ascii_lowercase
 
 from fastsim.model import (
     CpuStep,
     Distribution,
     Endpoint,
+    ParallelStep,
     ServiceModel,
     Step,
     StreamStep,
@@ -164,12 +166,25 @@ def steps_table(endpoint: Endpoint) -> Markup:
     for variant in endpoint.variants:
         name = f"{variant.name} ({share(variant.share)})"
         for position, step in enumerate(variant.steps, start=1):
-            words = [name, f"{position}. {step_name(step)}", getattr(step, "where", "")]
-            found = _distributions(step)
-            rows += [[*words, *_distribution_cells(part, what)] for what, part in found]
-            if not found:
-                rows.append([*words, UNKNOWN, "", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, ""])
+            rows += _step_rows(name, str(position), step)
     return table(head, rows, words=(0, 1, 2, 3, 4, 9))
+
+
+def _step_rows(variant: str, position: str, step: Step) -> list[list[str]]:
+    words = [variant, f"{position}. {step_name(step)}", getattr(step, "where", "")]
+    found = _distributions(step)
+    rows = [[*words, *_distribution_cells(part, what)] for what, part in found]
+    if not found:
+        rows.append([*words, UNKNOWN, "", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, ""])
+    if isinstance(step, ParallelStep):
+        for letter, branch in zip(_LETTERS, step.branches, strict=False):
+            for number, inner in enumerate(branch.steps, start=1):
+                rows += _step_rows(variant, f"{position}{letter}{number}", inner)
+    return rows
+
+
+_LETTERS = [*ascii_lowercase, *(f"{a}{b}" for a in ascii_lowercase for b in ascii_lowercase)]
+"""Names of branches: step 3b2 is the second step of the second branch of step 3."""
 
 
 def step_name(step: Step) -> str:

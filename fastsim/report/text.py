@@ -4,10 +4,6 @@ No colour codes (the command may colour), at most ``WIDTH`` columns. The same se
 HTML are in ``html``.
 """
 
-import textwrap
-from collections.abc import Sequence
-from unicodedata import combining, east_asian_width
-
 from fastsim.report.findings import (
     bottleneck,
     data_behind,
@@ -16,6 +12,14 @@ from fastsim.report.findings import (
     tally,
     tally_sentence,
     where_time_goes,
+)
+from fastsim.report.layout import (
+    LABEL,
+    aligned,
+    finish,
+    labelled,
+    warnings_text,
+    wrapped,
 )
 from fastsim.report.wording import (
     MARKS,
@@ -36,8 +40,6 @@ from fastsim.report.wording import (
 )
 from fastsim.result import Comparison, Run, SloResult, Summary
 
-WIDTH = 110
-_LABEL = 22
 _Row = list[str]
 
 
@@ -46,30 +48,30 @@ def render_run(run: Run) -> str:
 
     No line is wider than ``WIDTH`` columns; the text ends in a newline.
     """
-    lines = _wrapped(_title(run))
+    lines = wrapped(_title(run))
     lines += _goals(run)
-    lines += _labelled("Where the time goes", where_time_goes(run.total))
-    lines += _labelled("Bottleneck", bottleneck(run))
+    lines += labelled("Where the time goes", where_time_goes(run.total))
+    lines += labelled("Bottleneck", bottleneck(run))
     lines += ["", *_endpoint_table(run)]
     lines += _loop_and_resources(run)
-    lines += _warnings(run.warnings)
-    lines += _labelled("Trust", data_behind(run))
-    return _finish(lines)
+    lines += warnings_text(run.warnings)
+    lines += labelled("Trust", data_behind(run))
+    return finish(lines)
 
 
 def render_comparison(comparison: Comparison) -> str:
     """Write twin against live, row by row, and close with how many rows agree."""
     title = clean(comparison.title)
     heading = " · ".join(filter(None, ["twin against live", comparison.mode, title]))
-    lines = [*_wrapped(heading), ""]
+    lines = [*wrapped(heading), ""]
     if comparison.rows:
         lines += _comparison_table(comparison)
     limits = [f"{metric_name(m)} {share(limit)}" for m, limit in comparison.tolerance.items()]
-    lines += ["", *_labelled("Tolerance", ", ".join(limits))] if limits else [""]
-    lines += _warnings(comparison.warnings)
+    lines += ["", *labelled("Tolerance", ", ".join(limits))] if limits else [""]
+    lines += warnings_text(comparison.warnings)
     word = "yes" if comparison.verdict == "yes" else "no"
-    lines += _labelled("Agree", f"{word}. {tally_sentence(tally(comparison.rows))}")
-    return _finish(lines)
+    lines += labelled("Agree", f"{word}. {tally_sentence(tally(comparison.rows))}")
+    return finish(lines)
 
 
 def _title(run: Run) -> str:
@@ -87,9 +89,9 @@ def _goals(run: Run) -> list[str]:
     if not run.slo:
         return []
     rows = [["✓" if goal.met else "✗", clean(goal.text), *_goal_value(goal)] for goal in run.slo]
-    lines = _aligned(rows, "<<><", indent=_LABEL + 4)
-    lines[0] = "  SLO".ljust(_LABEL + 4) + lines[0].lstrip()
-    return [*lines, *_labelled("Verdict", goals_sentence(run))]
+    lines = aligned(rows, "<<><", indent=LABEL + 4)
+    lines[0] = "  SLO".ljust(LABEL + 4) + lines[0].lstrip()
+    return [*lines, *labelled("Verdict", goals_sentence(run))]
 
 
 def _goal_value(goal: SloResult) -> _Row:
@@ -102,7 +104,7 @@ def _endpoint_table(run: Run) -> list[str]:
     rows = [_summary_row(clean(name), summary) for name, summary in run.endpoints.items()]
     if len(rows) != 1:
         rows.append(_summary_row("total", run.total))
-    return _aligned([head, *rows], "<>><><><>", first_wide=True)
+    return aligned([head, *rows], "<>><><><>", first_wide=True)
 
 
 def _summary_row(name: str, summary: Summary) -> _Row:
@@ -122,7 +124,7 @@ def _loop_and_resources(run: Run) -> list[str]:
     lines: list[str] = []
     if run.loop is not None:
         loop = run.loop
-        lines += _labelled(
+        lines += labelled(
             "Event loop",
             f"{estimate(loop.utilisation)} busy, lag {duration(loop.lag_mean_s)} mean and "
             f"{duration(loop.lag_p99_s)} p99, ready queue {loop.ready_queue_mean:.2g} mean and "
@@ -134,19 +136,12 @@ def _loop_and_resources(run: Run) -> list[str]:
             f"{clean(name)}: {estimate(use.utilisation)} of {count(use.capacity)} busy, "
             f"mean wait {duration(use.mean_wait_s)}, longest queue {count(use.max_queue)}"
         )
-        lines += _labelled(label, text)
+        lines += labelled(label, text)
         label = ""
-    lines += _labelled("Load driver", driver_sentence(run))
+    lines += labelled("Load driver", driver_sentence(run))
     errors = ", ".join(f"{clean(cause)} {count(n)}" for cause, n in run.total.errors.items())
-    lines += _labelled("Errors", errors)
+    lines += labelled("Errors", errors)
     return ["", *lines] if lines else [""]
-
-
-def _warnings(warnings: Sequence[str]) -> list[str]:
-    lines: list[str] = []
-    for warning in warnings:
-        lines += _labelled("Warning", clean(warning))
-    return lines
 
 
 def _comparison_table(comparison: Comparison) -> list[str]:
@@ -162,73 +157,4 @@ def _comparison_table(comparison: Comparison) -> list[str]:
             cells = [name, metric_name(row.metric), quantity(row.live, row.unit), live]
             cells += [quantity(row.twin, row.unit), twin, error_of(row), floor_of(row)]
             rows.append([*cells, f"{MARKS[row.verdict]} {row.verdict}"])
-    return _aligned(rows, "<<><><>><", first_wide=True)
-
-
-def _labelled(label: str, text: str) -> list[str]:
-    """Put a label in the left column and wrap the text beside it; nothing for no text."""
-    if not text:
-        return []
-    first = f"  {label}".ljust(_LABEL + 2) + "  "
-    lines = _wrap(text, WIDTH - _LABEL - 4)
-    return [first + lines[0], *(" " * (_LABEL + 4) + line for line in lines[1:])]
-
-
-def _wrapped(text: str) -> list[str]:
-    return _wrap(text, WIDTH)
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    # Double spaces separate items ("llm 71 %  cpu 9 %"), so white space is kept as it is.
-    return textwrap.wrap(text, width, drop_whitespace=True, break_on_hyphens=False) or [""]
-
-
-def _aligned(
-    rows: list[_Row], alignment: str, *, indent: int = 2, first_wide: bool = False
-) -> list[str]:
-    """Align cells in columns; an interval (a ``<`` after a ``>``) stands close to its value.
-
-    With ``first_wide`` the first column gives way when the table would be too wide.
-    """
-    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
-    gaps = [_gap(alignment, index) for index in range(len(widths))]
-    if first_wide:
-        rest = indent + sum(gaps) + sum(widths[1:])
-        widths[0] = max(8, min(widths[0], WIDTH - rest))
-    lines = []
-    for row in rows:
-        line = " " * indent
-        for cell, width, gap, side in zip(row, widths, gaps, alignment, strict=True):
-            short = _cut(cell, width)
-            pad = " " * (width - _columns(short))
-            line += " " * gap + (short + pad if side == "<" else pad + short)
-        lines.append(line.rstrip())
-    return lines
-
-
-def _gap(alignment: str, index: int) -> int:
-    if index == 0:
-        return 0
-    return 1 if alignment[index - 1 : index + 1] == "><" and index < len(alignment) - 1 else 2
-
-
-def _columns(text: str) -> int:
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def _cut(text: str, width: int) -> str:
-    if _columns(text) <= width:
-        return text
-    while text and _columns(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
-
-
-def _finish(lines: list[str]) -> str:
-    tidy: list[str] = []
-    for line in lines:
-        if line.strip() or (tidy and tidy[-1]):
-            tidy.append(line.rstrip())
-    while tidy and not tidy[-1]:
-        tidy.pop()
-    return "\n".join(tidy) + "\n"
+    return aligned(rows, "<<><><>><", first_wide=True)

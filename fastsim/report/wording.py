@@ -175,6 +175,9 @@ def distribution_parameters(distribution: Distribution) -> str:
     elif isinstance(distribution, Empirical):
         low, high = distribution.values[0], distribution.values[-1]
         parts = [f"{len(distribution.values)} points from {duration(low)} to {duration(high)}"]
+        if distribution.tail is not None:
+            beyond = distribution_parameters(distribution.tail)
+            parts.append(f"{share(distribution.tail_share)} above it by pareto({beyond})")
     elif isinstance(distribution, Constant):
         parts = [duration(distribution.value)]
     else:

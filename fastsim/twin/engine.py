@@ -5,14 +5,13 @@ same bytes out.
 """
 
 from random import Random
-from typing import cast
 
 import numpy as np
 from simpy import Environment
-from simpy.events import Timeout
 
 from fastsim.model import LoopCosts
 from fastsim.scenario import ResolvedDeployment
+from fastsim.twin.alarm import Alarm, set_alarm
 from fastsim.twin.connections import Connections
 from fastsim.twin.eventloop import EventLoop
 from fastsim.twin.gil import HANDOVER_OTHER_CORE_S, HANDOVER_SAME_CORE_S
@@ -113,11 +112,10 @@ class _Simulation:
         return self._outcome()
 
     def _schedule(self, request: int) -> None:
-        timeout = Timeout(self.env, max(self.arrival[request] - self.env.now, 0.0), request)
-        timeout.callbacks.append(self._arrive)
+        set_alarm(self.env, self.arrival[request] - self.env.now, self._arrive, request)
 
-    def _arrive(self, event: Timeout) -> None:
-        request = cast("int", event.value)
+    def _arrive(self, event: Alarm) -> None:
+        request: int = event.value
         if request + 1 < self.n:
             self._schedule(request + 1)
         worker = self.connections.assign(request)
@@ -145,15 +143,18 @@ class _Simulation:
         return max(busy / self.cores, 1.0)
 
     def _outcome(self) -> Outcome:
-        r, loops, end = self.requests, self.loops, float(self.env.now)
+        r, loops = self.requests, self.loops
+        # Loops compute ahead of the clock as far as nothing else happens.
+        end = max(float(self.env.now), *(loop.idle_since for loop in loops))
+        n = self.n  # tasks of parallel steps have numbers beyond
         for loop in loops:
             if loop.busy:
                 loop.busy_s += end
             for pool in loop.pools:
                 pool.account(max(end, pool.since))
-        respond = np.array(r.respond)
-        waits = np.array(r.waits).reshape(self.n, r.kinds)
-        running, pool_wait = np.array(r.running), np.array(r.pool_wait)
+        respond = np.array(r.respond[:n])
+        waits = np.array(r.waits[: n * r.kinds]).reshape(n, r.kinds)
+        running, pool_wait = np.array(r.running[:n]), np.array(r.pool_wait[:n])
         total = respond - self.workload.arrival_s
         failure = np.where(self.workload.failed, _APPLICATION_FAILED, 0)
         failure[self.rejected] = _REJECTED
@@ -163,9 +164,9 @@ class _Simulation:
             window_busy[row, : len(loop.window_busy)] = loop.window_busy
         resources = range(len(self.workload.resources))
         return Outcome(
-            start_s=np.array(r.start),
+            start_s=np.array(r.start[:n]),
             respond_s=respond,
-            done_s=np.array(r.done),
+            done_s=np.array(r.done[:n]),
             worker=np.array(self.worker, np.int64),
             failure=failure.astype(np.int64),
             running_s=running,

@@ -2,21 +2,22 @@
 
 A pass polls, then runs exactly the handles that were ready at that moment, in order:
 first what the previous pass scheduled, then finished I/O, then due timers. A finished
-wait costs a callback and wakes its task one pass later; a new request likewise. The
-whole pass is one SimPy event: everything that happens inside it is computed at its
-start, at the instants it happens.
+wait costs a callback and wakes its task one pass later; a new request likewise. uvloop
+runs these callbacks while it polls, so its tasks step in the same pass. Everything that
+happens inside a pass is computed at its start, at the instants it happens; and as long as
+nothing else of the simulation falls before its end, the next pass is computed right away.
+So SimPy sees an event for what comes from outside, not for every pass.
 """
 
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
 
 from simpy import Environment
-from simpy.events import Timeout
 
 from fastsim.model import LoopCosts
+from fastsim.twin.alarm import Alarm, set_alarm
 from fastsim.twin.gil import Gil, call_at
 from fastsim.twin.speed import Speed
 from fastsim.twin.state import Pool, Requests
@@ -24,7 +25,12 @@ from fastsim.twin.workload import Op, ViaCode
 
 _LAG_EVERY = 8
 
-_ARRIVE, _EVENT, _STEP = range(3)
+_ARRIVE, _EVENT, _STEP, _CALLBACK = range(4)
+
+# Plain numbers: members of an enumeration are looked up and compared in Python.
+_CPU, _RESPOND, _RELEASE, _ACQUIRE = map(int, (Op.CPU, Op.RESPOND, Op.RELEASE, Op.ACQUIRE))
+_YIELD, _THREAD, _FORK = map(int, (Op.YIELD, Op.THREAD, Op.FORK))
+_VIA_TIMER, _VIA_THREAD = int(ViaCode.TIMER), int(ViaCode.THREAD)
 
 
 class EventLoop:
@@ -83,15 +89,15 @@ class EventLoop:
         if not self.busy:
             self._wake()
 
-    def _finished(self, event: Any) -> None:
-        request: int = event._value
+    def _finished(self, event: Alarm) -> None:
+        request: int = event.value
         self.requests.ready[request] = self.env.now
         self.events.append((_EVENT, request))
         if not self.busy:
             self._wake()
 
-    def _timer(self, event: Any) -> None:
-        request: int = event._value
+    def _timer(self, event: Alarm) -> None:
+        request: int = event.value
         self.requests.ready[request] = self.env.now
         self.timers.append(request)
         if self.busy:
@@ -102,17 +108,13 @@ class EventLoop:
             slept = now - self.idle_since
             late = math.ceil(slept * 1000.0 - 1e-6) / 1000.0 - slept
             if late > 0.0:
-                self._after(late, self._timer_poll, self.idle_number)
+                set_alarm(self.env, late, self._timer_poll, self.idle_number)
                 return
         self._wake()
 
-    def _timer_poll(self, event: Any) -> None:
-        if not self.busy and self.idle_number == event._value:
+    def _timer_poll(self, event: Alarm) -> None:
+        if not self.busy and self.idle_number == event.value:
             self._wake()
-
-    def _after(self, delay: float, callback: Callable[[Any], None], value: object) -> None:
-        timeout = Timeout(self.env, max(0.0, delay), value)
-        timeout.callbacks.append(callback)
 
     # --- passes ---------------------------------------------------------------------------
 
@@ -128,67 +130,97 @@ class EventLoop:
         self.busy_s -= now
         # A pool thread may hold the GIL at this moment; the loop waits for its turn.
         if self.gil.free_at > now:
-            self._after(self.gil.free_at - now, self._run_pass, None)
+            set_alarm(self.env, self.gil.free_at - now, self._begin_pass)
         else:
-            self._pass()
+            self._run(now)
 
-    def _run_pass(self, _event: Any) -> None:
-        self._pass()
+    def _begin_pass(self, _event: Alarm) -> None:
+        self._run(self.env.now)
 
-    def _next_pass(self, _event: Any) -> None:
-        """Poll at the end of a pass: go on, or fall idle."""
-        now = self.env.now
+    def _end_pass(self, _event: Alarm) -> None:
+        begin = self._poll(self.env.now)
+        if begin is not None:
+            self._run(begin)
+
+    def _run(self, now: float) -> None:
+        """Run passes from ``now`` until the loop falls idle or something else is due."""
+        env = self.env
+        begin: float | None = now
+        while begin is not None:
+            end = self._pass(begin)
+            if env.peek() <= end:
+                set_alarm(env, end - env.now, self._end_pass)
+                return
+            begin = self._poll(end)
+
+    def _poll(self, now: float) -> float | None:
+        """Poll at the end of a pass; return when the next one begins, None for not at once."""
         if self.ready or self.events or self.timers:
             lost = self.gil.let_go(now)
             if lost > 0.0:
                 self._book(now, lost)
-                self._after(lost, self._run_pass, None)
-            else:
-                self._pass()
-            return
+                now += lost
+                if self.env.peek() <= now:
+                    set_alarm(self.env, now - self.env.now, self._begin_pass)
+                    return None
+            return now
         self.busy = False
         self.busy_s += now
         self.idle_since = now
         self.gil.loop_idle(now)
+        return None
 
-    def _pass(self) -> None:
-        env_now = self.env.now
+    def _pass(self, begin: float) -> float:
+        """Run one pass that begins with its poll; return when it ends."""
         costs = self.costs
         handles = self.ready
         self.ready = deque()
-        if self.events:
-            handles.extend(self.events)
-            self.events = []
+        polled = self.events
+        self.events = []
         if self.timers:
-            handles.extend([(_EVENT, request) for request in self.timers])
+            polled += [(_EVENT, request) for request in self.timers]
             self.timers = []
         self.passes += 1
         cold = costs.cold
         stretch = 1.0 if self.stretch is None else self.stretch()
         if self.speed is not None:
-            stretch *= self.speed.at(env_now)
+            stretch *= self.speed.at(begin)
         if cold.extra:
-            idle = self.idle_at_wake * math.exp((self.awake_since - env_now) / cold.memory)
+            idle = self.idle_at_wake * math.exp((self.awake_since - begin) / cold.memory)
             stretch *= 1.0 + cold.extra * idle
-        now = env_now + costs.per_pass * stretch
+        now = begin + costs.per_pass * stretch
+        accept, per_event = costs.accept * stretch, costs.per_event * stretch
+        if self.round_timers:
+            handles.extend(polled)
+        else:
+            # uvloop answers to what it polls in the poll itself; tasks step in this very pass.
+            for kind, request in polled:
+                if kind == _CALLBACK:
+                    handles.append((kind, request))
+                else:
+                    now += accept if kind == _ARRIVE else per_event
+                    handles.append((_STEP, request))
         length = len(handles)
         self.ready_max = max(self.ready_max, length)
         append = self.ready.append
+        step = self._step
+        queued_s = 0.0
         for kind, request in handles:
             before = now
             if kind == _STEP:
-                now = self._step(request, now, stretch)
-            elif kind == _EVENT:
-                now += costs.per_event * stretch
-                append((_STEP, request))
+                now = step(request, now, stretch)
             else:
-                now += costs.accept * stretch
+                now += accept if kind == _ARRIVE else per_event
                 append((_STEP, request))
-            self.ready_integral += length * (now - before)
+            queued_s += length * (now - before)
             length -= 1
-        duration = now - env_now
-        self._book(env_now, duration)
-        self._after(duration, self._next_pass, None)
+        self.ready_integral += queued_s
+        window = int(begin / self.window_s)
+        if window < len(self.window_busy):
+            self.window_busy[window] += now - begin
+        else:
+            self._book(begin, now - begin)
+        return now
 
     def _book(self, start: float, duration: float) -> None:
         window = int(start / self.window_s)
@@ -201,10 +233,10 @@ class EventLoop:
     def _step(self, request: int, now: float, stretch: float) -> float:
         """Run a request's program from where it stands until it suspends; return the time."""
         r = self.requests
-        code, value, extra = r.code, r.value, r.extra
+        code, value = r.code, r.value
         position = r.position[request]
         last = r.last[request]
-        responded = r.responded(request)
+        responded = r.respond[request] == r.respond[request]
         if r.start[request] != r.start[request]:
             r.start[request] = now
         else:
@@ -213,24 +245,29 @@ class EventLoop:
                 self.lags.append(now - r.ready[request])
         while position < last:
             op = code[position]
-            if op == Op.CPU:
+            if op == _CPU:
                 if self.gil.queue:
                     now += self.gil.long_running(now, value[position])
-                spent = (value[position] - extra[position]) * stretch + extra[position]
+                off_core = r.extra[position]
+                spent = (value[position] - off_core) * stretch + off_core
                 now += spent
                 if not responded:
                     r.running[request] += spent
-            elif op == Op.RESPOND:
+            elif op == _RESPOND:
                 now += self.gil.let_go(now)
                 r.respond[request] = now
                 responded = True
                 self.on_free(request, now)
-            elif op == Op.RELEASE:
+            elif op == _RELEASE:
                 self._release(self.pools[r.arg[position]], now)
+            elif op == _FORK:
+                if r.arg[position]:
+                    self._fork(request, position, now)
+                    return now + self.costs.per_suspend * stretch
             else:
                 # Everything below may suspend; the program goes on behind it.
                 r.position[request] = position + 1
-                if op == Op.ACQUIRE:
+                if op == _ACQUIRE:
                     if not self.pools[r.arg[position]].take(now, request):
                         return now
                 else:
@@ -238,6 +275,13 @@ class EventLoop:
                     return now + self.costs.per_suspend * stretch
             position += 1
         r.position[request] = position
+        if request >= r.n:
+            waiter = r.end_task(request)
+            if waiter is not None:
+                # The task's done callback runs in the next pass, its waiter one pass later.
+                r.ready[waiter] = now
+                self.ready.append((_EVENT, waiter))
+            return now
         r.done[request] = now
         self.in_flight -= 1
         if not responded:
@@ -245,31 +289,42 @@ class EventLoop:
             self.on_free(request, now)
         return now
 
+    def _fork(self, request: int, position: int, now: float) -> None:
+        """Start the tasks of a FORK; their first steps run in the next pass, in order."""
+        r = self.requests
+        r.joining[request] = r.arg[position]
+        at = position + 1
+        for _ in range(r.arg[position]):
+            last = at + 1 + r.arg[at]
+            self.ready.append((_STEP, r.start_task(request, at + 1, last, now)))
+            at = last
+        r.position[request] = at
+
     def _suspend(self, request: int, position: int, op: int, now: float, responded: bool) -> None:
         r = self.requests
-        value, extra = r.value[position], r.extra[position]
-        if op == Op.YIELD:
+        if op == _YIELD:
             r.ready[request] = now
             self.ready.append((_STEP, request))
             return
+        value, extra = r.value[position], r.extra[position]
         if not responded:
             r.waits[request * r.kinds + r.kind[position]] += (
-                value + extra if op == Op.THREAD else value
+                value + extra if op == _THREAD else value
             )
-        if op == Op.THREAD:
+        if op == _THREAD:
             if self.threads.take(now, request):
                 self._thread_work(request, now, value / 2, extra, token=True)
             return
         via = r.arg[position]
-        if via == ViaCode.THREAD and self.gil.enabled and extra > 0.0:
+        if via == _VIA_THREAD and self.gil.enabled and extra > 0.0:
             # The thread cannot begin before the loop lets go of the GIL, after its own
             # bookkeeping; the wait as recorded contains that.
             begin = min(self.costs.per_suspend, value)
             cpu = min(extra, value - begin)
             self._thread_work(request, now + begin, cpu / 2, value - begin - cpu)
             return
-        timeout = Timeout(self.env, now - self.env.now + value, request)
-        timeout.callbacks.append(self._timer if via == ViaCode.TIMER else self._finished)
+        then = self._timer if via == _VIA_TIMER else self._finished
+        set_alarm(self.env, now - self.env.now + value, then, request)
 
     # --- resources and threads ------------------------------------------------------------
 
@@ -315,6 +370,6 @@ class EventLoop:
 
     def _call_back(self, request: int, at: float) -> None:
         self.requests.ready[request] = at
-        self.events.append((_EVENT, request))
+        self.events.append((_CALLBACK, request))
         if not self.busy:
             self._wake()

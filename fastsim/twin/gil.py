@@ -8,10 +8,10 @@ when it has asked for ``SWITCH_S``. Meanwhile the loop waits.
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from simpy import Environment
-from simpy.events import Timeout
+
+from fastsim.twin.alarm import Alarm, set_alarm
 
 GIL_WIN = 1.0
 """Chance that a waiting thread gets the GIL when the loop lets go of it for a moment."""
@@ -33,12 +33,12 @@ Then = Callable[[float], None]
 
 def call_at(env: Environment, at: float, then: Then) -> None:
     """Call ``then(at)`` when the simulation gets there."""
-    timeout = Timeout(env, max(at - env.now, 0.0), then)
-    timeout.callbacks.append(_call)
+    set_alarm(env, at - env.now, _call, (env, then))
 
 
-def _call(event: Any) -> None:
-    event._value(event.env.now)
+def _call(event: Alarm) -> None:
+    env, then = event.value
+    then(env.now)
 
 
 class Gil:

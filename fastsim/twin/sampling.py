@@ -20,6 +20,7 @@ from fastsim.model import (
     CpuStep,
     Distribution,
     Endpoint,
+    ParallelStep,
     Pauses,
     ReleaseStep,
     RespondStep,
@@ -27,7 +28,6 @@ from fastsim.model import (
     Step,
     StreamStep,
     ThreadStep,
-    Variant,
     WaitStep,
     YieldStep,
 )
@@ -106,8 +106,8 @@ def sample_at(
             variant[mine] = position
             failed[mine] = way.failed
             if len(mine):
-                drawn.append(_draw(way, f"{described.name}/{position}", mine, names, seed))
-    assembled = _assemble(model, arrival_s, endpoint, variant, failed, drawn)
+                drawn.append(_draw(way.steps, f"{described.name}/{position}", mine, names, seed))
+    assembled = _assemble(model, arrival_s, endpoint, drawn, variant=variant, failed=failed)
     _add_pauses(assembled, model.loop.pauses, seed)
     return assembled
 
@@ -192,19 +192,43 @@ class _Block:
 
 
 def _draw(
-    variant: Variant, name: str, rows: IntArray, resources: tuple[str, ...], seed: int
+    steps: Sequence[Step], name: str, rows: IntArray, resources: tuple[str, ...], seed: int
 ) -> _Drawn:
     n = len(rows)
-    blocks = [
-        _block(step, n, _stream(seed, f"{name}/{position}"), resources)
-        for position, step in enumerate(variant.steps)
+    drawn = [
+        _draw_parallel(step, f"{name}/{position}", n, resources, seed)
+        if isinstance(step, ParallelStep)
+        else _flat(_block(step, n, _stream(seed, f"{name}/{position}"), resources), n)
+        for position, step in enumerate(steps)
     ]
-    repeats = [np.ones(n, np.int64) if block.counts is None else block.counts for block in blocks]
-    widths = [repeat * len(block.code) for block, repeat in zip(blocks, repeats, strict=True)]
-    lengths = np.sum(widths, axis=0) if widths else np.zeros(n, np.int64)
+    lengths = np.sum([part.lengths for part in drawn], axis=0) if drawn else np.zeros(n, np.int64)
     first = np.concatenate([[0], np.cumsum(lengths)])
-    total = int(first[-1])
-    out = _Drawn(
+    out = _empty(rows, lengths)
+    offset = first[:-1].copy()
+    for part in drawn:
+        at = np.repeat(offset, part.lengths) + _within(part.lengths)
+        for name_of in _COLUMNS:
+            getattr(out, name_of)[at] = getattr(part, name_of)
+        offset += part.lengths
+    return out
+
+
+_Plain = (
+    AcquireStep
+    | CpuStep
+    | ReleaseStep
+    | RespondStep
+    | StreamStep
+    | ThreadStep
+    | WaitStep
+    | YieldStep
+)
+_COLUMNS = ("code", "arg", "kind", "value", "extra")
+
+
+def _empty(rows: IntArray, lengths: IntArray) -> _Drawn:
+    total = int(lengths.sum())
+    return _Drawn(
         rows=rows,
         lengths=lengths,
         code=np.zeros(total, np.int64),
@@ -213,22 +237,60 @@ def _draw(
         value=np.zeros(total),
         extra=np.zeros(total),
     )
-    offset = first[:-1].copy()
-    for block, repeat, width in zip(blocks, repeats, widths, strict=True):
-        inside = np.arange(int(repeat.sum())) - np.repeat(np.cumsum(repeat) - repeat, repeat)
-        base = np.repeat(offset, repeat) + inside * len(block.code)
-        for column in range(len(block.code)):
-            at = base + column
-            out.code[at] = block.code[column]
-            out.arg[at] = block.arg[column]
-            out.kind[at] = block.kind[column]
-            out.value[at] = block.value[column]
-            out.extra[at] = block.extra[column]
-        offset += width
+
+
+def _within(lengths: IntArray) -> IntArray:
+    """Return 0, 1, ... within each of several stretches laid end to end."""
+    starts = np.cumsum(lengths) - lengths
+    return np.asarray(np.arange(int(lengths.sum())) - np.repeat(starts, lengths), np.int64)
+
+
+def _draw_parallel(
+    step: ParallelStep, name: str, n: int, resources: tuple[str, ...], seed: int
+) -> _Drawn:
+    """Draw a parallel step: a FORK, then each branch behind a BRANCH with its length."""
+    counts: list[IntArray] = []
+    parts: list[_Drawn] = []
+    for number, branch in enumerate(step.branches):
+        own = f"{name}/branch {number}"
+        counts.append(_counts(branch.count, _stream(seed, own), n))
+        total = int(counts[-1].sum())
+        parts.append(_draw(branch.steps, own, np.arange(total), resources, seed))
+    request = np.concatenate([np.repeat(np.arange(n), count) for count in counts])
+    lengths = np.concatenate([part.lengths for part in parts])
+    order = np.argsort(request, kind="stable")
+    ends = np.cumsum(lengths[order] + 1)
+    at = np.empty(len(order), np.int64)
+    # Before a branch lie all earlier ones and a FORK for each request so far.
+    at[order] = ends - lengths[order] - 1 + request[order] + 1
+    width = 1 + np.bincount(request, lengths + 1, minlength=n).astype(np.int64)
+    out = _empty(np.arange(n), width)
+    forks = np.cumsum(width) - width
+    out.code[forks] = Op.FORK
+    out.arg[forks] = np.sum(counts, axis=0)
+    out.code[at] = Op.BRANCH
+    out.arg[at] = lengths
+    inside = np.repeat(at + 1, lengths) + _within(lengths)
+    for column in _COLUMNS:
+        getattr(out, column)[inside] = np.concatenate([getattr(part, column) for part in parts])
     return out
 
 
-def _block(step: Step, n: int, rng: np.random.Generator, resources: tuple[str, ...]) -> _Block:
+def _flat(block: _Block, n: int) -> _Drawn:
+    """Lay the operations of one step out request after request."""
+    width = len(block.code)
+    repeats = np.ones(n, np.int64) if block.counts is None else block.counts
+    out = _empty(np.arange(n), repeats * width)
+    for column in range(width):
+        out.code[column::width] = block.code[column]
+        out.arg[column::width] = block.arg[column]
+        out.kind[column::width] = block.kind[column]
+        out.value[column::width] = block.value[column]
+        out.extra[column::width] = block.extra[column]
+    return out
+
+
+def _block(step: _Plain, n: int, rng: np.random.Generator, resources: tuple[str, ...]) -> _Block:
     zeros = np.zeros(n)
     match step:
         case CpuStep():
@@ -277,9 +339,10 @@ def _assemble(
     model: ServiceModel,
     arrival_s: FloatArray,
     endpoint: IntArray,
+    drawn: list[_Drawn],
+    *,
     variant: IntArray,
     failed: npt.NDArray[np.bool_],
-    drawn: list[_Drawn],
 ) -> Workload:
     lengths = np.zeros(len(arrival_s), np.int64)
     for part in drawn:

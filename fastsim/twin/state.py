@@ -70,6 +70,53 @@ class Requests:
         self.pool_wait = [0.0] * n
         self.waits = [0.0] * (n * kinds)
         self.kinds = kinds
+        self.n = n
+        self.parent: list[int] = []
+        """Of tasks started by FORK, whose numbers follow those of the requests."""
+        self.joining: dict[int, int] = {}
+        """Tasks that a request or task still waits for."""
+        self._unused: list[int] = []
+
+    def start_task(self, parent: int, first: int, last: int, now: float) -> int:
+        """Return the number of a new task of ``parent`` with operations ``first`` to ``last``."""
+        if self._unused:
+            task = self._unused.pop()
+            self.parent[task - self.n] = parent
+            self.position[task], self.last[task] = first, last
+            self.ready[task] = now
+            self.start[task] = math.nan
+            self.running[task] = self.pool_wait[task] = 0.0
+            begin = task * self.kinds
+            self.waits[begin : begin + self.kinds] = [0.0] * self.kinds
+            return task
+        self.parent.append(parent)
+        self.position.append(first)
+        self.last.append(last)
+        self.ready.append(now)
+        for times in (self.start, self.respond, self.done):
+            times.append(math.nan)
+        self.running.append(0.0)
+        self.pool_wait.append(0.0)
+        self.waits.extend([0.0] * self.kinds)
+        return self.n + len(self.parent) - 1
+
+    def end_task(self, task: int) -> int | None:
+        """End a task; return who waited for it, if it was the last one.
+
+        What the last of several tasks spent its time with is what the waiter waited for.
+        """
+        parent = self.parent[task - self.n]
+        self._unused.append(task)
+        self.joining[parent] -= 1
+        if self.joining[parent]:
+            return None
+        del self.joining[parent]
+        if not self.responded(parent):
+            self.running[parent] += self.running[task]
+            self.pool_wait[parent] += self.pool_wait[task]
+            for kind in range(self.kinds):
+                self.waits[parent * self.kinds + kind] += self.waits[task * self.kinds + kind]
+        return parent
 
     def responded(self, request: int) -> bool:
         """Return whether the response is out; what follows is not latency."""

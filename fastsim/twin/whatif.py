@@ -4,6 +4,7 @@ from fastsim.distributions import scaled
 from fastsim.model import (
     CpuStep,
     LoopCosts,
+    ParallelStep,
     Pauses,
     ServiceModel,
     Step,
@@ -51,6 +52,14 @@ def _step(step: Step, factor: float) -> Step:
             return step.model_copy(update={"time": scaled(step.time, factor)})
         case ThreadStep() | StreamStep():
             return step.model_copy(update={"cpu": scaled(step.cpu, factor)})
+        case ParallelStep():
+            branches = [
+                branch.model_copy(
+                    update={"steps": [_step(inner, factor) for inner in branch.steps]}
+                )
+                for branch in step.branches
+            ]
+            return step.model_copy(update={"branches": branches})
         case WaitStep():
             return step.model_copy(update={"thread_cpu": step.thread_cpu * factor})
         case _:

@@ -36,6 +36,10 @@ class Op(IntEnum):
     """In the thread pool: ``value`` CPU under the GIL, ``extra`` off the GIL."""
     RESPOND = 6
     """The response is complete."""
+    FORK = 7
+    """Start ``arg`` tasks and wait for all; their programs follow, each after a BRANCH."""
+    BRANCH = 8
+    """The next ``arg`` operations are one task's program."""
 
 
 class ViaCode(IntEnum):

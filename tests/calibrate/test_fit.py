@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsim.calibrate.fit import fit_counts, fit_distribution
+from fastsim.calibrate.counts import fit_counts
+from fastsim.calibrate.fit import fit_distribution
 from fastsim.calibrate.turnbull import turnbull
 from fastsim.distributions import cdf, percentile, quantile
 from fastsim.model import Constant, Distribution, Empirical
@@ -24,7 +25,9 @@ TRUTHS: dict[str, Draw] = {
     "invgauss": lambda rng, n: rng.wald(0.01, 0.03, n),
     "shifted": lambda rng, n: 0.005 + rng.exponential(0.002, n),
     "mixture": lambda rng, n: np.where(
-        rng.random(n) < 0.3, rng.lognormal(np.log(0.001), 0.2, n), rng.lognormal(np.log(0.02), 0.3, n)
+        rng.random(n) < 0.3,
+        rng.lognormal(np.log(0.001), 0.2, n),
+        rng.lognormal(np.log(0.02), 0.3, n),
     ),
     "short": lambda rng, n: rng.normal(150e-6, 10e-6, n),
 }
@@ -44,9 +47,7 @@ def test_exact_times_give_the_law_back(name: str) -> None:
     assert off(law, truth, 0.95) < 0.05
 
 
-def on_the_loop(
-    truth: FloatArray, utilisation: float, seed: int
-) -> tuple[FloatArray, FloatArray]:
+def on_the_loop(truth: FloatArray, utilisation: float, seed: int) -> tuple[FloatArray, FloatArray]:
     """Let waits end on a loop as the recorder sees it on asyncio: pass by pass.
 
     An idle loop notices at once. A busy one notices at the end of the pass that the wait
@@ -125,6 +126,49 @@ def test_what_no_family_describes_is_kept_as_it_is() -> None:
     assert draws.mean() == pytest.approx(truth.mean(), rel=0.02)
 
 
+def test_a_kept_curve_has_a_tail_as_heavy_as_the_data() -> None:
+    rng = np.random.default_rng(16)
+    body = np.concatenate([rng.normal(center, 0.0003, 1200) for center in (0.01, 0.02, 0.03)])
+    heavy = 0.032 + 0.01 * ((1.0 - rng.random(400)) ** -0.3 - 1.0) / 0.3
+    law = fit_distribution(rng.permutation(np.concatenate([body, heavy])), np.zeros(4000))
+    assert isinstance(law, Empirical)
+    assert law.tail is not None
+    true_p999 = 0.032 + 0.01 * (0.01**-0.3 - 1.0) / 0.3
+    assert percentile(law, 0.999) == pytest.approx(true_p999, rel=0.3)
+    assert percentile(law, 0.9999) > law.values[-1]
+
+
+def test_a_fit_says_how_far_its_quantiles_can_be_off() -> None:
+    truth = TRUTHS["lognorm"](np.random.default_rng(17), 1000)
+    fit = fit_distribution(truth, np.zeros_like(truth)).fit
+    assert fit is not None
+    assert fit.level_error is not None
+    assert fit.spread_error is not None
+    # Theory: sigma / sqrt(n) for the log median, 1 / sqrt(2 n) for the log of sigma. The doubt
+    # about the family and the shift makes them larger.
+    assert 0.8 < fit.level_error / (0.4 / np.sqrt(1000)) < 1.6
+    assert 0.8 < fit.spread_error * np.sqrt(2000) < 2.5
+    for low, high in (
+        (fit.median_low, fit.median_high),
+        (fit.p95_low, fit.p95_high),
+        (fit.p99_low, fit.p99_high),
+    ):
+        assert low is not None
+        assert high is not None
+        assert 0.0 < low < high < 1.5 * low
+
+
+def test_half_the_certainty_with_a_quarter_of_the_data() -> None:
+    errors = []
+    for n in (500, 2000):
+        truth = TRUTHS["gamma"](np.random.default_rng(18), n)
+        fit = fit_distribution(truth, np.zeros(n), families=("gamma",)).fit
+        assert fit is not None
+        assert fit.level_error is not None
+        errors.append(fit.level_error)
+    assert errors[0] / errors[1] == pytest.approx(2.0, rel=0.15)
+
+
 def test_times_without_spread_are_constant() -> None:
     assert fit_distribution(np.full(50, 0.01), np.zeros(50)) == Constant(
         value=0.01, fit=fit_distribution(np.full(50, 0.01), np.zeros(50)).fit
@@ -144,11 +188,7 @@ def test_turnbull_is_the_empirical_function_when_all_is_exact() -> None:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-    st.lists(
-        st.tuples(st.floats(0.0, 10.0), st.floats(0.0, 10.0)), min_size=1, max_size=60
-    )
-)
+@given(st.lists(st.tuples(st.floats(0.0, 10.0), st.floats(0.0, 10.0)), min_size=1, max_size=60))
 def test_any_times_give_a_usable_law_without_a_warning(pairs: list[tuple[float, float]]) -> None:
     wall, bound = (np.array(column) for column in zip(*pairs, strict=True))
     with warnings.catch_warnings():

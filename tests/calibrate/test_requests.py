@@ -64,6 +64,7 @@ def balanced(requests: RequestSet) -> bool:
     return account.spans == (
         account.requests
         + account.inner
+        + account.loop
         + account.nested
         + account.repeated
         + account.other_services
@@ -322,3 +323,11 @@ def test_summary_says_what_was_found() -> None:
     assert text.startswith("2 requests from 3 spans (0 failed, 0 not routed or refused)")
     assert "1 requests met before" in text
     assert "timeline with columns of unequal length" in text
+
+
+def test_requests_cut_short_are_not_fitted() -> None:
+    left = TIMELINE | {spans.OUTCOME: "disconnected"}
+    requests = collect_requests([span(0, attributes=TIMELINE), span(1, attributes=left)])
+    assert requests.cut.tolist() == [False, True]
+    assert requests.fittable.tolist() == [True, False]
+    assert "1 requests cut short by their clients" in requests.account.summary()

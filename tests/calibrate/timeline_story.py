@@ -16,6 +16,7 @@ def attributes(
     response: float | None = None,
     events: list[tuple[str, str, float]] | None = None,
     threads: list[tuple[int, float, float, float]] | None = None,
+    blocks: list[tuple[float, float, float, str, str]] | None = None,
 ) -> Attributes:
     """Build span attributes.
 
@@ -28,9 +29,9 @@ def attributes(
         via = {"cpu": "loop", "sleep": "timer", "thread": "thread", "pool": "loop"}.get(
             kind, "socket"
         )
-        full.append({"cpu": wall if kind == "cpu" else 0, "bound": 0, "late": 0, "idle": 0.0, "via": via,
-                     "label": "", "where": "", "task": 0, "kind": kind, "start": start,
-                     "wall": wall} | extra)  # fmt: skip
+        usual = {"bound": 0, "late": 0, "idle": 0.0, "label": "", "where": "", "task": 0}
+        own = {"kind": kind, "start": start, "wall": wall, "via": via}
+        full.append({**usual, **own, "cpu": wall if kind == "cpu" else 0, **extra})
 
     def ns(name: str) -> list[int]:
         return [round(row[name] * MS) for row in full]
@@ -65,6 +66,14 @@ def attributes(
             spans.THREAD_QUEUE_NS: [round(queue * MS) for _, queue, _, _ in threads],
             spans.THREAD_WALL_NS: [round(wall * MS) for _, _, wall, _ in threads],
             spans.THREAD_CPU_NS: [round(cpu * MS) for *_, cpu in threads],
+        }
+    if blocks:
+        found |= {
+            spans.BLOCK_AT_NS: [round(at * MS) for at, *_ in blocks],
+            spans.BLOCK_WALL_NS: [round(wall * MS) for _, wall, *_ in blocks],
+            spans.BLOCK_CPU_NS: [round(cpu * MS) for _, _, cpu, *_ in blocks],
+            spans.BLOCK_WHERE: [where for *_, where, _ in blocks],
+            spans.BLOCK_CALLED: [called for *_, called in blocks],
         }
     return found
 

@@ -76,7 +76,7 @@ def test_record_says_when_nothing_was_sent(capfd: Capture, tmp_path: Path) -> No
         (None, "does not exist"),
         ("", "empty"),
         ("this is no JSON\n", "trace"),
-        ('{"data": [{"traceID": "1", "spans": [], "processes": {}}]}', "Jaeger"),
+        ('{"Traces": [{"Segments": []}]}', "X-Ray"),
     ],
 )
 def test_calibrate_says_what_is_wrong_with_a_file(

@@ -114,7 +114,7 @@ def test_a_model_shows_warnings_first_then_every_step(
         "Self-check: 0 of 1 replayed value inside the noise floor",
         "off: GET /items/{id} p95 recorded 20ms, twin 24ms (+20.0 %, by chance ±10.0 %)",
         "Process: 2 workers, asyncio, 2 cores, 40 threads, Python 3.11",
-        "Traffic: 210/s for 60s, dispersion 1.1 (1 is Poisson), event loop 67 % busy",
+        "Traffic: 210/s for 60s, arrivals by chance (Poisson), dispersion 1.1 (1 is Poisson)",
         "100us per request, 0s per event, 0s per pass, up to 30 % more after idling 20ms",
         "Slots per worker: db 5",
         "GET /items/{id} · 60 % of requests, 1 200 recorded · 4.71ms mean without queueing",

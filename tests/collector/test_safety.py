@@ -17,7 +17,6 @@ from fastsim.collector import timeline as timeline_module
 from fastsim.collector.faults import fault_count
 from fastsim.collector.timeline import current_record
 from fastsim.collector.writer import TraceWriter
-from fastsim.spans import Span, SpanKind
 
 HEAVY = ("numpy", "scipy", "pydantic", "simpy", "typer", "rich", "aiohttp")
 
@@ -69,12 +68,12 @@ def explode(*_args: object, **_kwargs: object) -> Any:
 @pytest.mark.parametrize(
     ("where", "name"),
     [
-        (resume_module, "classify_wait"),
-        (timeline_module.LoopClock, "enter"),
+        (resume_module, "find_wait"),
+        (timeline_module.LoopClock, "idle_ppm"),
         (timeline_module.LoopClock, "queueing"),
         (timeline_module.RequestRecord, "add"),
         (timeline_module.LoopClock, "watch"),
-        (TraceWriter, "submit"),
+        (TraceWriter, "submit_request"),
         (FastSimMiddleware, "_counters"),
     ],
 )
@@ -135,26 +134,3 @@ def test_sampling_counts_what_it_does_not_record(tmp_path: Path) -> None:
     answers(app)
     assert app._fastsim_recorder._requests_seen == 1  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == []
-
-
-def span() -> Span:
-    return Span("0" * 32, "1" * 16, None, SpanKind.SERVER, "GET /", 0, 1)
-
-
-def test_a_full_queue_drops_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastsim.collector.writer.QUEUE_LIMIT", 3)
-    monkeypatch.setattr(TraceWriter, "_start", lambda self: None)
-    writer = TraceWriter(tmp_path, dict)
-    for _ in range(5):
-        writer.submit(span)
-    assert writer.dropped == 2
-    writer.close()
-    assert writer.written == 3
-
-
-def test_closing_writes_what_is_left(tmp_path: Path) -> None:
-    writer = TraceWriter(tmp_path, lambda: {"service.name": "x"})
-    writer.submit(span)
-    writer.close()
-    [path] = tmp_path.iterdir()
-    assert path.read_text(encoding="utf-8").endswith("\n")

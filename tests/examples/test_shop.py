@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from fastsim.calibrate.readers import open_traces
+from fastsim.calibrate.requests import collect_requests
 from fastsim.demo.servers import EXAMPLES, Cores, Services
 from fastsim.load.traffic_file import read_traffic_file
 
@@ -73,6 +75,33 @@ def test_the_assistant_streams_words_and_says_what_they_cost(shop: str) -> None:
     usage = json.loads(next(data for kind, data in events if kind == "usage"))
     assert usage["completion_tokens"] == len(words)
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+def test_the_assistants_tokens_are_recorded(tmp_path: Path) -> None:
+    with Services(tmp_path, Cores()) as services:
+        services.start_shop(tmp_path / "traces", {})
+        question = {"question": "Which lamp?", "max_tokens": 80}
+        usages = [
+            json.loads(data)
+            for _ in range(2)
+            for kind, data in re.findall(
+                r"event: (\w+)\ndata: (.*)\n", call(f"{services.url}/assistant", question)[1]
+            )
+            if kind == "usage"
+        ]
+        services.stop_shop()
+    requests = collect_requests(open_traces([tmp_path / "traces"]), skip_first_s=0.0)
+    calls = [each for _, line in requests.timelines() for each in line.llm_calls]
+    assert len(calls) == len(usages) == 2
+    for each, usage in zip(calls, usages, strict=True):
+        assert each.input_tokens == usage["prompt_tokens"]
+        assert each.output_tokens == usage["completion_tokens"]
+        assert each.chunks is not None
+        assert each.chunks >= usage["completion_tokens"]
+        assert (each.model, each.provider, each.streamed) == ("local-small", "openai", True)
+        assert each.step is not None
+        assert each.first_chunk_s is not None
+        assert 0.0 < each.first_chunk_s < each.wall_s
 
 
 def test_the_traffic_file_asks_for_every_endpoint() -> None:

@@ -22,13 +22,18 @@ STOP_WITHIN_S = 20.0
 
 @contextmanager
 def recorded_service(
-    app: str, output: Path, *, arguments: Sequence[str] = (), how: signal.Signals = signal.SIGTERM
+    app: str,
+    output: Path,
+    *,
+    arguments: Sequence[str] = (),
+    how: signal.Signals = signal.SIGTERM,
+    loop: str = "asyncio",
 ) -> Iterator[str]:
     """Yield the base URL; the service is stopped with ``how`` at the end."""
     port = free_port()
     command = [
         *(sys.executable, "-m", "uvicorn", "--app-dir", str(HERE), app),
-        *("--host", "127.0.0.1", "--port", str(port), "--loop", "asyncio"),
+        *("--host", "127.0.0.1", "--port", str(port), "--loop", loop),
         *("--log-level", "warning", "--no-access-log", *arguments),
     ]
     environment = recording_environment(output, environment=dict(os.environ))

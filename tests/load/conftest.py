@@ -37,12 +37,16 @@ def _serving(handler: Handler) -> Iterator[str]:
         return port
 
     async def finish() -> None:
+        # Clients may have come and gone just now. Let their connections be accepted and closed
+        # first: one that is accepted during the clean-up would outlive the loop, and Python
+        # would report it in whatever test runs then.
+        await asyncio.sleep(0.02)
         await runner.cleanup()
-        # Handlers that still sleep would outlive the loop and be reported in a later test.
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+        await asyncio.sleep(0.002)
 
     try:
         port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from fastsim.report import render_comparison, render_run
-from fastsim.report.text import WIDTH
+from fastsim.report.layout import WIDTH
 from fastsim.result import Comparison, DriverUse, Estimate, Run, Summary
 from tests.report import results
 

@@ -15,7 +15,9 @@ from tests.model_file import MODEL
 from tests.twin.programs import FREE, cpu, deployment, workload
 
 
-def factors(law: Wander, seed: int, windows: int = 20_000) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def factors(
+    law: Wander, seed: int, windows: int = 20_000
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     speed = Speed(law, Random(seed))
     return np.array([speed.at((number + 0.5) * law.window) for number in range(windows)])
 

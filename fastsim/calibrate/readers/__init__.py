@@ -14,16 +14,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from fastsim.calibrate.readers import otlp_json
+from fastsim.calibrate.readers import (
+    console_json,
+    datadog_json,
+    jaeger_json,
+    otlp_json,
+    otlp_protobuf,
+    table,
+    zipkin_json,
+)
 from fastsim.calibrate.readers.account import Account, FileAccount, Skip
 from fastsim.calibrate.readers.bytestream import ByteStream, head_text
+from fastsim.calibrate.readers.table import Columns, parse_columns
 from fastsim.calibrate.readers.unsupported import describe
 from fastsim.errors import FileFormatError, InputError
 from fastsim.spans import Span
 
-__all__ = ["FORMATS", "Account", "FileAccount", "Skip", "TraceSource", "open_traces", "read_spans"]
+__all__ = [
+    "FORMATS",
+    "Account",
+    "Columns",
+    "FileAccount",
+    "Skip",
+    "TraceSource",
+    "open_traces",
+    "parse_columns",
+    "read_spans",
+]
 
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
+SUFFIXES = tuple(
+    f".{kind}{packed}"
+    for kind in ("json", "jsonl", "ndjson", "pb", "binpb", "csv", "tsv", "parquet", "log")
+    for packed in ("", ".gz", ".zst")
+)
 """What is looked for in a directory."""
 
 DUPLICATE_WINDOW = 500_000
@@ -40,7 +63,19 @@ class Format(Protocol):
         """Yield the spans; count in ``account`` what is not yielded."""
 
 
-FORMATS: dict[str, Format] = {otlp_json.NAME: cast("Format", otlp_json)}
+FORMATS: dict[str, Format] = {
+    module.NAME: cast("Format", module)
+    for module in (
+        otlp_json,
+        console_json,
+        jaeger_json,
+        zipkin_json,
+        datadog_json,
+        otlp_protobuf,
+        table,
+    )
+}
+"""In the order in which they are tried: the surest signature first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +99,8 @@ class _Seen:
 
     def repeats(self, span: Span) -> bool:
         # The kind belongs to the identity: Zipkin gives client and server span the same id.
-        key = hash((span.trace_id, span.span_id, span.kind))
+        # Some tools use one id for several spans: only what begins at the same time is the same.
+        key = hash((span.trace_id, span.span_id, span.kind, span.start_ns, span.name))
         if key in self._recent or key in self._older:
             return True
         self._recent.add(key)
@@ -78,6 +114,8 @@ class TraceSource:
     """The spans of several files, readable once; ``account`` fills while they are read."""
 
     inputs: tuple[_Input, ...]
+    columns: Columns | None = None
+    """For tables: which column holds what."""
     account: Account = field(default_factory=Account)
 
     def __iter__(self) -> Iterator[Span]:
@@ -86,7 +124,7 @@ class TraceSource:
         for item in self.inputs:
             account = self.account.open_file(item.name)
             try:
-                yield from _read_file(item, account, seen)
+                yield from _read_file(item, account, seen, self.columns)
             except _EmptyFileError as error:  # a worker process that served nothing
                 problems.append(error)
             except FileFormatError as error:
@@ -104,7 +142,7 @@ class _EmptyFileError(FileFormatError):
     """A file without content."""
 
 
-def open_traces(paths: Sequence[str | Path]) -> TraceSource:
+def open_traces(paths: Sequence[str | Path], columns: Columns | None = None) -> TraceSource:
     """Find the files behind files, directories, glob patterns and ``-`` (standard input).
 
     Raises
@@ -125,7 +163,7 @@ def open_traces(paths: Sequence[str | Path]) -> TraceSource:
             key = "-" if item.path is None else str(item.path.resolve())
             if key not in inputs or not item.found:
                 inputs[key] = item
-    return TraceSource(tuple(inputs.values()))
+    return TraceSource(tuple(inputs.values()), columns)
 
 
 def read_spans(paths: Sequence[str | Path], account: Account | None = None) -> Iterator[Span]:
@@ -176,7 +214,9 @@ def _find(name: str | Path) -> Iterable[_Input]:
     return [_Input(match, found=True) for match in files]
 
 
-def _read_file(item: _Input, account: FileAccount, seen: _Seen) -> Iterator[Span]:
+def _read_file(
+    item: _Input, account: FileAccount, seen: _Seen, columns: Columns | None
+) -> Iterator[Span]:
     with ExitStack() as stack:
         try:
             raw: BinaryIO = (
@@ -185,9 +225,9 @@ def _read_file(item: _Input, account: FileAccount, seen: _Seen) -> Iterator[Span
             source = ByteStream(raw, item.name)
         except OSError as error:
             raise _unreadable(item.name, error) from None
-        account.format, reader = _recognise(source.head, item.name)
+        spans = _spans_of(source, account, columns)
         try:
-            for span in reader.read(source.stream, account):
+            for span in spans:
                 if seen.repeats(span):
                     account.skip(Skip.DUPLICATE)
                 else:
@@ -197,6 +237,14 @@ def _read_file(item: _Input, account: FileAccount, seen: _Seen) -> Iterator[Span
             raise _unreadable(item.name, error) from None
         if source.damaged and not account.skipped[Skip.TORN]:
             account.skip(Skip.TORN)
+
+
+def _spans_of(source: ByteStream, account: FileAccount, columns: Columns | None) -> Iterator[Span]:
+    if columns is not None and columns.names:
+        account.format = table.NAME
+        return table.read(source.stream, account, columns)
+    account.format, reader = _recognise(source.head, account.name)
+    return reader.read(source.stream, account)
 
 
 def _recognise(head: bytes, name: str) -> tuple[str, Format]:

@@ -8,7 +8,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from fastsim.errors import FileFormatError
 
@@ -81,11 +81,11 @@ class ByteStream:
             if self._compressed.damaged and not head:
                 raise FileFormatError(f"{name} is a damaged gzip file", where=name)
         elif head.startswith(_ZSTD):
-            raise FileFormatError(
-                f"{name} is compressed with zstd, which is not supported yet",
-                hint=f"unpack it first: zstd -d {name}",
-                where=name,
-            )
+            self._compressed = _Rewound(b"", _unpack_zstd(_Rewound(head, raw), name))
+            source = io.BufferedReader(self._compressed)
+            head = _fill(source)
+            if self._compressed.damaged and not head:
+                raise FileFormatError(f"{name} is a damaged zstd file", where=name)
         self.head = head
         self.stream: io.BufferedReader = io.BufferedReader(_Rewound(head, source), HEAD_BYTES)
 
@@ -93,6 +93,32 @@ class ByteStream:
     def damaged(self) -> bool:
         """Whether the compressed data ended early (known once they were read)."""
         return self._compressed is not None and self._compressed.damaged
+
+
+class _Zstd:
+    """Unpacks zstd; a damaged or cut file ends like a damaged gzip file."""
+
+    def __init__(self, source: _Rewound, library: Any) -> None:
+        self._errors = library.ZstdError
+        self._reader = library.ZstdDecompressor().stream_reader(source, read_across_frames=True)
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return bytes(self._reader.read(size))
+        except self._errors as error:
+            raise EOFError from error
+
+
+def _unpack_zstd(source: _Rewound, name: str) -> _Readable:
+    try:
+        import zstandard
+    except ImportError:
+        raise FileFormatError(
+            f"{name} is compressed with zstd, which needs the package zstandard",
+            hint=f"pip install zstandard, or unpack it first: zstd -d {name}",
+            where=name,
+        ) from None
+    return _Zstd(source, zstandard)
 
 
 def _fill(source: _Readable) -> bytes:

@@ -11,13 +11,13 @@ import binascii
 import io
 import json
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from fastsim.calibrate.readers.account import FileAccount, Skip
 from fastsim.calibrate.readers.bytestream import head_text, text_lines
+from fastsim.calibrate.readers.documents import documents, rows
 from fastsim.calibrate.readers.otlp_values import attributes_of, printable
-from fastsim.errors import FileFormatError
 from fastsim.spans import Attributes, Span, SpanKind, StatusCode
 
 _T = TypeVar("_T")
@@ -67,103 +67,16 @@ def read(stream: io.BufferedReader, account: FileAccount) -> Iterator[Span]:
         When not a single document could be read.
     """
     resources = _Resources(account)
-    for document in _documents(text_lines(stream), account):
+    for document in documents(text_lines(stream), account, _is_export):
         for batch in _batches(document, account):
             yield from _batch_spans(batch, resources, account)
 
 
-# --- documents ---------------------------------------------------------------------------
-
-
-def _documents(lines: Iterable[str], account: FileAccount) -> Iterator[Any]:
-    """Yield JSON documents: one per line if any line is a whole export, else one from all."""
-    pending: list[str] = []
-    rest = iter(lines)
-    for line in rest:
-        if not line.strip():
-            continue
-        account.lines += 1
-        pending.append(line)
-        if _is_export(line):
-            break
-    else:
-        yield from _from_text("".join(pending), account)
-        return
-    torn = False
-    for line in pending:
-        torn = yield from _from_line(line, account)
-    pending.clear()
-    for line in rest:
-        if line.strip():
-            account.lines += 1
-            torn = yield from _from_line(line, account)
-    if torn:  # the writer was killed in the middle of its last line
-        account.correct(Skip.NOT_JSON, Skip.TORN)
-
-
-def _is_export(line: str) -> bool:
-    """Tell whether this line alone holds a whole export (and not a piece of a document)."""
-    if not line.lstrip("\ufeff \t[").startswith("{"):
-        return False
-    first = next(_decoded(line), None)
+def _is_export(first: Any) -> bool:
+    """Tell whether a line's first document is a whole export, not a piece of one."""
     if isinstance(first, list) and first:
         first = first[0]
     return isinstance(first, dict) and not _KNOWN_KEYS.union(_WRAPPERS).isdisjoint(first)
-
-
-def _decoded(text: str) -> Generator[Any, None, int]:
-    """Yield the documents at the start of ``text``; the return value is where they end."""
-    position = 0
-    while True:
-        while position < len(text) and text[position] in "\ufeff \t\r\n,\0":
-            position += 1
-        if position == len(text):
-            return position
-        try:
-            document, position = _DECODER.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            return position
-        yield document
-
-
-_DECODER = json.JSONDecoder()
-
-
-def _from_line(line: str, account: FileAccount) -> Generator[Any, None, bool]:
-    """Yield what a line holds; returns True when its end could not be read."""
-    end = yield from _decoded(line)
-    left = line[end:].strip("\ufeff \t\r\n,")
-    if left.startswith("["):  # the opening of an array with one export per line
-        left = left[1:]
-        end = yield from _decoded(left)
-        left = left[end:]
-    if left.strip() in {"", "]"}:
-        return False
-    account.skip(Skip.NOT_JSON)
-    return True
-
-
-def _from_text(text: str, account: FileAccount) -> Iterator[Any]:
-    end = yield from _decoded(text)
-    if end == len(text):
-        return
-    if end == 0 or not text[:end].strip("\ufeff \t\r\n,\0"):
-        raise FileFormatError(
-            f"{account.name} is cut off or damaged: {_reason(text)}",
-            hint="export it again, or use JSON lines: there only the damaged line is lost",
-            where=account.name,
-        )
-    account.skip(Skip.TORN)
-
-
-def _reason(text: str) -> str:
-    try:
-        json.loads(text.lstrip("\ufeff"))
-    except json.JSONDecodeError as error:
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    except (ValueError, RecursionError) as error:
-        return str(error)
-    return "not JSON"
 
 
 # --- batches and spans ---------------------------------------------------------------------
@@ -209,24 +122,10 @@ def _batches(document: Any, account: FileAccount) -> Iterator[Any]:
             inner = next((part[key] for key in _WRAPPERS if isinstance(part.get(key), dict)), part)
         names = [key for key in _SPAN_LISTS if key in inner]
         for name in names:
-            yield from _rows(inner[name], account)
+            yield from rows(inner[name], account)
         if not names:
             other = not _OTHER_SIGNALS.isdisjoint(inner)
             account.skip(Skip.OTHER_SIGNAL if other else Skip.NOT_A_TRACE)
-
-
-def _rows(items: Any, account: FileAccount) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a list; anything else is counted as malformed."""
-    if items is None:
-        return
-    if not isinstance(items, list):
-        account.skip(Skip.MALFORMED)
-        return
-    for item in items:
-        if isinstance(item, dict):
-            yield item
-        else:
-            account.skip(Skip.MALFORMED)
 
 
 def _batch_spans(batch: Any, resources: _Resources, account: FileAccount) -> Iterator[Span]:
@@ -234,9 +133,9 @@ def _batch_spans(batch: Any, resources: _Resources, account: FileAccount) -> Ite
     service = str(resource.get("service.name") or "")
     instance = _instance(resource)
     for name in _SCOPE_LISTS:
-        for group in _rows(batch.get(name), account):
+        for group in rows(batch.get(name), account):
             scope = _scope(group)
-            for raw in _rows(group.get("spans"), account):
+            for raw in rows(group.get("spans"), account):
                 span = _span(raw, account)
                 if span is not None:
                     span.service = service

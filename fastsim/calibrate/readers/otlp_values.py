@@ -69,10 +69,10 @@ def _list(raw: Any) -> AttributeValue:
             return [_text(item["stringValue"]) for item in items]
     except _UNREADABLE:
         pass
-    return _typed([_plain(item) for item in items])
+    return typed_list([_plain(item) for item in items])
 
 
-def _typed(values: list[Any]) -> AttributeValue:
+def typed_list(values: list[Any]) -> AttributeValue:
     """Give a list of mixed values one type: the widest number, else text."""
     types = {type(value) for value in values}
     if types in ({bool}, {int}):
@@ -100,7 +100,12 @@ def _map(raw: Any) -> dict[str, Any]:
 
 def _nested(raw: Any) -> str:
     """Keep a map as JSON text: no step of calibration looks inside one."""
-    return json.dumps(_map(raw))
+    return nested_text(_map(raw))
+
+
+def nested_text(value: dict[str, Any]) -> str:
+    """Return a map as JSON text."""
+    return json.dumps(value)
 
 
 _DECODERS: dict[str, Callable[[Any], AttributeValue]] = {

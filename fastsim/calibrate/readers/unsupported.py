@@ -1,4 +1,4 @@
-"""Name what a file is when it is not a trace format that can be read, for the message."""
+"""Name what a file is when it is not of a format that can be read, for the message."""
 
 import json
 import re
@@ -8,11 +8,6 @@ from fastsim.calibrate.readers.bytestream import head_text
 # In this order: the first pattern found in the first bytes of the file names it.
 _KNOWN = (
     (r'"traceID"\s*:.*"durationMs"\s*:', "a Tempo search answer, which lists traces without spans"),
-    (r'"(?:operationName|processID|processes)"\s*:', "Jaeger JSON"),
-    (r'"traceID"\s*:', "Jaeger JSON"),
-    (r'"(?:localEndpoint|remoteEndpoint|annotations)"\s*:', "Zipkin JSON"),
-    (r'"trace_id"\s*:\s*"0x', "output of OpenTelemetry's console exporter"),
-    (r'"(?:meta|metrics)"\s*:.*"trace_id"|"trace_id"\s*:.*"meta"', "a Datadog trace"),
     (r'"Segments"\s*:|"Document"\s*:', "an AWS X-Ray export"),
     (r'"projectId"\s*:|"RPC_(?:SERVER|CLIENT)"', "a Google Cloud Trace export"),
 )
@@ -29,7 +24,8 @@ def describe(head: bytes) -> tuple[str, str]:
     """
     text = head_text(head)
     hint = (
-        "FastSim reads OTLP/JSON: what `fastsim record` and the OpenTelemetry file exporter write"
+        "FastSim reads OTLP (JSON, protobuf), Jaeger, Zipkin, Tempo, Datadog and console exports, "
+        "and tables of spans (--columns says which column is what)"
     )
     if text.startswith(("{", "[")):
         for pattern, name in _KNOWN:
@@ -41,13 +37,13 @@ def describe(head: bytes) -> tuple[str, str]:
     if text.lower().startswith(("<!doctype", "<html", "<?xml")):
         return "is a web page or XML, not a trace file", hint
     if _is_binary(text):
-        return f"is binary, perhaps OTLP protobuf, {_NOT_YET}", hint
+        return "is binary, but no OTLP protobuf", hint
     if text.startswith(("version:", "kind:")) or re.search(
         r"^kind: (model|scenario)", text, re.MULTILINE
     ):
         return "is a FastSim model or scenario, not a trace file", hint
     if re.match(r"[\w .\"-]+(?:[,;\t][\w .\"-]+)+\r?\n", text):
-        return f"looks like a CSV table, {_NOT_YET}", hint
+        return "looks like a CSV table, but its columns are not those of spans", hint
     return "is not JSON", hint
 
 

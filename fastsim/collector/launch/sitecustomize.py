@@ -18,12 +18,17 @@ def _run_hidden_sitecustomize() -> None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-_run_hidden_sitecustomize()
+def _install() -> None:
+    try:
+        from fastsim.collector.hook import install
+
+        install()
+    except Exception as error:  # noqa: BLE001  a process must start with or without us
+        # Another interpreter than the one fastsim is installed in, say a shell's helper.
+        print(f"fastsim: not recording this process: {error}", file=sys.stderr)
+
 
 try:
-    from fastsim.collector.hook import install
-except ImportError as error:
-    # Another interpreter than the one fastsim is installed in, say a shell's helper.
-    print(f"fastsim: not recording this process: {error}", file=sys.stderr)
-else:
-    install()
+    _run_hidden_sitecustomize()
+finally:
+    _install()

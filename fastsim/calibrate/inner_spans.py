@@ -1,0 +1,136 @@
+"""Spans inside requests, for recordings without FastSim's timeline: what was waited for.
+
+Client calls and model calls are waits. Of all spans the parent is kept, because a call may
+be several spans below its request.
+"""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim.spans import Attributes, Span, SpanKind, StepKind
+
+IntArray = npt.NDArray[np.int64]
+
+_DEEPEST = 64
+_CACHES = frozenset({"redis", "memcached", "valkey"})
+_PEERS = ("server.address", "net.peer.name", "peer.service", "net.sock.peer.name", "http.host")
+_MODELS = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One call of a request: what was waited for and when, wall clock."""
+
+    kind: StepKind
+    label: str
+    start_ns: int
+    end_ns: int
+
+
+class InnerSpans:
+    """Gathers spans that are no requests; says afterwards which request each wait is of."""
+
+    def __init__(self) -> None:
+        self._key = array("q")
+        self._parent = array("q")
+        self._start = array("q")
+        self._end = array("q")
+        self._what = array("q")
+        self._names: list[tuple[StepKind, str]] = []
+        self._codes: dict[tuple[StepKind, str], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._key)
+
+    def add(self, span: Span) -> None:
+        """Take one more span."""
+        self._key.append(hash((span.trace_id, span.span_id)))
+        self._parent.append(hash((span.trace_id, span.parent_id)) if span.parent_id else 0)
+        self._start.append(span.start_ns)
+        self._end.append(span.end_ns)
+        found = wait_of(span)
+        code = -1
+        if found is not None:
+            code = self._codes.setdefault(found, len(self._names))
+            if code == len(self._names):
+                self._names.append(found)
+        self._what.append(code)
+
+    def waits_of(self, requests: IntArray) -> list[list[Wait]]:
+        """Return the outermost waits below each request, by start.
+
+        Parameters
+        ----------
+        requests
+            Shape (n,): the requests' own keys, ``hash((trace_id, span_id))``.
+        """
+        found: list[list[Wait]] = [[] for _ in range(len(requests))]
+        if not len(self._key) or not len(requests):
+            return found
+        key = np.frombuffer(self._key, np.int64)
+        parent = np.frombuffer(self._parent, np.int64)
+        what = np.frombuffer(self._what, np.int64)
+        inner_order, request_order = np.argsort(key), np.argsort(requests)
+        rows = np.flatnonzero(what >= 0)
+        above = parent[rows]
+        owner = np.full(len(rows), -1, np.int64)
+        alive = np.ones(len(rows), np.bool_)
+        for _ in range(_DEEPEST):
+            if not alive.any():
+                break
+            at = _find(requests, request_order, above)
+            reached = alive & (at >= 0)
+            owner[reached] = at[reached]
+            alive &= ~reached
+            up = _find(key, inner_order, above)
+            # A wait below another one is a part of it; a span without a known parent is lost.
+            alive &= (up >= 0) & (what[np.maximum(up, 0)] < 0)
+            above = np.where(alive, parent[np.maximum(up, 0)], 0)
+        for row, request in zip(rows[owner >= 0].tolist(), owner[owner >= 0].tolist(), strict=True):
+            kind, label = self._names[self._what[row]]
+            found[request].append(Wait(kind, label, self._start[row], self._end[row]))
+        for waits in found:
+            waits.sort(key=lambda wait: (wait.start_ns, wait.end_ns))
+        return found
+
+
+def _find(keys: IntArray, order: IntArray, wanted: IntArray) -> IntArray:
+    """Return where each wanted key is, -1 for none."""
+    place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    at = order[place]
+    return np.asarray(np.where((keys[at] == wanted) & (wanted != 0), at, -1), np.int64)
+
+
+def wait_of(span: Span) -> tuple[StepKind, str] | None:
+    """Return what kind of wait a span is, and for whom or what; None if it is none."""
+    attributes = span.attributes
+    if _is_model_call(attributes):
+        return StepKind.LLM, _first(attributes, _MODELS) or span.name
+    if span.kind not in (SpanKind.CLIENT, SpanKind.PRODUCER):
+        return None
+    system = _first(attributes, ("db.system.name", "db.system"))
+    if system:
+        return (StepKind.CACHE if system in _CACHES else StepKind.DB), system
+    messaging = _first(attributes, ("messaging.system",))
+    if messaging:
+        return StepKind.IO, messaging
+    if any(name.startswith(("http.", "url.", "rpc.")) for name in attributes):
+        return StepKind.HTTP, _first(attributes, _PEERS) or span.name
+    return StepKind.IO, span.name
+
+
+def _is_model_call(attributes: Attributes) -> bool:
+    if attributes.get("openinference.span.kind") == "LLM":
+        return True
+    operation = attributes.get("gen_ai.operation.name")
+    if operation is not None:
+        return operation in ("chat", "text_completion", "generate_content", "embeddings")
+    return "gen_ai.system" in attributes or "gen_ai.provider.name" in attributes
+
+
+def _first(attributes: Attributes, names: Sequence[str]) -> str:
+    return next((str(attributes[name]) for name in names if attributes.get(name)), "")

@@ -1,0 +1,92 @@
+"""Read how loaded each event loop was over time, from the recorder's spans of the loop."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim import spans
+from fastsim.spans import Attributes, Span, SpanKind
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSeries:
+    """Windows of all recorded loops, in the order read; arrays have one entry per window."""
+
+    at_s: FloatArray
+    """Start on the process's monotonic clock, seconds."""
+    length_s: FloatArray
+    busy_s: FloatArray
+    """Time not asleep in ``select``, seconds; nan where it could not be seen (uvloop)."""
+    lag_mean_s: FloatArray
+    """Mean wait of an event from ready to noticed, seconds."""
+    lag_max_s: FloatArray
+    in_flight: FloatArray
+    collections_s: FloatArray
+    """Shape (k,): lengths of the full garbage collections, seconds."""
+
+    def __len__(self) -> int:
+        return len(self.at_s)
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the time that the loops were busy, 0 to 1; nan if unknown."""
+        seen = ~np.isnan(self.busy_s)
+        total = float(self.length_s[seen].sum())
+        return float(self.busy_s[seen].sum()) / total if total > 0.0 else float("nan")
+
+    @property
+    def lag_s(self) -> float:
+        """Mean lag over the whole time, seconds; 0 without windows."""
+        total = float(self.length_s.sum())
+        return float(self.lag_mean_s @ self.length_s) / total if total > 0.0 else 0.0
+
+
+def is_loop_span(span: Span) -> bool:
+    """Return whether the recorder wrote this span about the loop, not about a request."""
+    return span.kind is SpanKind.INTERNAL and spans.LOOP_AT_NS in span.attributes
+
+
+def read_loop_series(found: Iterable[Attributes]) -> LoopSeries:
+    """Join the windows of many loop spans; damaged spans are left out."""
+    rows: list[npt.NDArray[np.float64]] = []
+    collections: list[float] = []
+    for attributes in found:
+        columns = [_column(attributes, name) for name in _COLUMNS]
+        busy = _column(attributes, spans.LOOP_WINDOW_BUSY_NS)
+        size = len(columns[0])
+        if len(busy) != size:
+            busy = np.full(size, np.nan)
+        if size and all(len(column) == size for column in columns):
+            rows.append(np.stack([*columns, busy]))
+            collections += (_column(attributes, spans.GC_NS) / 1e9).tolist()
+    table = np.concatenate(rows, axis=1) if rows else np.zeros((6, 0))
+    at, length, mean, longest, in_flight, busy = table
+    return LoopSeries(
+        at_s=at / 1e9,
+        length_s=length / 1e9,
+        busy_s=busy / 1e9,
+        lag_mean_s=mean / 1e9,
+        lag_max_s=longest / 1e9,
+        in_flight=in_flight,
+        collections_s=np.array(collections),
+    )
+
+
+_COLUMNS = (
+    spans.LOOP_AT_NS,
+    spans.LOOP_WINDOW_NS,
+    spans.LOOP_LAG_MEAN_NS,
+    spans.LOOP_LAG_MAX_NS,
+    spans.LOOP_IN_FLIGHT,
+)
+
+
+def _column(attributes: Attributes, name: str) -> FloatArray:
+    values = attributes.get(name)
+    if not isinstance(values, list) or not all(type(value) is int for value in values):
+        return np.zeros(0)
+    return np.array(values, np.float64)

@@ -1,0 +1,66 @@
+"""``fastsim limit``: ask the twin where the service breaks."""
+
+from typing import Annotated
+
+import typer
+
+from fastsim.cli.options import AsJson, Force, Mix, Output, QuestionFile, Seed, Settings, Slo
+
+
+def limit(
+    file: QuestionFile,
+    *,
+    slo: Slo = None,
+    mix: Mix = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    replications: Annotated[
+        int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
+    ] = 6,
+    as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
+) -> None:
+    """Search the highest load that meets the goals, and the load that is too much.
+
+    Ends with exit code 1 when the goals are missed even by a service that hardly has anything
+    to do. Without goals only the saturation is searched.
+
+    Example: fastsim limit model.yaml --slo 'p95 < 100ms'
+    """
+    from fastsim.cli.output import print_json, progress, refuse_existing, save_text
+    from fastsim.cli.question import apply_settings, apply_traffic, read_question
+    from fastsim.report.decisions import render_limit
+    from fastsim.report.json import to_json
+    from fastsim.report.wording import rate as rate_text
+    from fastsim.twin.forecast import make_plan
+    from fastsim.twin.goals import parse_goals
+    from fastsim.twin.limit import find_limit
+
+    if output is not None:
+        refuse_existing(output, force=force)
+    question = apply_settings(read_question(file), settings or [])
+    scenario = question.scenario
+    apply_traffic(scenario, mix=mix)
+    if scenario.traffic.rate is None and question.model.traffic is None:
+        scenario.traffic.rate = 1.0  # the search finds its way from anywhere
+    names = [endpoint.name for endpoint in question.model.endpoints]
+    goals = parse_goals([*scenario.slo, *(slo or [])], names)
+    plan = make_plan(question.model, scenario.traffic, scenario.deployment)
+    with progress("searching", total=1.0) as move:
+        answer = find_limit(
+            plan,
+            goals,
+            replications=replications,
+            seed=scenario.seed if seed is None else seed,
+            on_trial=lambda tried, done: move(done, f"trying {rate_text(tried)}"),
+        )
+    answer.provenance = question.provenance()
+    if output is not None:
+        save_text(output, to_json(answer), force=force)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(render_limit(answer), nl=False)
+    if answer.verdict == "no":
+        raise typer.Exit(1)

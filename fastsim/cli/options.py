@@ -1,0 +1,29 @@
+"""Options that several asking commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+QuestionFile = Annotated[
+    Path, typer.Argument(help="A model.yaml or scenario.yaml.", show_default=False)
+]
+Mix = Annotated[
+    str | None,
+    typer.Option("--mix", help="Shares, such as 'GET /a=60%'; the rest keep their proportions."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a key of the scenario, such as deployment.workers=4. Repeatable.",
+    ),
+]
+Slo = Annotated[
+    list[str] | None, typer.Option("--slo", help="A goal, such as 'p95 < 100ms'. Repeatable.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same answer.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the result as JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]

@@ -1,0 +1,149 @@
+"""``fastsim size``: ask the twin for the cheapest deployment that works."""
+
+from typing import Annotated
+
+import typer
+
+from fastsim.cli.options import AsJson, Force, Mix, Output, QuestionFile, Seed, Settings, Slo
+from fastsim.errors import InputError
+
+_MOST_VALUES = 1000
+
+
+def size(
+    file: QuestionFile,
+    *,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            metavar="PATH=VALUES",
+            help="What may change: deployment.workers=1..8, or 5,10,20, or 10..50:10. Repeatable.",
+        ),
+    ],
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--price",
+            metavar="PATH=COST",
+            help="Cost of one unit, in any money: deployment.workers=25. Repeatable.",
+        ),
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option("--rate", help="Mean arrivals, such as 300/s.")
+    ] = None,
+    slo: Slo = None,
+    mix: Mix = None,
+    settings: Settings = None,
+    top: Annotated[
+        int, typer.Option("--top", min=1, help="Deployments to list besides the best.")
+    ] = 8,
+    seed: Seed = None,
+    as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
+) -> None:
+    """Search the cheapest deployment that meets the goals.
+
+    Ends with exit code 1 when none does.
+
+    Example: fastsim size model.yaml --rate 300/s --slo 'p95 < 100ms' --vary deployment.workers=1..8
+    """
+    from fastsim.cli.output import print_json, progress, refuse_existing, save_text
+    from fastsim.cli.question import apply_settings, apply_traffic, read_question
+    from fastsim.report.decisions import render_size, settings_text
+    from fastsim.report.json import to_json
+    from fastsim.twin.forecast import make_plan
+    from fastsim.twin.goals import parse_goals
+    from fastsim.twin.size import find_size
+
+    if output is not None:
+        refuse_existing(output, force=force)
+    question = apply_settings(read_question(file), settings or [])
+    scenario = question.scenario
+    apply_traffic(scenario, rate=rate, mix=mix)
+    names = [endpoint.name for endpoint in question.model.endpoints]
+    goals = parse_goals([*scenario.slo, *(slo or [])], names)
+    plan = make_plan(question.model, scenario.traffic, scenario.deployment)
+    with progress("searching", total=1.0) as move:
+        answer = find_size(
+            plan,
+            goals,
+            parse_vary(vary),
+            prices=parse_prices(price or []),
+            seed=scenario.seed if seed is None else seed,
+            on_trial=lambda tried, done, total: move(
+                done / total, f"trying {settings_text(tried)}"
+            ),
+        )
+    answer.provenance = question.provenance()
+    if output is not None:
+        save_text(output, to_json(answer), force=force)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(render_size(answer, top=top), nl=False)
+    if answer.verdict == "no":
+        raise typer.Exit(1)
+
+
+def parse_vary(texts: list[str]) -> dict[str, list[int]]:
+    """Read ``path=1..8``, ``path=5,10,20`` or ``path=10..50:10``.
+
+    Raises
+    ------
+    InputError
+        When a text is none of these, or a path stands twice.
+    """
+    found: dict[str, list[int]] = {}
+    for text in texts:
+        path, equals, spec = (part.strip() for part in text.partition("="))
+        try:
+            values = [value for piece in spec.split(",") for value in _values(piece)]
+        except ValueError:
+            values = []
+        if not equals or not path or not values or min(values) < 1:
+            raise InputError(
+                f"{text!r} does not say what varies",
+                hint="write it like deployment.workers=1..8, or =5,10,20, or =10..50:10",
+                where="--vary",
+            )
+        if path in found:
+            raise InputError(f"{path} varies twice", where="--vary")
+        found[path] = sorted(set(values))
+    return found
+
+
+def _values(piece: str) -> range | list[int]:
+    first, dots, rest = piece.partition("..")
+    if not dots:
+        return [int(first)]
+    last, _, step = rest.partition(":")
+    values = range(int(first), int(last) + 1, int(step) if step else 1)
+    if len(values) > _MOST_VALUES:
+        raise InputError(f"{piece} are {len(values)} values", hint="give a step: 10..500:10")
+    return values
+
+
+def parse_prices(texts: list[str]) -> dict[str, float]:
+    """Read ``path=25``.
+
+    Raises
+    ------
+    InputError
+        When a price is no number, or below 0.
+    """
+    prices: dict[str, float] = {}
+    for text in texts:
+        path, equals, cost = (part.strip() for part in text.partition("="))
+        try:
+            prices[path] = float(cost)
+        except ValueError:
+            equals = ""
+        if not equals or not 0.0 <= prices[path] < float("inf"):
+            raise InputError(
+                f"{text!r} is not a price",
+                hint="write it like deployment.workers=25",
+                where="--price",
+            )
+    return prices

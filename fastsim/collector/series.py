@@ -1,0 +1,129 @@
+"""How loaded the event loop was over time: busy time and lag per window of 0.1 s.
+
+On the standard loop every pass is seen, so the lag needs no probe: an event that becomes
+ready at a random moment waits for the rest of the pass it falls into. Over a window ``T`` with
+passes of length ``p`` that is ``sum(p^2) / (2 T)`` on average, and the longest pass at most.
+On other loops a task that sleeps reports how late it woke.
+"""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import NamedTuple
+
+WINDOW_NS = 100_000_000
+WINDOWS_PER_SPAN = 10
+_MAX_COLLECTIONS = 1000
+_OLDEST = 2
+"""The garbage collector's generation whose collection visits all objects."""
+
+
+class Window(NamedTuple):
+    """One stretch of time of one event loop; nanoseconds on the monotonic clock."""
+
+    at: int
+    length: int
+    busy: int
+    """Time not asleep in ``select``; -1 where the loop's polls cannot be seen."""
+    lag_mean: int
+    lag_max: int
+    in_flight: int
+    """Requests being served when it ended."""
+
+
+class LoopSeries:
+    """Collects windows; hands them over ten at a time."""
+
+    __slots__ = (
+        "__weakref__",
+        "_busy",
+        "_longest",
+        "_squares",
+        "_start",
+        "collections",
+        "in_flight",
+        "on_full",
+        "windows",
+    )
+
+    def __init__(self, now: int) -> None:
+        self._start = now
+        self._busy = 0
+        self._squares = 0.0
+        self._longest = 0
+        self.in_flight = 0
+        self.windows: list[Window] = []
+        self.collections: list[tuple[int, int]] = []
+        """Full garbage collections: (at, length)."""
+        self.on_full: Callable[[], None] | None = None
+
+    def add_pass(self, length: int, now: int) -> None:
+        """Note a pass of the loop that took ``length``; it ended before ``now``."""
+        self._busy += length
+        seconds = length * 1e-9
+        self._squares += seconds * seconds
+        if length > self._longest:  # noqa: PLR1730  once per pass: a call of max costs more
+            self._longest = length
+        if now - self._start >= WINDOW_NS:
+            span = now - self._start
+            mean = round(self._squares * 1e18 / (2.0 * span))
+            self._close(Window(self._start, span, self._busy, mean, self._longest, self.in_flight))
+            self._start = now
+            self._busy = self._longest = 0
+            self._squares = 0.0
+
+    def add_probe(self, late: int, now: int) -> None:
+        """Note that a sleeping task woke ``late`` by so much."""
+        self._close(Window(self._start, now - self._start, -1, late, late, self.in_flight))
+        self._start = now
+
+    def _close(self, window: Window) -> None:
+        self.windows.append(window)
+        if len(self.windows) >= WINDOWS_PER_SPAN and self.on_full is not None:
+            self.on_full()
+
+    def take(self) -> tuple[list[Window], list[tuple[int, int]]]:
+        """Return what was collected since the last call."""
+        windows, self.windows = self.windows, []
+        collections, self.collections = self.collections, []
+        return windows, collections
+
+
+class _Collections:
+    """Full garbage collections stop all threads, so every loop of the process is told."""
+
+    def __init__(self) -> None:
+        self.listening: weakref.WeakSet[LoopSeries] = weakref.WeakSet()
+        self._began = 0
+
+    def __call__(self, phase: str, info: dict[str, int]) -> None:
+        if info["generation"] != _OLDEST:
+            return
+        now = perf_counter_ns()
+        if phase == "start":
+            self._began = now
+        elif self._began:
+            for series in self.listening:
+                if len(series.collections) < _MAX_COLLECTIONS:
+                    series.collections.append((self._began, now - self._began))
+
+
+_collections = _Collections()
+
+
+def watch_collections(series: LoopSeries) -> None:
+    """Note every full garbage collection of this process in ``series``."""
+    _collections.listening.add(series)
+    if _collections not in gc.callbacks:
+        gc.callbacks.append(_collections)
+
+
+async def probe_lag(series: LoopSeries) -> None:
+    """Sleep again and again, and report how late the loop woke this task."""
+    while True:
+        due = perf_counter_ns() + WINDOW_NS
+        await asyncio.sleep(WINDOW_NS / 1e9)
+        now = perf_counter_ns()
+        series.add_probe(max(now - due, 0), now)

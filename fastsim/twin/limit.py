@@ -1,0 +1,233 @@
+"""The highest load at which a service meets its goals, and where it saturates.
+
+Two searches by bisection: for the load from which requests pile up without end, and below it
+for the load at which a goal is missed. Every load is tried with the same replications, so each
+of them has a limit of its own, and their spread gives the interval.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim.errors import NoSteadyStateError
+from fastsim.result import Estimate, Limit, LimitPoint
+from fastsim.scenario import Slo
+from fastsim.twin.replicate import Plan
+from fastsim.twin.statistics import replicated_estimate
+from fastsim.twin.trial import Trial, run_trial
+
+FloatArray = npt.NDArray[np.float64]
+OnTrial = Callable[[float, float], None]
+"""Called with the load tried and how much of the search is done, 0 to 1."""
+
+CLOSE = 0.02
+"""A search ends when its bracket is this narrow, as a share of the load."""
+
+EXCESS = 1.5
+"""Times the saturation load at which is looked what an overloaded service still gets done."""
+
+COLLAPSED = 0.9
+_FIRST_PER_S = 1.0
+_HIGHEST_PER_S = 1e7
+_IDLE = 1e-6
+_LOWEST_SHARE = 0.005
+
+
+def find_limit(
+    plan: Plan,
+    goals: Sequence[Slo],
+    *,
+    replications: int = 8,
+    seed: int = 1,
+    on_trial: OnTrial | None = None,
+) -> Limit:
+    """Search the highest load that meets every goal; without goals, only the saturation.
+
+    Parameters
+    ----------
+    plan
+        What is simulated; its rate is where the search starts.
+
+    Raises
+    ------
+    NoSteadyStateError
+        When no load saturates the service: it has nothing that can be full.
+    """
+    search = _Search(plan, goals, replications, seed, on_trial or _silent)
+    saturation = search.saturation()
+    found = search.limit(saturation.value) if goals else None
+    full = search.full
+    trials = sorted(search.trials.values(), key=lambda trial: trial.rate_per_s)
+    said = _warnings(plan, found or saturation)
+    rate = EXCESS * saturation.value
+    served = float(search.attempt(rate).served_per_s.mean())
+    if served < COLLAPSED * saturation.value:
+        said.append(
+            f"overloaded it finishes less than before, {served:.3g}/s when {rate:.3g}/s arrive: "
+            "the loop begins more requests than it ends (limit_concurrency sheds load)"
+        )
+    return Limit(
+        title=plan.model.service,
+        seed=seed,
+        replications=replications,
+        goals=[goal.text for goal in goals],
+        rate=found,
+        decided_by=_decided_by(trials, goals, full) if goals else "",
+        saturation=saturation,
+        saturated=full,
+        points=[_point(trial) for trial in trials],
+        verdict="yes" if not goals or found is not None else "no",
+        warnings=said,
+    )
+
+
+def _silent(_rate: float, _done: float) -> None:
+    """Report to nobody."""
+
+
+class _Search:
+    """Tries loads, each once."""
+
+    def __init__(
+        self, plan: Plan, goals: Sequence[Slo], replications: int, seed: int, report: OnTrial
+    ) -> None:
+        self.plan = plan
+        self.goals = goals
+        self.replications = replications
+        self.seed = seed
+        self.report = report
+        self.trials: dict[float, Trial] = {}
+        self.full = ""
+
+    def attempt(self, rate: float) -> Trial:
+        if rate not in self.trials:
+            self.report(rate, min(0.95, len(self.trials) / 24))
+            self.trials[rate] = run_trial(
+                self.plan,
+                self.goals,
+                rate_per_s=rate,
+                replications=self.replications,
+                seed=self.seed,
+            )
+        return self.trials[rate]
+
+    def saturation(self) -> Estimate:
+        """Return the highest load at which requests do not pile up, requests per second."""
+        low, high = self._bracket()
+        while high - low > CLOSE * high:
+            middle = (low + high) / 2.0
+            if self.attempt(middle).overloaded >= 0.5:
+                high = middle
+            else:
+                low = middle
+        self.full = self.trials[high].busiest
+        trials = self.trials.values()
+        each = [
+            (
+                max((t.rate_per_s for t in trials if math.isfinite(t.margins[k])), default=low)
+                + min(
+                    (t.rate_per_s for t in trials if not math.isfinite(t.margins[k])), default=high
+                )
+            )
+            / 2.0
+            for k in range(self.replications)
+        ]
+        return replicated_estimate((low + high) / 2.0, np.array(each), unit="/s")
+
+    def _bracket(self) -> tuple[float, float]:
+        """Return a load that is served, and one that is too much."""
+        rate = max(self.plan.rate_per_s, _FIRST_PER_S)
+        low = 0.0
+        while rate < _HIGHEST_PER_S:
+            trial = self.attempt(rate)
+            if trial.overloaded >= 0.5:
+                if low > 0.0:
+                    return low, rate
+                rate /= 4.0
+                if rate < 1e-6:
+                    break
+                continue
+            low = rate
+            known = [t.rate_per_s for t in self.trials.values() if t.overloaded >= 0.5]
+            if known:
+                return low, min(known)
+            # Utilisation grows in proportion or less: a busy loop is a warm one.
+            if trial.utilisation <= _IDLE:
+                break
+            rate *= max(1.1 / trial.utilisation, 1.15)
+        raise NoSteadyStateError(
+            "no load saturates this service: nothing in its model can be full",
+            hint="does the model hold any code (do: cpu) or resource?",
+        )
+
+    def limit(self, saturation: float) -> Estimate | None:
+        """Return the highest load that meets the goals; None when none does."""
+        low, high = 0.0, saturation
+        for trial in self.trials.values():
+            if trial.margin < 1.0:
+                low = max(low, trial.rate_per_s)
+            else:
+                high = min(high, trial.rate_per_s)
+        while high - low > CLOSE * high and high > _LOWEST_SHARE * saturation:
+            middle = (low + high) / 2.0
+            if self.attempt(middle).margin < 1.0:
+                low = middle
+            else:
+                high = middle
+        return _crossing(list(self.trials.values()), saturation) if low > 0.0 else None
+
+
+def _decided_by(trials: Sequence[Trial], goals: Sequence[Slo], full: str) -> str:
+    """Name the goal that is missed first, or what is full when all hold until then."""
+    missed = next((trial for trial in trials if trial.margin >= 1.0), None)
+    if missed is None or not np.isfinite(missed.margins).all():
+        return f"{full} is full"
+    return goals[missed.deciding].text
+
+
+def _crossing(trials: Sequence[Trial], highest: float) -> Estimate:
+    """Return the load at which the margin is 1, with an interval from the replications."""
+    ordered = sorted(trials, key=lambda trial: trial.rate_per_s)
+    rates = np.array([trial.rate_per_s for trial in ordered])
+    margins = np.array([trial.margins for trial in ordered])
+    each = np.array([_crossing_of(rates, column, highest) for column in margins.T])
+    mean = _crossing_of(rates, margins.mean(axis=1), highest)
+    return replicated_estimate(mean, each, unit="/s")
+
+
+def _crossing_of(rates: FloatArray, margins: FloatArray, highest: float) -> float:
+    """Interpolate where the logarithm of the margin passes 0, from the first load that misses."""
+    missed = np.flatnonzero(margins >= 1.0)
+    if not len(missed):
+        return highest
+    first = int(missed[0])
+    if first == 0:
+        return float(rates[0])
+    low, high = float(rates[first - 1]), float(rates[first])
+    if not math.isfinite(margins[first]):
+        return (low + high) / 2.0
+    below, above = np.log(max(margins[first - 1], 1e-9)), np.log(margins[first])
+    return low + (high - low) * float(-below / max(above - below, 1e-12))
+
+
+def _point(trial: Trial) -> LimitPoint:
+    return LimitPoint(
+        rate_per_s=trial.rate_per_s,
+        margin=trial.margin if math.isfinite(trial.margin) else None,
+        met=trial.margin < 1.0,
+        utilisation=trial.utilisation,
+    )
+
+
+def _warnings(plan: Plan, found: Estimate) -> list[str]:
+    recorded = plan.model.traffic
+    if recorded is None or found.value <= 1.1 * recorded.rate:
+        return []
+    return [
+        (
+            f"recorded at {recorded.rate:.3g}/s: {found.value:.3g}/s is an extrapolation "
+            f"(×{found.value / recorded.rate:.2g})"
+        )
+    ]

@@ -1,0 +1,250 @@
+"""The cheapest deployment that meets its goals.
+
+Deployments are tried from the cheapest on. One that is smaller in every respect than a
+deployment that missed is not simulated: more workers, cores or slots never hurt much. So
+before the first of those that share a number of workers, say, the largest of them is tried. All
+trials share their random numbers, and those too close to call get more replications.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fastsim.errors import InputError, UnknownNameError
+from fastsim.model import Resource
+from fastsim.result import Candidate, Size
+from fastsim.scenario import Deployment, ResolvedDeployment, Slo, resolve_deployment
+from fastsim.twin.replicate import Plan
+from fastsim.twin.trial import Trial, run_trial
+
+Settings = dict[str, float]
+OnTrial = Callable[[Settings, int, int], None]
+"""Called with what is tried, how many were dealt with, and how many there are."""
+
+FIELDS = ("workers", "cores", "thread_tokens", "limit_concurrency")
+"""Fields of the deployment that can vary, beside ``resources.NAME.capacity``."""
+
+SURE = 0.95
+FIRST_REPLICATIONS = 3
+MOST_REPLICATIONS = 24
+AFTER_BEST = 4
+"""Deployments beyond the cheapest one that are still tried, for the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    settings: Settings
+    cost: float
+    trial: Trial
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it misses for sure."""
+        return self.trial.meets < 1.0 - SURE
+
+
+def find_size(
+    plan: Plan,
+    goals: Sequence[Slo],
+    vary: Mapping[str, Sequence[int]],
+    *,
+    prices: Mapping[str, float] | None = None,
+    seed: int = 1,
+    on_trial: OnTrial | None = None,
+) -> Size:
+    """Search the cheapest deployment.
+
+    Parameters
+    ----------
+    vary
+        Values to consider by path, such as ``deployment.workers``; all combinations are.
+    prices
+        Cost of one unit by path; what has no price costs nothing. Without any, fewer of the
+        first field is cheaper, then of the second, and so on.
+
+    Raises
+    ------
+    InputError
+        Without goals or values.
+    UnknownNameError
+        When a path cannot be varied.
+    """
+    if not goals:
+        raise InputError("there is no goal to meet", hint="say one: --slo 'p95 < 100ms'")
+    if not vary or not all(vary.values()):
+        raise InputError("nothing varies", hint="say what: --vary deployment.workers=1..8")
+    check_paths(plan, [*vary, *(prices or {})])
+    ordered = _by_cost(vary, prices or {})
+    largest = {path: float(max(values)) for path, values in vary.items()}
+    first = next(iter(vary))
+    costs = {tuple(settings.values()): cost for settings, cost in ordered}
+    tried: dict[tuple[float, ...], _Tried] = {}
+    implied = 0
+    best: _Tried | None = None
+    beyond = 0
+
+    def attempt(settings: Settings, number: int) -> _Tried:
+        key = tuple(settings.values())
+        if key not in tried:
+            if on_trial is not None:
+                on_trial(settings, number, len(ordered))
+            cost = costs[key]
+            tried[key] = _Tried(settings, cost, _try(plan, goals, settings, seed))
+        return tried[key]
+
+    for number, (settings, _) in enumerate(ordered):
+        if best is not None and beyond >= AFTER_BEST:
+            break
+        if not any(_smaller(settings, each.settings) for each in tried.values() if each.hopeless):
+            # Is there any hope with so many of the first field?
+            attempt({**largest, first: settings[first]}, number)
+        if any(_smaller(settings, each.settings) for each in tried.values() if each.hopeless):
+            implied += tuple(settings.values()) not in tried
+            continue
+        found = attempt(settings, number)
+        if best is not None:
+            beyond += 1
+        elif found.trial.margin < 1.0:
+            best = found
+    candidates = [_candidate(each) for each in sorted(tried.values(), key=lambda t: t.cost)]
+    return Size(
+        title=plan.model.service,
+        seed=seed,
+        rate_per_s=plan.rate_per_s,
+        goals=[goal.text for goal in goals],
+        prices=dict(prices or {}),
+        best=None if best is None else _candidate(best),
+        confidence=_confidence(best, list(tried.values())),
+        considered=len(ordered),
+        simulated=len(tried),
+        candidates=candidates,
+        pareto=_pareto(candidates),
+        verdict="no" if best is None else "yes",
+        warnings=_warnings(plan, best, implied),
+    )
+
+
+def check_paths(plan: Plan, paths: Sequence[str]) -> None:
+    """Refuse what cannot be varied or priced.
+
+    Raises
+    ------
+    UnknownNameError
+        Naming what can be.
+    """
+    known = [f"deployment.{name}" for name in FIELDS]
+    known += [f"deployment.resources.{name}.capacity" for name in plan.model.resources]
+    for path in paths:
+        if path not in known:
+            raise UnknownNameError("field to vary", path, known)
+
+
+def with_settings(plan: Plan, settings: Settings) -> ResolvedDeployment:
+    """Return the plan's deployment with other values."""
+    fixed = plan.deployment
+    changed = Deployment(
+        workers=fixed.workers,
+        cores=fixed.cores,
+        thread_tokens=fixed.thread_tokens,
+        limit_concurrency=fixed.limit_concurrency,
+        resources={name: Resource(capacity=n) for name, n in fixed.resources.items()},
+    )
+    for path, value in settings.items():
+        keys = path.split(".")
+        if keys[1] == "resources":
+            changed.resources[".".join(keys[2:-1])] = Resource(capacity=int(value))
+        else:
+            setattr(changed, keys[1], int(value))
+    return resolve_deployment(plan.model, changed)
+
+
+def _by_cost(
+    vary: Mapping[str, Sequence[int]], prices: Mapping[str, float]
+) -> list[tuple[Settings, float]]:
+    grid = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
+    if prices:
+        costed = [({k: float(v) for k, v in s.items()}, _cost(s, prices)) for s in grid]
+        return sorted(costed, key=lambda item: (item[1], list(item[0].values())))
+    # Without prices: fewer of what was named first, then of the next.
+    in_order = sorted(grid, key=lambda settings: list(settings.values()))
+    return [
+        ({k: float(v) for k, v in settings.items()}, float(place))
+        for place, settings in enumerate(in_order)
+    ]
+
+
+def _cost(settings: Mapping[str, float], prices: Mapping[str, float]) -> float:
+    return sum(prices.get(path, 0.0) * value for path, value in settings.items())
+
+
+def _smaller(settings: Settings, other: Settings) -> bool:
+    return all(settings[path] <= other[path] for path in settings)
+
+
+def _try(plan: Plan, goals: Sequence[Slo], settings: Settings, seed: int) -> Trial:
+    """Simulate until it is clear whether goals are met, or it has taken long enough."""
+    deployment = with_settings(plan, settings)
+    replications = FIRST_REPLICATIONS
+    while True:
+        trial = run_trial(plan, goals, deployment=deployment, replications=replications, seed=seed)
+        clear = not 1.0 - SURE < trial.meets < SURE
+        if clear or replications >= MOST_REPLICATIONS:
+            return trial
+        replications = min(2 * replications, MOST_REPLICATIONS)
+
+
+def _candidate(tried: _Tried) -> Candidate:
+    trial = tried.trial
+    open_ = 1.0 - SURE < trial.meets < SURE
+    return Candidate(
+        settings=tried.settings,
+        cost=tried.cost,
+        margin=trial.margin if math.isfinite(trial.margin) else None,
+        meets=trial.meets,
+        verdict="open" if open_ else "meets" if trial.margin < 1.0 else "misses",
+        utilisation=trial.utilisation,
+    )
+
+
+def _confidence(best: _Tried | None, tried: Sequence[_Tried]) -> float | None:
+    """Return the probability that the best meets and that no cheaper one does.
+
+    The trials share random numbers; taking them as independent is on the safe side.
+    """
+    if best is None:
+        return None
+    cheaper = [1.0 - other.trial.meets for other in tried if other.cost < best.cost]
+    return best.trial.meets * math.prod(cheaper)
+
+
+def _pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that no other beats in both cost and margin, cheapest first."""
+    kept: list[Candidate] = []
+    nearest = math.inf
+    for candidate in sorted(candidates, key=lambda item: (item.cost, item.margin or math.inf)):
+        margin = math.inf if candidate.margin is None else candidate.margin
+        if margin < nearest:
+            kept.append(candidate)
+            nearest = margin
+    return kept
+
+
+def _warnings(plan: Plan, best: _Tried | None, implied: int) -> list[str]:
+    said = []
+    if best is not None and best.trial.meets < SURE:
+        said.append(
+            f"the choice meets the goals with a probability of {best.trial.meets:.0%} only; "
+            "the next larger one is safer"
+        )
+    if implied:
+        said.append(
+            f"{implied} deployments were not simulated: a larger one missed the goals already"
+        )
+    recorded = plan.model.traffic
+    if recorded is not None and plan.rate_per_s > 1.1 * recorded.rate:
+        said.append(
+            f"recorded at {recorded.rate:.3g}/s: {plan.rate_per_s:.3g}/s is an extrapolation "
+            f"(×{plan.rate_per_s / recorded.rate:.2g})"
+        )
+    return said

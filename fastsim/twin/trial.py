@@ -1,0 +1,144 @@
+"""One deployment under one load, tried against goals: how far from missing them it is.
+
+The *margin* of a replication is the largest value over its goal's limit: 0.8 means that the
+worst goal has a fifth left, 1.2 that it is missed by a fifth. Replications of different trials
+share their seeds, so that their margins differ by what was changed and not by chance.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from fastsim.scenario import ResolvedDeployment, Slo
+from fastsim.twin.metrics import Measures
+from fastsim.twin.replicate import Plan, Replications, replicate
+from fastsim.twin.statistics import METRICS, latency_statistics
+from fastsim.twin.trust import GROWING, SATURATED
+
+FloatArray = npt.NDArray[np.float64]
+
+NEEDED = {"p50": 2_000, "p90": 3_000, "p95": 4_000, "p99": 10_000, "p999": 60_000}
+"""Requests per replication that a goal on a percentile needs."""
+
+LEAST_REQUESTS = 3_000
+SHORTEST_S = 5.0
+"""A queue needs time to show that it grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What replications of one deployment under one load gave."""
+
+    rate_per_s: float
+    margins: FloatArray
+    """Shape (replications,); infinite where requests piled up without end."""
+    deciding: int
+    """Index of the goal that is nearest to a miss, or missed most; -1 without goals."""
+    utilisation: float
+    """Of the busiest loop or resource, mean of the replications."""
+    busiest: str
+    served_per_s: FloatArray
+    """Shape (replications,): requests completed per second of the measured time."""
+
+    @property
+    def overloaded(self) -> float:
+        """Share of the replications in which requests piled up."""
+        return float(np.mean(~np.isfinite(self.margins)))
+
+    @property
+    def margin(self) -> float:
+        """Mean margin; infinite if any replication was overloaded."""
+        return float(self.margins.mean())
+
+    @property
+    def meets(self) -> float:
+        """Probability that the true margin is below 1, by Student's t on its logarithm."""
+        if not np.isfinite(self.margins).all():
+            return 0.0
+        logs = np.log(np.maximum(self.margins, 1e-9))
+        spread = float(logs.std(ddof=1)) if len(logs) > 1 else 0.0
+        if spread <= 0.0:
+            return float(self.margin < 1.0)
+        t = -float(logs.mean()) / (spread / math.sqrt(len(logs)))
+        return float(stats.t.cdf(t, len(logs) - 1))
+
+
+def trial_duration_s(rate_per_s: float, goals: Sequence[Slo]) -> float:
+    """Return how long to simulate so that the percentiles asked for mean something, seconds."""
+    needed = max((NEEDED.get(goal.metric, LEAST_REQUESTS) for goal in goals), default=0)
+    return max(SHORTEST_S, max(needed, LEAST_REQUESTS) / rate_per_s)
+
+
+def run_trial(
+    plan: Plan,
+    goals: Sequence[Slo],
+    *,
+    rate_per_s: float | None = None,
+    deployment: ResolvedDeployment | None = None,
+    replications: int,
+    seed: int,
+) -> Trial:
+    """Simulate one deployment under one load; what is not given is the plan's.
+
+    The plan's duration is not used: a trial lasts as long as its goals need.
+    """
+    rate = plan.rate_per_s if rate_per_s is None else rate_per_s
+    duration_s = trial_duration_s(rate, goals)
+    changed = replace(
+        plan,
+        rate_per_s=rate,
+        deployment=plan.deployment if deployment is None else deployment,
+        duration_s=duration_s,
+        warmup_s=min(plan.warmup_s, max(1.0, duration_s / 4.0)),
+    )
+    return judge_trial(replicate(changed, replications=replications, seed=seed), goals)
+
+
+def judge_trial(found: Replications, goals: Sequence[Slo]) -> Trial:
+    """Return the margins of replications."""
+    table = np.array([[_margin(run, goal) for goal in goals] for run in found.runs])
+    table = table.reshape(len(found.runs), len(goals))
+    worst = table.max(axis=1) if goals else np.zeros(len(found.runs))
+    full = np.array([_overloaded(run) for run in found.runs])
+    name, use = max(_uses(found), key=lambda item: item[1])
+    return Trial(
+        rate_per_s=found.plan.rate_per_s,
+        margins=np.where(full, np.inf, worst),
+        deciding=int(np.argmax(table.mean(axis=0))) if goals else -1,
+        utilisation=use,
+        busiest=name,
+        served_per_s=found.each(lambda run: run.throughput_per_s(None)),
+    )
+
+
+def _margin(run: Measures, goal: Slo) -> float:
+    if goal.metric == "errors":
+        value = run.error_ratio(goal.endpoint)
+        limit = max(goal.limit, 1e-12)
+    else:
+        latency = run.latency_s(goal.endpoint)
+        if not len(latency):
+            return math.inf
+        value = float(latency_statistics(latency)[METRICS.index(goal.metric)])
+        limit = goal.limit
+    return math.inf if math.isnan(value) else value / limit
+
+
+def _overloaded(run: Measures) -> bool:
+    """Tell whether requests piled up in one replication (see ``trust.find_overload``)."""
+    uses = [run.loop.utilisation, *(use.utilisation for use in run.resources.values())]
+    busiest = max(uses)
+    growing = run.growth_per_s > GROWING * len(run.at_s) / run.duration_s
+    return busiest >= SATURATED and growing
+
+
+def _uses(found: Replications) -> list[tuple[str, float]]:
+    uses = [("event loop", float(found.each(lambda run: run.loop.utilisation).mean()))]
+    for name in found.runs[0].resources:
+        busy = [run.resources[name].utilisation for run in found.runs]
+        uses.append((name, float(np.mean(busy))))
+    return uses

@@ -1,0 +1,123 @@
+"""``fastsim limit`` and ``fastsim size`` on the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fastsim.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+MODEL = """\
+version: 1
+kind: model
+service: shop
+process: {cores: 8}
+resources:
+  db: {capacity: 5}
+endpoints:
+- name: GET /
+  share: 100%
+  variants:
+  - steps:
+    - {do: cpu, time: {family: gamma, mean: 4ms, shape: 4}}
+    - {do: acquire, resource: db}
+    - {do: wait, kind: db, time: {family: expon, mean: 10ms}}
+    - {do: release, resource: db}
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.yaml"
+    path.write_text(MODEL)
+    return path
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_limit_says_what_holds_and_what_breaks(model: Path, capsys: Capture) -> None:
+    assert run("limit", model, "--slo", "p95 < 100ms", "--replications", "3") == 0
+    text = capsys.readouterr().out
+    assert "Holds up to" in text
+    assert "with p95 < 100ms" in text
+
+
+def test_limit_as_json_and_file(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    output = tmp_path / "limit.json"
+    arguments = ("limit", model, "--slo", "p95 < 100ms", "--replications", "3", "-o", output)
+    assert run(*arguments, "--json") == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value == json.loads(output.read_text())
+    assert value["kind"] == "limit"
+    assert 150.0 < value["rate"]["value"] < value["saturation"]["value"] < 260.0
+    assert value["rate"]["unit"] == "/s"
+    assert run(*arguments) == 2
+    assert "limit.json" in capsys.readouterr().err
+
+
+def test_limit_that_no_load_meets_is_a_no(model: Path, capsys: Capture) -> None:
+    assert run("limit", model, "--slo", "p50 < 2ms", "--replications", "2") == 1
+    assert "Never" in capsys.readouterr().out
+
+
+def test_size_names_the_cheapest(model: Path, capsys: Capture) -> None:
+    code = run("size", model, "--rate", "500/s", "--slo", "p95 < 100ms",
+               "--vary", "deployment.workers=1..5", "--price", "deployment.workers=25")  # fmt: skip
+    assert code == 0
+    text = capsys.readouterr().out
+    assert "Cheapest that works     workers 3 at a cost of 75" in text
+    assert "nothing cheaper does" in text
+
+
+def test_size_as_json(model: Path, capsys: Capture) -> None:
+    code = run("size", model, "--rate", "500/s", "--slo", "p95 < 100ms", "--json",
+               "--vary", "deployment.workers=2,3", "--vary",
+               "deployment.resources.db.capacity=4..8:4")  # fmt: skip
+    assert code == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["kind"] == "size"
+    assert value["considered"] == 4
+    assert value["best"]["settings"]["deployment.workers"] == 3.0
+
+
+def test_size_without_anything_that_works_is_a_no(model: Path, capsys: Capture) -> None:
+    code = run("size", model, "--rate", "900/s", "--slo", "p95 < 100ms",
+               "--vary", "deployment.workers=1..2")  # fmt: skip
+    assert code == 1
+    assert "None works" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--vary", "deployment.workers"], "does not say what varies"),
+        (["--vary", "deployment.workers=a..b"], "does not say what varies"),
+        (["--vary", "deployment.workers=0..2"], "does not say what varies"),
+        (["--vary", "deployment.workers=1..100000"], "give a step"),
+        (["--vary", "deployment.wrokers=1..2"], "deployment.workers"),
+        (
+            ["--vary", "deployment.workers=1..2", "--vary", "deployment.workers=3"],
+            "varies twice",
+        ),
+        (["--vary", "deployment.workers=1", "--price", "deployment.workers=x"], "not a price"),
+        (["--vary", "deployment.workers=1", "--price", "deployment.workers=-1"], "not a price"),
+        (["--vary", "deployment.workers=1", "--slo", "p95 quick"], "is not a goal"),
+    ],
+)
+def test_size_refuses_what_makes_no_sense(
+    arguments: list[str], says: str, model: Path, capsys: Capture
+) -> None:
+    assert run("size", model, "--rate", "10/s", "--slo", "p95 < 100ms", *arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_size_without_goals(model: Path, capsys: Capture) -> None:
+    assert run("size", model, "--rate", "10/s", "--vary", "deployment.workers=1..2") == 2
+    assert "there is no goal" in capsys.readouterr().err

@@ -1,0 +1,108 @@
+"""What we write is OTLP by the published definitions, as JSON and as protobuf."""
+
+import json
+import math
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+from fastsim.collector.export import Counters, build_span
+from fastsim.collector.otlp import encode_line, encode_span
+from fastsim.collector.otlp_binary import line_to_protobuf
+from fastsim.collector.timeline import RequestRecord
+from fastsim.spans import Attributes, AttributeValue, Span, SpanKind, StatusCode
+from tests.collector.otlp_published import from_json
+
+TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
+
+
+def line_of(*spans: Span, resource: Attributes | None = None) -> bytes:
+    return encode_line(
+        resource or {"service.name": "shöp"}, [encode_span(s) for s in spans]
+    ).encode()
+
+
+def a_span(attributes: Attributes) -> Span:
+    return Span(
+        *(TRACE, SPAN, PARENT, SpanKind.SERVER, "GET /”q\n", 1, 2),
+        attributes=attributes,
+        status=StatusCode.ERROR,
+    )
+
+
+def recorded_span() -> Span:
+    record = RequestRecord("GET", "/products/7")
+    record.end_clock = record.start_clock + 10_000_000
+    for number in range(6):
+        where = ("asyncpg", "shop.py:product")
+        record.add(("db", "socket", number, 5, 0, 3, 1, 0, *where, 0))
+    record.events.append(("pool", "acquire", 5, 10))
+    record.thread_calls.append((1, 2, 3, 4))
+    return build_span(record, Counters(1, 2, 3, 4, 5, 6, 7, None, None, 10))
+
+
+def test_a_recorded_request_is_what_the_definitions_say() -> None:
+    [group] = from_json(line_of(recorded_span())).resource_spans
+    assert [item.value.string_value for item in group.resource.attributes] == ["shöp"]
+    [span] = group.scope_spans[0].spans
+    assert (len(span.trace_id), len(span.span_id), span.parent_span_id) == (16, 8, b"")
+    assert span.kind == trace_pb2.Span.SPAN_KIND_SERVER
+    values = {item.key: item.value for item in span.attributes}
+    walls = values["fastsim.step.wall_ns"].array_value.values
+    assert [value.int_value for value in walls] == [5] * 6
+    assert values["fastsim.thread.cpu_ns"].array_value.values[0].int_value == 4
+    assert "fastsim.loop_busy_ns" not in values  # None is left out, not written as something
+
+
+def test_ids_status_and_text_arrive_as_they_were() -> None:
+    [group] = from_json(line_of(a_span({}))).resource_spans
+    [span] = group.scope_spans[0].spans
+    assert span.trace_id.hex() == TRACE
+    assert (span.span_id.hex(), span.parent_span_id.hex()) == (SPAN, PARENT)
+    assert span.name == "GET /”q\n"
+    assert span.status.code == trace_pb2.Status.STATUS_CODE_ERROR
+
+
+def test_an_unknown_field_would_be_noticed() -> None:
+    content = json.loads(line_of(a_span({})))
+    content["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["durationNano"] = "1"
+    with pytest.raises(json_format.ParseError):
+        from_json(json.dumps(content))
+
+
+SCALARS = st.text() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
+VALUES = (
+    SCALARS
+    | st.lists(st.text())
+    | st.lists(st.booleans())
+    | st.lists(st.integers(-(2**63), 2**63 - 1))
+    | st.lists(st.floats(allow_nan=False))
+)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=5))
+def test_json_and_protobuf_say_the_same(attributes: dict[str, AttributeValue]) -> None:
+    line = line_of(a_span(attributes), recorded_span(), resource={"a": 1, **attributes})
+    published = from_json(line)
+    assert ExportTraceServiceRequest.FromString(line_to_protobuf(line)) == published
+    [span, _] = published.resource_spans[0].scope_spans[0].spans
+    assert {item.key: read(item.value) for item in span.attributes} == attributes
+
+
+def read(value: object) -> object:
+    kind = value.WhichOneof("value")  # type: ignore[attr-defined]
+    content = getattr(value, kind)
+    return [read(item) for item in content.values] if kind == "array_value" else content
+
+
+def test_what_is_no_number_is_said_as_protobuf_does() -> None:
+    line = line_of(a_span({"x": math.nan, "y": math.inf, "z": -math.inf}))
+    for request in (from_json(line), ExportTraceServiceRequest.FromString(line_to_protobuf(line))):
+        [span] = request.resource_spans[0].scope_spans[0].spans
+        x, y, z = (item.value.double_value for item in span.attributes)
+        assert math.isnan(x)
+        assert (y, z) == (math.inf, -math.inf)

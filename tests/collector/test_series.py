@@ -1,0 +1,114 @@
+"""The loop's own series: busy time, lag, garbage collections."""
+
+import asyncio
+import gc
+import time
+
+import pytest
+
+from fastsim.calibrate.loop_series import is_loop_span, read_loop_series
+from fastsim.collector.export import build_series_span
+from fastsim.collector.series import LoopSeries, probe_lag, watch_collections
+from fastsim.collector.timeline import LoopClock
+
+MS = 1_000_000
+
+
+def test_lag_is_what_a_random_arrival_waits() -> None:
+    series = LoopSeries(0)
+    now = 0
+    # Ten passes of 4 ms with 6 ms of sleep between them: a random moment falls into a pass with
+    # probability 0.4 and then waits 2 ms on average.
+    for _ in range(10):
+        now += 10 * MS
+        series.add_pass(4 * MS, now)
+    [window] = series.windows
+    assert window.length == 100 * MS
+    assert window.busy == 40 * MS
+    assert window.lag_mean == pytest.approx(0.8 * MS)
+    assert window.lag_max == 4 * MS
+
+
+def test_windows_begin_anew() -> None:
+    series = LoopSeries(0)
+    series.add_pass(60 * MS, 120 * MS)
+    series.add_pass(1 * MS, 260 * MS)
+    first, second = series.windows
+    assert (first.at, first.length, first.lag_max) == (0, 120 * MS, 60 * MS)
+    assert (second.at, second.length, second.lag_max, second.busy) == (120 * MS, 140 * MS, MS, MS)
+
+
+def test_it_hands_over_when_there_are_ten() -> None:
+    series = LoopSeries(0)
+    taken = []
+    series.on_full = lambda: taken.append(len(series.take()[0]))
+    for step in range(1, 26):
+        series.add_pass(MS, step * 100 * MS)
+    assert taken == [10, 10]
+    assert len(series.windows) == 5
+
+
+def test_a_loop_is_seen_through_its_selector() -> None:
+    async def work() -> LoopSeries:
+        clock = LoopClock()
+        clock.watch(asyncio.get_running_loop())
+        for _ in range(3):
+            time.sleep(0.05)  # noqa: ASYNC251  holds the loop
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.06)
+        await asyncio.sleep(0)
+        return clock.series
+
+    [window, *_] = asyncio.run(work()).windows
+    assert window.lag_max >= 50 * MS
+    assert window.busy >= 100 * MS
+
+
+def test_a_probe_reports_how_late_it_woke() -> None:
+    async def work() -> LoopSeries:
+        series = LoopSeries(time.perf_counter_ns())
+        probe = asyncio.create_task(probe_lag(series))
+        await asyncio.sleep(0.05)
+        time.sleep(0.15)  # noqa: ASYNC251  over the moment it was due
+        await asyncio.sleep(0.01)
+        probe.cancel()
+        return series
+
+    [window] = asyncio.run(work()).windows
+    assert window.lag_max >= 90 * MS
+    assert window.busy == -1
+
+
+def test_full_collections_are_noted_and_young_ones_not() -> None:
+    series = LoopSeries(0)
+    watch_collections(series)
+    watch_collections(series)
+    gc.collect(0)
+    assert series.collections == []
+    gc.collect()
+    [(at, length)] = series.collections
+    assert at > 0
+    assert length > 0
+
+
+def test_the_span_says_it_all_again() -> None:
+    series = LoopSeries(0)
+    series.in_flight = 3
+    for step in range(1, 6):
+        series.add_pass(30 * MS, step * 100 * MS)
+    windows, _ = series.take()
+    span = build_series_span(windows, [(5, 80 * MS)])
+    assert is_loop_span(span)
+    read = read_loop_series([span.attributes, {"fastsim.loop.at_ns": "damaged"}])
+    assert len(read) == 5
+    assert read.busy_share == pytest.approx(0.3)
+    assert read.lag_s == pytest.approx(0.0045)
+    assert read.in_flight.tolist() == [3.0] * 5
+    assert read.collections_s.tolist() == [0.08]
+
+
+def test_without_windows_nothing_is_claimed() -> None:
+    read = read_loop_series([])
+    assert len(read) == 0
+    assert read.lag_s == 0.0
+    assert read.busy_share != read.busy_share

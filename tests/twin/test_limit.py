@@ -1,0 +1,97 @@
+"""``limit``: against queues whose limits are known by formula."""
+
+import math
+
+import pytest
+
+from fastsim.errors import NoSteadyStateError
+from fastsim.model import (
+    Constant,
+    CpuStep,
+    Distribution,
+    Endpoint,
+    Expon,
+    ServiceModel,
+    Variant,
+    WaitStep,
+)
+from fastsim.result import Limit
+from fastsim.scenario import Deployment, TrafficPlan, parse_slo
+from fastsim.spans import StepKind
+from fastsim.twin.forecast import make_plan
+from fastsim.twin.limit import find_limit
+
+
+def service(code: Distribution | None, wait: Distribution | None = None) -> ServiceModel:
+    steps = [] if code is None else [CpuStep(time=code)]
+    waits = [] if wait is None else [WaitStep(kind=StepKind.HTTP, time=wait)]
+    variant = Variant(steps=[*steps, *waits])
+    return ServiceModel(
+        service="s", endpoints=[Endpoint(name="GET /", share=1.0, variants=[variant])]
+    )
+
+
+def limit(model: ServiceModel, *goals: str, workers: int = 1, rate: float = 20.0) -> Limit:
+    deployment = Deployment(workers=workers, cores=workers)
+    plan = make_plan(model, TrafficPlan(rate=rate), deployment)
+    return find_limit(plan, [parse_slo(goal) for goal in goals], replications=6, seed=4)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_saturation_is_one_over_the_code_per_request(workers: int) -> None:
+    found = limit(service(Constant(value=0.005)), workers=workers)
+    assert found.saturation.value == pytest.approx(workers * 200.0, rel=0.05)
+    assert found.saturated == "event loop"
+    assert found.rate is None
+    assert found.verdict == "yes"
+
+
+def test_the_limit_of_a_single_server_queue_is_that_of_theory() -> None:
+    # The time in an M/M/1 queue is exponential with rate mu - lambda: its 95th percentile is
+    # ln(20) / (mu - lambda), 50 ms at lambda = 200 - 59.9.
+    found = limit(service(Expon(mean=0.005)), "p95 < 50ms")
+    assert found.rate is not None
+    assert found.rate.value == pytest.approx(200.0 - math.log(20.0) / 0.050, rel=0.06)
+    assert found.rate.low is not None
+    assert found.rate.high is not None
+    assert found.rate.low <= found.rate.value <= found.rate.high
+    assert found.decided_by == "p95 < 50ms"
+    assert [point.rate_per_s for point in found.points] == sorted(
+        point.rate_per_s for point in found.points
+    )
+
+
+def test_the_stricter_of_two_goals_decides() -> None:
+    found = limit(service(Expon(mean=0.005)), "p95 < 10s", "mean < 10ms")
+    assert found.rate is not None
+    assert found.rate.value == pytest.approx(100.0, rel=0.08)  # 1 / (mu - lambda) = 10 ms
+    assert found.decided_by == "mean < 10ms"
+
+
+def test_a_goal_that_no_load_meets() -> None:
+    found = limit(service(Constant(value=0.001), Constant(value=0.050)), "p50 < 40ms")
+    assert found.rate is None
+    assert found.verdict == "no"
+
+
+def test_a_goal_that_holds_until_it_is_full() -> None:
+    found = limit(service(Constant(value=0.005)), "p95 < 100s")
+    assert found.rate is not None
+    assert found.rate.value == pytest.approx(200.0, rel=0.05)
+    assert found.decided_by == "event loop is full"
+
+
+def test_the_search_finds_its_way_from_far_off() -> None:
+    for rate in (0.05, 5000.0):
+        found = limit(service(Constant(value=0.005)), rate=rate)
+        assert found.saturation.value == pytest.approx(200.0, rel=0.05)
+
+
+def test_a_service_that_nothing_fills_has_no_limit() -> None:
+    with pytest.raises(NoSteadyStateError, match="no load saturates"):
+        limit(service(None, Constant(value=0.010)))
+
+
+def test_the_same_seed_gives_the_same_answer() -> None:
+    model = service(Expon(mean=0.005))
+    assert limit(model, "p95 < 50ms") == limit(model, "p95 < 50ms")

@@ -1,0 +1,118 @@
+"""``size``: the choice is that of trying everything."""
+
+import itertools
+
+import pytest
+
+from fastsim.errors import InputError, UnknownNameError
+from fastsim.model import (
+    AcquireStep,
+    CpuStep,
+    Endpoint,
+    Expon,
+    Gamma,
+    ReleaseStep,
+    Resource,
+    ServiceModel,
+    Variant,
+    WaitStep,
+)
+from fastsim.result import Size
+from fastsim.scenario import Deployment, TrafficPlan, parse_slo
+from fastsim.spans import StepKind
+from fastsim.twin.forecast import make_plan
+from fastsim.twin.replicate import Plan
+from fastsim.twin.size import find_size, with_settings
+from fastsim.twin.trial import run_trial
+
+WORKERS, SLOTS = "deployment.workers", "deployment.resources.db.capacity"
+
+
+def plan(rate: float = 400.0) -> Plan:
+    steps = [
+        CpuStep(time=Gamma(mean=0.002, shape=4.0)),
+        AcquireStep(resource="db"),
+        WaitStep(kind=StepKind.DB, time=Expon(mean=0.020)),
+        CpuStep(time=Gamma(mean=0.001, shape=4.0)),
+        ReleaseStep(resource="db"),
+    ]
+    model = ServiceModel(
+        service="s",
+        resources={"db": Resource(capacity=5)},
+        endpoints=[Endpoint(name="GET /", share=1.0, variants=[Variant(steps=steps)])],
+    )
+    return make_plan(model, TrafficPlan(rate=rate), Deployment(cores=8))
+
+
+GOAL = [parse_slo("p95 < 100ms")]
+GRID = {WORKERS: [1, 2, 3], SLOTS: [4, 6, 12]}
+
+
+@pytest.fixture(scope="module")
+def meeting() -> list[dict[str, float]]:
+    """Try everything, with other random numbers; return what meets the goal."""
+    found = []
+    for workers, slots in itertools.product(*GRID.values()):
+        settings = {WORKERS: float(workers), SLOTS: float(slots)}
+        deployment = with_settings(plan(), settings)
+        trial = run_trial(plan(), GOAL, deployment=deployment, replications=6, seed=99)
+        if trial.margin < 1.0:
+            found.append(settings)
+    return found
+
+
+@pytest.mark.parametrize("prices", [None, {WORKERS: 10.0, SLOTS: 1.0}, {WORKERS: 1.0, SLOTS: 4.0}])
+def test_the_choice_is_that_of_trying_everything(
+    prices: dict[str, float] | None, meeting: list[dict[str, float]]
+) -> None:
+    found = find_size(plan(), GOAL, GRID, prices=prices, seed=2)
+
+    def cost(settings: dict[str, float]) -> tuple[float, list[float]]:
+        units = settings.items()
+        return sum((prices or {}).get(path, 0.0) * n for path, n in units), list(settings.values())
+
+    assert found.best is not None
+    assert found.best.settings == min(meeting, key=cost)
+    assert found.simulated < found.considered == 9
+    assert found.verdict == "yes"
+
+
+def test_costs_are_prices_times_units() -> None:
+    found = find_size(plan(), GOAL, GRID, prices={WORKERS: 10.0, SLOTS: 1.0}, seed=2)
+    for candidate in found.candidates:
+        units = candidate.settings
+        assert candidate.cost == 10.0 * units[WORKERS] + units[SLOTS]
+    costs = [candidate.cost for candidate in found.pareto]
+    margins = [candidate.margin for candidate in found.pareto if candidate.margin is not None]
+    assert costs == sorted(costs)
+    assert margins == sorted(margins, reverse=True)
+
+
+def test_nothing_that_works() -> None:
+    found = find_size(plan(), [parse_slo("p50 < 10ms")], {WORKERS: [1, 2]})
+    assert found.best is None
+    assert found.confidence is None
+    assert found.verdict == "no"
+
+
+def test_smaller_than_a_miss_is_not_simulated() -> None:
+    found: Size = find_size(plan(rate=2000.0), GOAL, GRID)
+    assert found.best is None
+    assert found.simulated == 3  # the largest of each number of workers
+    assert "6 deployments were not simulated" in found.warnings[0]
+
+
+def test_what_cannot_vary() -> None:
+    with pytest.raises(UnknownNameError, match="wrokers"):
+        find_size(plan(), GOAL, {"deployment.wrokers": [1]})
+    with pytest.raises(UnknownNameError, match="cash"):
+        find_size(plan(), GOAL, {"deployment.resources.cash.capacity": [1]})
+    with pytest.raises(InputError, match="no goal"):
+        find_size(plan(), [], GRID)
+    with pytest.raises(InputError, match="nothing varies"):
+        find_size(plan(), GOAL, {})
+
+
+def test_the_same_seed_gives_the_same_answer() -> None:
+    vary = {WORKERS: [2, 3]}
+    assert find_size(plan(), GOAL, vary, seed=3) == find_size(plan(), GOAL, vary, seed=3)
