@@ -45,6 +45,7 @@ __all__ = [
     "Expon",
     "Fit",
     "Gamma",
+    "HandOver",
     "InvGauss",
     "Lognorm",
     "LoopCosts",
@@ -256,10 +257,18 @@ class LoopCosts(Part):
     pauses: Pauses = Pauses()
 
 
+HandOver = Literal["direct", "wake"]
+
+
 class Resource(Part):
     """Something with a limited number of slots per worker process."""
 
     capacity: int = Field(ge=1)
+    hand_over: HandOver = Field(
+        "direct",
+        description="a free slot goes to who waits first (pools), or, as asyncio.Semaphore does, "
+        "to nobody else until the one it woke has run",
+    )
 
 
 class Process(Part):

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from fastsim.errors import InputError
-from fastsim.model import Part, Resource, ServiceModel
+from fastsim.model import HandOver, Part, Resource, ServiceModel
 from fastsim.units import Duration, Rate, Share, parse_duration, parse_share
 
 
@@ -58,6 +58,8 @@ class ResolvedDeployment(Part):
     limit_concurrency: int | None
     gil: bool
     resources: dict[str, int]
+    hand_over: dict[str, HandOver] = Field(default_factory=dict)
+    python: str = ""
 
 
 def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedDeployment:
@@ -73,7 +75,21 @@ def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
         limit_concurrency=deployment.limit_concurrency or process.limit_concurrency,
         gil=process.gil,
         resources=resources,
+        hand_over={
+            name: resource.hand_over
+            for name, resource in (model.resources | _named_hand_over(deployment)).items()
+        },
+        python=process.python,
     )
+
+
+def _named_hand_over(deployment: Deployment) -> dict[str, Resource]:
+    """Return the resources for which the deployment says how slots change hands."""
+    return {
+        name: resource
+        for name, resource in deployment.resources.items()
+        if "hand_over" in resource.model_fields_set
+    }
 
 
 LATENCY_METRICS = ("mean", "p50", "p90", "p95", "p99", "p999")

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from statistics import median
-from time import thread_time_ns
 from typing import Any
 
+from fastsim.collector import clocks
 from fastsim.collector.resume import TimedCoroutine
 from fastsim.collector.timeline import LoopClock, RequestRecord
 
@@ -52,12 +52,12 @@ def _cpu_s(waits: int, *, timed: bool) -> float:
 
     async def serve_all() -> int:
         clock = LoopClock()
-        start = thread_time_ns()
+        start = clocks.thread_time_ns()
         for _ in range(_REQUESTS):
             serve: Coroutine[Any, Any, None] = wait_often()
             if timed:
                 serve = TimedCoroutine(serve, RequestRecord("GET", "/"), clock, 0)
             await serve
-        return thread_time_ns() - start
+        return clocks.thread_time_ns() - start
 
     return asyncio.run(serve_all()) / _REQUESTS / 1e9

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from fastsim import __version__
+from fastsim.collector import clocks
 from fastsim.collector.faults import note_fault
 from fastsim.collector.otlp_binary import line_to_protobuf
 
@@ -192,7 +193,7 @@ class OtlpEndpoint:
                 note_fault(fault)
                 self._drop("refused", requests)
             finally:
-                self.cpu_ns = time.thread_time_ns()
+                self.cpu_ns = clocks.thread_time_ns()
                 with self._idle:
                     self._busy = False
                     self._idle.notify_all()

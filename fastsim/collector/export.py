@@ -2,10 +2,10 @@
 
 import random
 from collections.abc import Sequence
-from time import perf_counter_ns, time_ns
 from typing import NamedTuple
 
 from fastsim import spans
+from fastsim.collector import clocks
 from fastsim.collector.otel import from_readable
 from fastsim.collector.privacy import path_is_known
 from fastsim.collector.series import Window
@@ -164,7 +164,7 @@ def _unclaimed_calls(record: RequestRecord) -> list[StepRow]:
 
 def build_series_span(windows: Sequence[Window], collections: Sequence[tuple[int, int]]) -> Span:
     """Return a span of the loop's own: what it did in each of the windows."""
-    unix_offset = time_ns() - perf_counter_ns()
+    unix_offset = clocks.time_ns() - clocks.perf_counter_ns()
     begin, end = windows[0].at, windows[-1].at + windows[-1].length
     at, length, busy, mean, longest, in_flight = zip(*windows, strict=True)
     attributes: Attributes = {

@@ -8,10 +8,10 @@ answer the usage is read, a stream's iterator is passed through one that looks a
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Iterator, Mapping
-from time import perf_counter_ns
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
+from fastsim.collector import clocks
 from fastsim.collector.faults import note_fault
 from fastsim.collector.imports import when_imported
 from fastsim.collector.timeline import RequestRecord, active_record
@@ -160,7 +160,7 @@ def _begin(client: object, package: str) -> _Open | None:
         if record is None:
             return None
         usage = LlmUsage(provider=_provider(client, package), streamed=False)
-        return _Open(record, LlmCall(perf_counter_ns(), _running_task(), usage))
+        return _Open(record, LlmCall(clocks.perf_counter_ns(), _running_task(), usage))
     except Exception as fault:  # noqa: BLE001  never into the request
         note_fault(fault)
         return None
@@ -177,7 +177,7 @@ def _provider(client: object, package: str) -> str:
 
 def _end(opened: _Open, answer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
-        opened.call.end = perf_counter_ns()
+        opened.call.end = clocks.perf_counter_ns()
         options = kwargs.get("options", args[1] if len(args) > 1 else None)
         asked = getattr(options, "json_data", None)
         if isinstance(asked, Mapping):
@@ -255,7 +255,7 @@ class _WatchedStream:
 
 def _note_chunk(call: LlmCall, item: Any) -> None:
     try:
-        call.end = now = perf_counter_ns()
+        call.end = now = clocks.perf_counter_ns()
         fields = getattr(item, "__dict__", None)
         if not isinstance(fields, dict):
             return

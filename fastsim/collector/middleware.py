@@ -5,9 +5,9 @@ import contextvars
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from time import perf_counter_ns, process_time_ns, thread_time_ns, time_ns
 from typing import Any
 
+from fastsim.collector import clocks
 from fastsim.collector.destination import DEFAULT_MODE, Destination, as_mode
 from fastsim.collector.export import Counters, build_series_span, build_span
 from fastsim.collector.facts import process_facts, thread_tokens
@@ -113,7 +113,7 @@ class FastSimMiddleware:
 
     def _finish(self, record: RequestRecord, scope: Scope, root_path: str) -> None:
         try:
-            record.end_clock = perf_counter_ns()
+            record.end_clock = clocks.perf_counter_ns()
             record.finished = True
             # Read now: keeping the scope would keep headers and whatever else it holds.
             if record.span is None:
@@ -140,7 +140,7 @@ class FastSimMiddleware:
         self._writer.submit_request(lambda: build_span(record, counters), steps=len(record.steps))
 
     def _close_overdue(self, linger_ns: int = LINGER_NS) -> None:
-        now = perf_counter_ns()
+        now = clocks.perf_counter_ns()
         for record in list(self._lingering.values()):
             if now - record.end_clock >= linger_ns:
                 self._close(record)
@@ -157,15 +157,16 @@ class FastSimMiddleware:
 
     def _counters(self, clock: LoopClock) -> Counters:
         sees = clock.sees_polls
+        busy_ns = clocks.perf_counter_ns() - clock.started - clock.idle_total
         return Counters(
             requests_seen=self._requests_seen,
             segment_wall_ns=clock.segment_wall,
             segment_cpu_ns=clock.segment_cpu,
-            loop_cpu_ns=thread_time_ns(),
-            process_cpu_ns=process_time_ns(),
+            loop_cpu_ns=clocks.thread_time_ns(),
+            process_cpu_ns=clocks.process_time_ns(),
             recorder_cpu_ns=self._writer.cpu_ns,
             spans_dropped=self._writer.dropped,
-            loop_busy_ns=perf_counter_ns() - clock.started - clock.idle_total if sees else None,
+            loop_busy_ns=busy_ns if sees else None,
             loop_passes=clock.pass_number if sees else None,
             idle_wakeups=clock.idle_wakeups if sees else None,
         )
@@ -234,7 +235,7 @@ class FastSimMiddleware:
             loop=self._loop,
             mode=self._mode,
             sample_ratio=self._sample_ratio,
-            start_ns=time_ns(),
+            start_ns=clocks.time_ns(),
             server=self._server | {PROCESS_OPENTELEMETRY: self.opentelemetry},
         )
 
@@ -255,7 +256,7 @@ def _watch_response(record: RequestRecord, send: Send) -> Send:
         kind = message["type"]
         if kind == "http.response.body":
             if not message.get("more_body", False):
-                record.response_clock = perf_counter_ns()
+                record.response_clock = clocks.perf_counter_ns()
         elif kind == "http.response.start":
             record.status = message.get("status", 0)
 

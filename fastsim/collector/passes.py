@@ -10,7 +10,8 @@ more. There is a mark only while requests run: the loop sleeps as it would.
 import asyncio
 import contextvars
 from collections.abc import Callable
-from time import perf_counter_ns
+
+from fastsim.collector import clocks
 
 _SAME_PASS_NS = 60_000
 """Code so soon after a mark runs in the pass that the mark began."""
@@ -33,7 +34,7 @@ class Passes:
         # The mark must not keep the context of the request that happened to set it.
         self._own = contextvars.Context()
         self._marked = False
-        now = perf_counter_ns()
+        now = clocks.perf_counter_ns()
         # This pass, the one before, the one before that.
         self._starts = (now, now, now)
         self._slept = (True, True, True)
@@ -65,7 +66,7 @@ class Passes:
 
     def _mark(self) -> None:
         self._marked = False
-        self._begin(perf_counter_ns(), slept=False)
+        self._begin(clocks.perf_counter_ns(), slept=False)
 
     def _begin(self, now: int, *, slept: bool) -> None:
         self._starts = (now, *self._starts[:2])

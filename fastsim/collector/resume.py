@@ -8,9 +8,9 @@ that coroutine off.
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from time import perf_counter_ns, thread_time_ns
 from typing import Any, Protocol, TypeVar
 
+from fastsim.collector import clocks
 from fastsim.collector.faults import note_fault
 from fastsim.collector.timeline import (
     BLOCKED_NS,
@@ -140,7 +140,7 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
         # This and ``_after`` run at every resume of the service's code, so they spare calls.
         try:
             clock = self._clock
-            now = perf_counter_ns()
+            now = clocks.perf_counter_ns()
             if clock.sees_polls:
                 self._enter_gap = clock.fresh_idle
                 clock.fresh_idle = 0
@@ -155,8 +155,8 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
             segment.nested_wall = segment.nested_cpu = 0
             segment.seen_at = None
             clock.active = segment
-            self._enter_cpu = thread_time_ns()
-            self._enter_wall = perf_counter_ns()
+            self._enter_cpu = clocks.thread_time_ns()
+            self._enter_wall = clocks.perf_counter_ns()
         except Exception as fault:  # noqa: BLE001  never into the request
             self._fail(fault)
 
@@ -179,8 +179,8 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
 
     def _after(self, yielded: object, *, ended: bool) -> None:
         try:
-            now = perf_counter_ns()
-            cpu = thread_time_ns() - self._enter_cpu
+            now = clocks.perf_counter_ns()
+            cpu = clocks.thread_time_ns() - self._enter_cpu
             clock = self._clock
             clock.last_end = now
             begin = self._enter_wall

@@ -10,8 +10,9 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Callable
-from time import perf_counter_ns
 from typing import NamedTuple
+
+from fastsim.collector import clocks
 
 WINDOW_NS = 100_000_000
 WINDOWS_PER_SPAN = 10
@@ -101,7 +102,7 @@ class _Collections:
     def __call__(self, phase: str, info: dict[str, int]) -> None:
         if info["generation"] != _OLDEST:
             return
-        now = perf_counter_ns()
+        now = clocks.perf_counter_ns()
         if phase == "start":
             self._began = now
         elif self._began:
@@ -123,7 +124,7 @@ def watch_collections(series: LoopSeries) -> None:
 async def probe_lag(series: LoopSeries) -> None:
     """Sleep again and again, and report how late the loop woke this task."""
     while True:
-        due = perf_counter_ns() + WINDOW_NS
+        due = clocks.perf_counter_ns() + WINDOW_NS
         await asyncio.sleep(WINDOW_NS / 1e9)
-        now = perf_counter_ns()
+        now = clocks.perf_counter_ns()
         series.add_probe(max(now - due, 0), now)

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from math import exp
-from time import perf_counter_ns, thread_time_ns, time_ns
 from typing import TYPE_CHECKING, Protocol
 
+from fastsim.collector import clocks
 from fastsim.collector.passes import Passes
 from fastsim.collector.propagation import Parent
 from fastsim.collector.series import LoopSeries
@@ -80,7 +80,7 @@ class LoopClock:
     )
 
     def __init__(self) -> None:
-        now = perf_counter_ns()
+        now = clocks.perf_counter_ns()
         self.active: Segment | None = None
         self.series = LoopSeries(now)
         self.thread = threading.get_ident()
@@ -115,9 +115,9 @@ class LoopClock:
         series = self.series
 
         def select(timeout: float | None = None) -> list[object]:
-            before = perf_counter_ns()
+            before = clocks.perf_counter_ns()
             events = inner(timeout)
-            after = perf_counter_ns()
+            after = clocks.perf_counter_ns()
             series.add_pass(before - self.poll_now, after)
             self.pass_number += 1
             self.poll_2 = self.poll_1
@@ -214,20 +214,20 @@ class ThreadCall:
     __slots__ = ("begin", "cpu", "end", "submitted")
 
     def __init__(self) -> None:
-        self.submitted = perf_counter_ns()
+        self.submitted = clocks.perf_counter_ns()
         self.begin = self.submitted
         self.end = self.submitted
         self.cpu = 0
 
     def run(self, function: Callable[..., object], *args: object) -> object:
         """Call the function in the thread, timed."""
-        self.begin = perf_counter_ns()
-        cpu = thread_time_ns()
+        self.begin = clocks.perf_counter_ns()
+        cpu = clocks.thread_time_ns()
         try:
             return function(*args)
         finally:
-            self.cpu = thread_time_ns() - cpu
-            self.end = perf_counter_ns()
+            self.cpu = clocks.thread_time_ns() - cpu
+            self.end = clocks.perf_counter_ns()
 
 
 class RequestRecord:
@@ -264,8 +264,8 @@ class RequestRecord:
     def __init__(self, method: str, path: str) -> None:
         self.method = method
         self.path = path
-        self.start_unix = time_ns()
-        self.start_clock = perf_counter_ns()
+        self.start_unix = clocks.time_ns()
+        self.start_clock = clocks.perf_counter_ns()
         self.end_clock = 0
         self.response_clock = 0
         self.status = 0

@@ -11,9 +11,9 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import PurePath
-from time import perf_counter_ns
 from types import FrameType
 
+from fastsim.collector import clocks
 from fastsim.collector.faults import note_fault
 from fastsim.collector.timeline import LoopClock, Segment
 from fastsim.collector.waits import is_users_code
@@ -69,7 +69,7 @@ class Watchdog:
 
 def look(thread: int, segment: Segment) -> None:
     """Note what ``thread`` runs, if the segment has been running for long."""
-    if perf_counter_ns() - segment.began < LOOK_AFTER_NS:
+    if clocks.perf_counter_ns() - segment.began < LOOK_AFTER_NS:
         return
     frame = sys._current_frames().get(thread)
     if frame is not None:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastsim.collector import clocks
 from fastsim.collector.account import AccountFile, ProcessAccount
 from fastsim.collector.destination import Destination
 from fastsim.collector.faults import fault_count, note_fault
@@ -314,8 +315,8 @@ class _ProcessWriter:
         account = self.account
         account.seen = self._seen()
         account.faults = fault_count()
-        account.process_cpu_ns = time.process_time_ns()
-        account.writer_cpu_ns = time.thread_time_ns()
+        account.process_cpu_ns = clocks.process_time_ns()
+        account.writer_cpu_ns = clocks.thread_time_ns()
         if self._endpoint is not None:
             account.writer_cpu_ns += self._endpoint.cpu_ns
             account.exported = self._endpoint.exported

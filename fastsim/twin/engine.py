@@ -4,6 +4,7 @@ SimPy keeps the clock; ``EventLoop`` holds the mechanics of one worker. Same inp
 same bytes out.
 """
 
+import re
 from random import Random
 
 import numpy as np
@@ -16,7 +17,7 @@ from fastsim.twin.connections import Connections
 from fastsim.twin.eventloop import EventLoop
 from fastsim.twin.gil import HANDOVER_OTHER_CORE_S, HANDOVER_SAME_CORE_S
 from fastsim.twin.speed import Speed
-from fastsim.twin.state import Requests
+from fastsim.twin.state import Pool, Requests, WakingPool
 from fastsim.twin.workload import Outcome, Workload
 
 _APPLICATION_FAILED, _REJECTED = 1, 2
@@ -43,6 +44,19 @@ def simulate(
         Length of the windows of ``Outcome.window_busy_s``, seconds.
     """
     return _Simulation(workload, deployment, costs, seed, window_s).run(until_s)
+
+
+def _make_pool(deployment: ResolvedDeployment, name: str) -> Pool:
+    capacity = deployment.resources[name]
+    if deployment.hand_over.get(name, "direct") == "direct":
+        return Pool(capacity)
+    return WakingPool(capacity, wakes_all=_version(deployment.python) >= (3, 13))
+
+
+def _version(python: str) -> tuple[int, ...]:
+    """Return major and minor version; of an unknown one, that of the newest."""
+    found = re.match(r"(\d+)\.(\d+)", python)
+    return (3, 99) if found is None else (int(found[1]), int(found[2]))
 
 
 class _Simulation:
@@ -73,13 +87,12 @@ class _Simulation:
         )
         self.worker = [-1] * self.n
         self.rejected: list[int] = []
-        capacities = [deployment.resources[name] for name in workload.resources]
         self.loops = [
             EventLoop(
                 self.env,
                 self.requests,
                 costs,
-                capacities,
+                [_make_pool(deployment, name) for name in workload.resources],
                 thread_tokens=deployment.thread_tokens,
                 gil=deployment.gil,
                 handover_s=(

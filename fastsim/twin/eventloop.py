@@ -20,7 +20,7 @@ from fastsim.model import LoopCosts
 from fastsim.twin.alarm import Alarm, set_alarm
 from fastsim.twin.gil import Gil, call_at
 from fastsim.twin.speed import Speed
-from fastsim.twin.state import Pool, Requests
+from fastsim.twin.state import Pool, Requests, WakingPool
 from fastsim.twin.workload import Op, ViaCode
 
 _LAG_EVERY = 8
@@ -41,7 +41,7 @@ class EventLoop:
         env: Environment,
         requests: Requests,
         costs: LoopCosts,
-        capacities: Sequence[int],
+        pools: Sequence[Pool],
         *,
         thread_tokens: int,
         gil: bool,
@@ -54,7 +54,9 @@ class EventLoop:
         self.env = env
         self.requests = requests
         self.costs = costs
-        self.pools = [Pool(capacity) for capacity in capacities]
+        self.pools = pools
+        self.woken: set[int] = set()
+        """Waiters of waking pools that have a slot and have not run yet."""
         self.threads = Pool(thread_tokens)
         self.gil = Gil(env, enabled=gil, handover_s=handover_s, rng=rng)
         self.round_timers = round_timers
@@ -243,6 +245,8 @@ class EventLoop:
             self.lag_count += 1
             if self.lag_count % _LAG_EVERY == 0:
                 self.lags.append(now - r.ready[request])
+        if self.woken and request in self.woken:
+            self._resumed(request, position - 1, now)
         while position < last:
             op = code[position]
             if op == _CPU:
@@ -330,9 +334,21 @@ class EventLoop:
 
     def _release(self, pool: Pool, now: float) -> None:
         granted = pool.give_back(now)
-        if granted is None:
-            return
+        if granted is not None:
+            self._grant(pool, granted, now)
+
+    def _resumed(self, request: int, position: int, now: float) -> None:
+        """Let one that a waking pool has woken wake the next."""
+        self.woken.discard(request)
+        pool = self.pools[self.requests.arg[position]]
+        if isinstance(pool, WakingPool):
+            for granted in pool.resumed(now):
+                self._grant(pool, granted, now)
+
+    def _grant(self, pool: Pool, granted: tuple[int, float], now: float) -> None:
         request, waited = granted
+        if isinstance(pool, WakingPool):
+            self.woken.add(request)
         if not self.requests.responded(request):
             self.requests.pool_wait[request] += waited
         # The slot passes to the waiter now, though its coroutine must still wait for the loop.

@@ -49,6 +49,63 @@ class Pool:
         self.since = now
 
 
+class WakingPool(Pool):
+    """A pool that hands over as ``asyncio.Semaphore`` does.
+
+    A freed slot wakes the first who waits; until that one has run, nobody else gets a slot
+    that is free meanwhile, not even a newcomer.
+
+    Parameters
+    ----------
+    wakes_all
+        Whether who runs then wakes as many others as slots are free (CPython from 3.13 on),
+        or one, which wakes the next in its turn.
+    """
+
+    __slots__ = ("wakes_all", "waking")
+
+    def __init__(self, capacity: int, *, wakes_all: bool) -> None:
+        super().__init__(capacity)
+        self.wakes_all = wakes_all
+        self.waking = 0
+        """Requests that were woken and have not run yet."""
+
+    def take(self, now: float, request: int) -> bool:
+        """Take a slot; when none is free or others wait, queue the request."""
+        if self.free > 0 and not self.waking and not self.queue:
+            return super().take(now, request)
+        self.acquires += 1
+        self.queue.append((now, request))
+        self.max_queue = max(self.max_queue, len(self.queue))
+        return False
+
+    def give_back(self, now: float) -> tuple[int, float] | None:
+        """Return the slot and wake the first in the queue, if there is one."""
+        self.account(now)
+        self.free += 1
+        return self._wake(now)
+
+    def resumed(self, now: float) -> list[tuple[int, float]]:
+        """Note that one who was woken runs; return whom it wakes."""
+        self.account(now)
+        self.waking -= 1
+        woken = []
+        while self.free > 0 and (granted := self._wake(now)) is not None:
+            woken.append(granted)
+            if not self.wakes_all:
+                break
+        return woken
+
+    def _wake(self, now: float) -> tuple[int, float] | None:
+        if not self.queue:
+            return None
+        self.free -= 1
+        self.waking += 1
+        since, request = self.queue.popleft()
+        self.wait_s += now - since
+        return request, now - since
+
+
 class Requests:
     """The workload as lists, and what is measured per request."""
 

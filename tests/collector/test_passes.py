@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from fastsim.collector import passes as passes_module
+from fastsim.collector import clocks
 from fastsim.collector.passes import Passes
 
 MS = 1_000_000
@@ -31,7 +31,7 @@ class Story:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0
-        monkeypatch.setattr(passes_module, "perf_counter_ns", lambda: self.now)
+        monkeypatch.setattr(clocks, "perf_counter_ns", lambda: self.now)
         self.loop = Loop()
         self.end = 0
         loop = cast("asyncio.AbstractEventLoop", self.loop)

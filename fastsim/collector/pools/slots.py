@@ -7,10 +7,10 @@ they are left out.
 
 from collections import Counter
 from collections.abc import Callable
-from time import perf_counter_ns
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from fastsim.collector import clocks
 from fastsim.collector.faults import note_fault
 from fastsim.collector.timeline import RequestRecord, active_record
 
@@ -25,7 +25,7 @@ def note_resource(record: RequestRecord | None, name: str, event: str, capacity:
     """Write one ``acquire`` or ``release`` into the record, now."""
     if record is None or record.closed:
         return
-    record.events.append((name, event, perf_counter_ns() - record.start_clock, capacity))
+    record.events.append((name, event, clocks.perf_counter_ns() - record.start_clock, capacity))
 
 
 class Slot:

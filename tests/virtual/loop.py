@@ -1,0 +1,172 @@
+"""The virtual clock, and the event loop that lives by it."""
+
+import asyncio
+import heapq
+import math
+import selectors
+import threading
+from asyncio.events import Handle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from fastsim.collector import clocks
+from fastsim.collector.watchdog import Watchdog
+
+EPOCH_NS = 1_700_000_000 * 10**9
+
+Ready = list[tuple[selectors.SelectorKey, int]]
+
+
+class Clock:
+    """Wall time and CPU of the one thread there is, seconds."""
+
+    def __init__(self) -> None:
+        self.wall_s = 0.0
+        self.cpu_s = 0.0
+
+    def burn(self, seconds: float) -> None:
+        """Have code run for so long."""
+        self.wall_s += seconds
+        self.cpu_s += seconds
+
+    def block(self, seconds: float) -> None:
+        """Have code hold the loop for so long without using the processor."""
+        self.wall_s += seconds
+
+
+class VirtualSelector(selectors.SelectSelector):
+    """Sockets that become readable at given times; waiting for them moves the clock."""
+
+    def __init__(self, clock: Clock, per_poll_s: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._per_poll_s = per_poll_s
+        self._due: list[tuple[float, int, Handle]] = []
+        self._number = 0
+
+    def push(self, at_s: float, handle: Handle) -> None:
+        """Make a socket readable at a time; sockets of one time stay in order."""
+        self._number += 1
+        heapq.heappush(self._due, (at_s, self._number, handle))
+
+    def select(self, timeout: float | None = None) -> Ready:
+        """Return what is readable, after the time that waiting for it takes."""
+        clock, due = self._clock, self._due
+        clock.burn(self._per_poll_s)
+        if timeout is None or timeout > 0.0:
+            # epoll waits whole milliseconds, rounded up.
+            woken_s = math.inf if timeout is None else clock.wall_s + math.ceil(timeout * 1e3) / 1e3
+            event_s = due[0][0] if due else math.inf
+            if woken_s == event_s == math.inf:
+                raise RuntimeError("everybody waits and nothing is going to happen")
+            clock.wall_s = max(clock.wall_s, min(woken_s, event_s))
+        ready: Ready = []
+        while due and due[0][0] <= clock.wall_s:
+            handle = heapq.heappop(due)[2]
+            key = selectors.SelectorKey(0, 0, selectors.EVENT_READ, (handle, None))
+            ready.append((key, selectors.EVENT_READ))
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """The standard event loop on a virtual clock.
+
+    Parameters
+    ----------
+    per_poll_s
+        CPU of every poll, seconds.
+    """
+
+    def __init__(self, clock: Clock, *, per_poll_s: float = 0.0) -> None:
+        self.clock = clock
+        self.sockets = VirtualSelector(clock, per_poll_s)
+        super().__init__(self.sockets)
+        self._clock_resolution = 1e-9
+
+    def time(self) -> float:
+        """Return the virtual time, seconds."""
+        return self.clock.wall_s
+
+    def at(self, when_s: float, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback`` when a socket becomes readable at a time."""
+        self.sockets.push(when_s, Handle(callback, args, self, None))
+
+
+def current() -> VirtualLoop:
+    """Return the running loop, which must be a virtual one."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
+
+
+def burn(seconds: float) -> None:
+    """Run code on the loop for so long."""
+    current().clock.burn(seconds)
+
+
+def block(seconds: float) -> None:
+    """Hold the loop for so long without using the processor, as ``time.sleep`` does."""
+    current().clock.block(seconds)
+
+
+async def answer(seconds: float) -> None:
+    """Wait for a peer that answers, over a socket, after so long."""
+    loop = current()
+    future = loop.create_future()
+    loop.at(loop.time() + seconds, _resolve, future)
+    await future
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+@contextmanager
+def virtual_loop(*, per_poll_s: float = 0.0) -> Iterator[VirtualLoop]:
+    """Yield a new virtual loop whose clock the recorder reads too."""
+    clock = Clock()
+    loop = VirtualLoop(clock, per_poll_s=per_poll_s)
+    thread = threading.get_ident()
+
+    def wall_ns() -> int:
+        return round(clock.wall_s * 1e9)
+
+    def cpu_ns() -> int:
+        return round(clock.cpu_s * 1e9)
+
+    def unix_ns() -> int:
+        return EPOCH_NS + wall_ns()
+
+    def thread_ns() -> int:
+        # The recorder's own threads cost nothing in virtual time.
+        return cpu_ns() if threading.get_ident() == thread else 0
+
+    with (
+        mock.patch.object(clocks, "perf_counter_ns", wall_ns),
+        mock.patch.object(clocks, "process_time_ns", cpu_ns),
+        mock.patch.object(clocks, "thread_time_ns", thread_ns),
+        mock.patch.object(clocks, "time_ns", unix_ns),
+        # A thread that looks at the loop in real time sees what it happens to see.
+        mock.patch.object(Watchdog, "ensure", return_value=None),
+    ):
+        asyncio.set_event_loop(loop)
+        try:
+            yield loop
+        finally:
+            _close(loop)
+
+
+def _close(loop: VirtualLoop) -> None:
+    """End what still waits, for ever as it may be."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    asyncio.set_event_loop(None)
+    loop.close()

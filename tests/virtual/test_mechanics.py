@@ -1,0 +1,145 @@
+"""The twin does what CPython's own event loop does, request by request, to the nanosecond."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fastsim.model import (
+    AcquireStep,
+    Branch,
+    Counts,
+    CpuStep,
+    Distribution,
+    Endpoint,
+    Expon,
+    Gamma,
+    HandOver,
+    Lognorm,
+    LoopCosts,
+    ParallelStep,
+    Process,
+    ReleaseStep,
+    Resource,
+    RespondStep,
+    ServiceModel,
+    Step,
+    StreamStep,
+    Variant,
+    WaitStep,
+    YieldStep,
+)
+from fastsim.scenario import Deployment, resolve_deployment
+from fastsim.spans import StepKind, Via
+from fastsim.twin import sample, simulate
+from tests.virtual.programs import Limit, QueuePool, respond_times
+
+REQUESTS = 3_500
+
+
+def cpu(mean_ms: float) -> CpuStep:
+    return CpuStep(time=Expon(mean=mean_ms / 1e3))
+
+
+def wait(law: Distribution, via: Via = Via.SOCKET) -> WaitStep:
+    return WaitStep(kind=StepKind.IO, via=via, time=law)
+
+
+ACQUIRE, RELEASE = AcquireStep(resource="pool"), ReleaseStep(resource="pool")
+QUERY = wait(Expon(mean=0.015))
+POOLED: list[Step] = [
+    cpu(4 / 3),
+    wait(Lognorm(median=0.020, sigma=0.5)),
+    cpu(4 / 3),
+    ACQUIRE,
+    QUERY,
+    RELEASE,
+    cpu(4 / 3),
+]
+
+PROGRAMS: dict[str, tuple[float, list[Step]]] = {
+    "code alone": (110.0, [cpu(8.0)]),
+    "sockets": (160.0, [cpu(2.0), wait(Gamma(mean=0.009, shape=3.0)), cpu(3.0)]),
+    "timers": (
+        200.0,
+        [cpu(1.0), wait(Expon(mean=0.01), Via.TIMER), YieldStep(), cpu(3.0), YieldStep()],
+    ),
+    "a pool": (225.0, POOLED),
+    "gather": (
+        120.0,
+        [
+            cpu(1.0),
+            ParallelStep(
+                branches=[
+                    Branch(
+                        count=Counts(values=[2, 3], weights=[0.5, 0.5]),
+                        steps=[cpu(0.7), wait(Expon(mean=0.012)), cpu(0.7)],
+                    ),
+                    Branch(steps=[wait(Expon(mean=0.02), Via.TIMER), cpu(1.0)]),
+                ]
+            ),
+            cpu(1.0),
+        ],
+    ),
+    "a stream and work after the response": (
+        80.0,
+        [
+            cpu(1.0),
+            StreamStep(
+                kind=StepKind.LLM,
+                chunks=Counts(values=[3, 8], weights=[0.5, 0.5]),
+                gap=Expon(mean=0.004),
+                cpu=Expon(mean=0.0006),
+            ),
+            RespondStep(),
+            cpu(2.0),
+            wait(Expon(mean=0.005), Via.TIMER),
+            cpu(1.0),
+        ],
+    ),
+}
+
+
+def model(steps: list[Step], hand_over: HandOver = "direct", capacity: int = 5) -> ServiceModel:
+    return ServiceModel(
+        service="mechanics",
+        process=Process(python="{}.{}".format(*sys.version_info)),
+        loop=LoopCosts(),
+        resources={"pool": Resource(capacity=capacity, hand_over=hand_over)},
+        endpoints=[Endpoint(name="GET /", share=1.0, variants=[Variant(steps=steps)])],
+    )
+
+
+def assert_equal_to_the_loop(
+    service: ServiceModel, rate: float, make_pool: Callable[[int], Limit] = QueuePool
+) -> None:
+    drawn = sample(service, rate_per_s=rate, duration_s=REQUESTS / rate, seed=7)
+    deployment = resolve_deployment(service, Deployment())
+    twin = simulate(drawn, deployment, service.loop)
+    truth = respond_times(drawn, deployment.resources, make_pool)
+    assert len(drawn) > 0.9 * REQUESTS
+    assert twin.loop_busy_s.sum() / twin.end_s > 0.55, "the loop is too idle for a test"
+    np.testing.assert_allclose(twin.respond_s, truth, rtol=0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_latency_is_that_of_the_loop(name: str) -> None:
+    rate, steps = PROGRAMS[name]
+    assert_equal_to_the_loop(model(steps), rate)
+
+
+@pytest.mark.parametrize("capacity", [2, 5])
+def test_a_semaphore_hands_over_as_asyncio_does(capacity: int) -> None:
+    rate = 90.0 if capacity == 2 else 225.0
+    steps = [*POOLED[:3], cpu(3.0), *POOLED[3:]] if capacity == 2 else POOLED
+    assert_equal_to_the_loop(model(steps, "wake", capacity), rate, asyncio.Semaphore)
+
+
+def test_handing_over_matters() -> None:
+    service = model(POOLED)
+    drawn = sample(service, rate_per_s=225.0, duration_s=4.0, seed=7)
+    ours = respond_times(drawn, {"pool": 5})
+    theirs = respond_times(drawn, {"pool": 5}, asyncio.Semaphore)
+    assert np.abs(ours - theirs).max() > 1e-4
