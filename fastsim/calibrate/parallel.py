@@ -19,6 +19,7 @@ ON_LOOP = frozenset({StepKind.CPU, StepKind.BLOCKING})
 """Kinds of steps that hold the loop; all others are suspensions."""
 
 _SLACK_S = 1e-6
+_SAME_S = 0.5e-9  # half the clock's resolution: closer than this is the same moment
 _T = TypeVar("_T")
 
 
@@ -148,16 +149,23 @@ def _answers(
     children: dict[int, list[int]],
     tasks: Sequence[int],
 ) -> bool:
-    """Return whether the response leaves from one of the tasks: then they are no branches."""
-    if timeline.response_s is None:
+    """Return whether the response leaves from one of the tasks: then they are no branches.
+
+    Where one task's code ends at the very moment another's begins, it left from the other.
+    """
+    response_s = timeline.response_s
+    if response_s is None:
         return False
-    return any(
-        timeline.start_s[row] <= timeline.response_s <= timeline.start_s[row] + timeline.wall_s[row]
-        for task in tasks
-        for one in _subtree(task, children)
-        for row in rows_of.get(one, ())
+    inside = {one for task in tasks for one in _subtree(task, children)}
+    sent = {
+        timeline.task[row] in inside
+        for rows in rows_of.values()
+        for row in rows
         if timeline.kind[row] in ON_LOOP
-    )
+        and timeline.start_s[row] <= response_s + _SAME_S
+        and response_s <= timeline.start_s[row] + timeline.wall_s[row] + _SAME_S
+    }
+    return sent == {True}
 
 
 def _event_owners(timeline: Timeline) -> list[int]:

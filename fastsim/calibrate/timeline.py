@@ -124,7 +124,7 @@ class _Sequence:
             granted = event is not None and event.event == "acquire"
             nearer = at_s - cursor <= (0.0 if pooled and granted else gap / 2.0)
             # The response always leaves from code: what came before the gap sent it.
-            if not (nearer or (event is None and at_s < cursor + gap)):
+            if not (nearer or (event is None and at_s < cursor + gap - _TOUCH_S)):
                 return
             self._marks.pop(0)
             self._mark(cursor, event)

@@ -20,10 +20,6 @@ from tests.live.service import recorded_service
 
 pytestmark = pytest.mark.live
 
-SLACK_S = 0.002
-"""The machine is shared and FastAPI's own work is in every figure."""
-
-
 def get(url: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
@@ -86,13 +82,14 @@ def test_code_and_waits_are_told_apart(recorded: RequestSet) -> None:
         sleeps = [step for step in program if step.kind is StepKind.SLEEP and step.do == "wait"]
         # The recorder reads the length of a sleep off its coroutine: exact, late wake-up or not.
         assert [step.wall_s - step.late_s for step in sleeps] == pytest.approx([0.010, 0.010])
-    assert typical([on_loop(program)[0] for program in slept]) < SLACK_S
+    assert typical([on_loop(program)[0] for program in slept]) <= 3.0 * own
 
 
 @holds_on_a_recording
 def test_a_blocking_call_shows_as_time_on_the_loop_without_cpu(recorded: RequestSet) -> None:
     seen = [on_loop(program) for program in programs(recorded, "GET /blocking")]
-    assert typical([wall - cpu for cpu, wall in seen]) == pytest.approx(0.005, abs=SLACK_S)
+    # At least: the machine only ever adds to it.
+    assert min(wall - cpu for cpu, wall in seen) >= 0.0049
 
 
 @holds_on_a_recording
@@ -116,8 +113,8 @@ def test_threads_report_their_own_cpu_and_time_off_it(recorded: RequestSet) -> N
         if step.do == "thread" and step.wall_s > 0.005  # FastAPI makes short calls of its own
     ]
     assert len(calls) == 5
-    assert typical([step.cpu_s for step in calls]) == pytest.approx(0.002, abs=0.001)
-    assert typical([step.off_gil_s for step in calls]) == pytest.approx(0.005, abs=SLACK_S)
+    assert 0.0019 <= typical([step.cpu_s for step in calls]) <= 0.003
+    assert min(step.off_gil_s for step in calls) >= 0.0049
 
 
 @holds_on_a_recording
@@ -131,8 +128,8 @@ def test_slots_are_acquired_released_and_waited_for(recorded: RequestSet) -> Non
         sum(wall for wall, kind in zip(line.wall_s, line.kind, strict=True) if kind == "pool")
         for line in lines
     ]
-    assert min(waited) < 0.005
-    assert max(waited) > 0.015  # the third waited for two others
+    assert min(waited) < 0.1
+    assert max(waited) > 0.2  # the third waited for two others
 
 
 @holds_on_a_recording

@@ -71,7 +71,7 @@ async def stream() -> StreamingResponse:
 @app.get("/limited")
 async def limited() -> str:
     async with slots:
-        await asyncio.sleep(0.010)
+        await asyncio.sleep(0.200)  # far longer than three requests need to arrive
     return "had a slot"
 
 
