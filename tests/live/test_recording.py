@@ -20,6 +20,7 @@ from tests.live.service import recorded_service
 
 pytestmark = pytest.mark.live
 
+
 def get(url: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
