@@ -335,7 +335,9 @@ class CheckRow(Part):
     recorded: Duration
     twin: Duration
     error: float = Field(description="twin over recorded, minus 1")
-    floor: float = Field(description="error a perfect twin would show by chance (95 %)")
+    error_low: float = Field(description="the error could be, with 95 % for all rows, from")
+    error_high: float = Field(description="to")
+    verdict: Literal["agrees", "off", "cannot tell"]
 
 
 class Provenance(Part):

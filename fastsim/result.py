@@ -8,6 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Finding = Literal["agrees", "off", "cannot tell"]
+"""What an equivalence test says; see ``fastsim.twin.equivalence``."""
+
 
 class _Block(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -139,6 +142,9 @@ class Run(_Block):
     seed: int | None = None
     rate_per_s: float
     duration_s: float
+    warmup_s: float | None = Field(
+        None, description="load before the measured time, seconds; 0 if the service began idle"
+    )
     replications: int = 1
     total: Summary
     endpoints: dict[str, Summary]
@@ -167,8 +173,12 @@ class CompareRow(_Block):
     twin_low: float | None = None
     twin_high: float | None = None
     error: float = Field(description="twin over live, minus 1 (difference for ratios)")
-    floor: float = Field(description="error a perfect twin would show by chance (95 %)")
-    verdict: Literal["inside noise", "within tolerance", "off", "too few"]
+    error_low: float | None = Field(
+        None, description="the error could be, with 95 % for all rows together, from"
+    )
+    error_high: float | None = Field(None, description="to; absent when nothing is known")
+    counts: bool = Field(description="the verdict needs this row to agree")
+    verdict: Finding
 
 
 class Comparison(_Block):
@@ -180,7 +190,12 @@ class Comparison(_Block):
     title: str = ""
     rows: list[CompareRow]
     tolerance: dict[str, float] = Field(default_factory=dict)
-    verdict: Literal["yes", "no"]
+    verdict: Finding = Field(
+        description="off if a row that counts is off, agrees if all that count agree"
+    )
+    needed_s: float | None = Field(
+        None, description="cannot tell: length of a live run at this load that would, seconds"
+    )
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()
 

@@ -61,7 +61,8 @@ endpoints:
             time:
               {family: empirical, probabilities: [0, 0.5, 1], values: [1ms, 2ms, 10ms], shift: 5us}
 self_check:
-  - {endpoint: "GET /items/{id}", metric: p95, recorded: 20ms, twin: 24ms, error: 0.2, floor: 0.1}
+  - {endpoint: "GET /items/{id}", metric: p95, recorded: 20ms, twin: 24ms, error: 0.2,
+     error_low: 0.15, error_high: 0.26, verdict: "off"}
 """
 
 SCENARIO = """\

@@ -1,26 +1,36 @@
 """Check that the twin gives back the recording it was fitted to.
 
-The recorded arrivals are replayed through the twin several times with fresh durations.
-The spread between replays is the noise floor: what a perfect twin would miss by.
+The recorded arrivals are replayed through the twin several times with fresh durations, and
+judged as any comparison is (``fastsim.twin.equivalence``). Where the twin is off, it is said
+which part of the time differs.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
 
+from fastsim.calibrate.loop_costs import utilisation
+from fastsim.calibrate.parallel import ON_LOOP
 from fastsim.calibrate.requests import RequestSet
 from fastsim.model import CheckRow, ServiceModel
 from fastsim.scenario import Deployment, resolve_deployment
-from fastsim.twin import sample_at, simulate
+from fastsim.twin import Compared, Judgement, judge, sample_at, simulate
+from fastsim.units import format_duration, format_share
 
 FloatArray = npt.NDArray[np.float64]
 
-REPLAYS = 10
-LEAST_REQUESTS = 50
+REPLAYS = 20
+TOLERANCE = 0.10
 METRICS = {"p50": 0.5, "p95": 0.95}
-CONFIDENCE = 0.95
+FEWEST = {"p50": 50, "p95": 100}
+"""Recorded requests of an endpoint from which a metric is checked."""
+
+_LISTED = 4
+_SHORTEST_S = 1e-9  # the clock's resolution
+_SAME_USE = 0.03
+"""Utilisations closer than this do not explain anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,16 @@ class SelfCheck:
     before_application_s: dict[str, float]
     """Per endpoint, typical time from arrival to the first instruction of the application."""
     utilisation: float
+    reasons: list[str] = field(default_factory=list)
+    """For endpoints that are off: which part of their time differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Mean seconds a request of an endpoint spends in code on the loop, and not."""
+
+    code_s: float
+    rest_s: float
 
 
 def replay_recording(
@@ -49,24 +69,84 @@ def replay_recording(
     deployment = resolve_deployment(model, Deployment())
     latencies: list[FloatArray] = []
     before: list[FloatArray] = []
+    running: list[FloatArray] = []
     busy: list[float] = []
     for replay in range(replays):
         workload = sample_at(model, arrival, endpoint, seed * 1000 + replay)
         outcome = simulate(workload, deployment, model.loop, seed=replay)
         latencies.append(outcome.respond_s - outcome.start_s)
         before.append(outcome.start_s - workload.arrival_s)
+        running.append(outcome.running_s)
         busy.append(float(outcome.loop_busy_s.mean() / max(outcome.end_s, 1e-9)))
-    rows = []
+    named: list[tuple[str, str, Compared]] = []
     waits = {}
     for number, name in enumerate(names):
         mine = counted & (endpoint == number)
-        if mine.sum() < LEAST_REQUESTS:
+        if mine.sum() < FEWEST["p50"]:
             continue
         waits[name] = float(np.median([np.median(values[mine]) for values in before]))
-        for metric, p in METRICS.items():
-            twin = np.array([np.quantile(values[mine], p) for values in latencies])
-            rows.append(_row(name, metric, float(np.quantile(recorded[mine], p)), twin))
-    return SelfCheck(rows, waits, float(np.mean(busy)))
+        each = [values[mine] for values in latencies]
+        named += [
+            (name, metric, _compared(recorded[mine], each, p))
+            for metric, p in METRICS.items()
+            if mine.sum() >= FEWEST[metric]
+        ]
+    judged = judge([compared for _, _, compared in named])
+    rows = [
+        _row(name, metric, compared, found)
+        for (name, metric, compared), found in zip(named, judged, strict=True)
+    ]
+    use = float(np.mean(busy))
+    off = list(dict.fromkeys(row.endpoint for row in rows if row.verdict == "off"))
+    code_s = _recorded_code_s(requests)[used][order]
+    reasons = []
+    for name in off:
+        mine = counted & (endpoint == names.index(name)) & np.isfinite(code_s)
+        if mine.any():
+            live = _Parts(float(code_s[mine].mean()), float((recorded - code_s)[mine].mean()))
+            code = float(np.mean([values[mine].mean() for values in running]))
+            total = float(np.mean([values[mine].mean() for values in latencies]))
+            reasons.append(_reason(name, live, _Parts(code, total - code)))
+    if off:
+        reasons += _use_reason(utilisation(requests), use)
+    return SelfCheck(rows, waits, use, reasons)
+
+
+def _recorded_code_s(requests: RequestSet) -> FloatArray:
+    """Return seconds of code on the loop before the response, NaN without a timeline."""
+    code_s = np.full(len(requests), np.nan)
+    for index, line in requests.timelines():
+        until = line.end_s if line.response_s is None else line.response_s
+        steps = zip(line.kind, line.start_s, line.wall_s, strict=True)
+        code_s[index] = sum(
+            min(wall, until - start)
+            for kind, start, wall in steps
+            if kind in ON_LOOP and start < until
+        )
+    return code_s
+
+
+def _reason(name: str, live: _Parts, twin: _Parts) -> str:
+    """Say which part of an endpoint's time differs more."""
+    if abs(twin.code_s - live.code_s) >= abs(twin.rest_s - live.rest_s):
+        what, there, here = "its code takes", live.code_s, twin.code_s
+    else:
+        what, there, here = "it waits (for others and for its turn)", live.rest_s, twin.rest_s
+    return (
+        f"{name}: {what} {format_duration(here, 3)} in the twin, "
+        f"{format_duration(there, 3)} in the recording, in the mean"
+    )
+
+
+def _use_reason(recorded: float | None, twin: float) -> list[str]:
+    if recorded is None or abs(recorded - twin) < _SAME_USE:
+        return []
+    return [
+        (
+            f"the event loop is {format_share(twin, 2)} busy in the twin, "
+            f"{format_share(recorded, 2)} in the recording"
+        )
+    ]
 
 
 def served_s(requests: RequestSet) -> FloatArray:
@@ -81,27 +161,39 @@ def served_s(requests: RequestSet) -> FloatArray:
     return served
 
 
-def _row(endpoint: str, metric: str, recorded: float, twin: FloatArray) -> CheckRow:
-    center = float(twin.mean())
-    n = len(twin)
-    # One recording differs from the mean of n replays by its own spread and by theirs.
-    spread = float(twin.std(ddof=1)) * np.sqrt(1.0 + 1.0 / n)
-    floor = float(student.ppf(0.5 + CONFIDENCE / 2, n - 1)) * spread / center
-    return CheckRow(
-        endpoint=endpoint,
-        metric=metric,
-        recorded=recorded,
-        twin=center,
-        error=round(center / recorded - 1.0, 4),
-        floor=round(floor, 4),
+def _compared(recorded_s: FloatArray, twin_s: Sequence[FloatArray], p: float) -> Compared:
+    each = np.array([np.quantile(values, p) for values in twin_s])
+    live, centre = np.quantile(recorded_s, p), np.quantile(np.concatenate(twin_s), p)
+    return Compared(
+        live=float(np.log(max(live, _SHORTEST_S))),
+        centre=float(np.log(max(centre, _SHORTEST_S))),
+        tolerance=float(np.log1p(TOLERANCE)),
+        twin=np.log(np.maximum(each, _SHORTEST_S)),
+        log=True,
     )
 
 
-def check_warnings(rows: list[CheckRow], *, tolerance: float = 0.10) -> list[str]:
-    """Return a sentence for every line that is off by more than tolerance and chance."""
-    return [
-        f"self-check: {row.endpoint} {row.metric} is {row.error:+.0%} off the recording "
-        f"(chance explains {row.floor:.0%})"
-        for row in rows
-        if abs(row.error) > max(tolerance, row.floor)
+def _row(endpoint: str, metric: str, compared: Compared, found: Judgement) -> CheckRow:
+    low, high = found.error - found.half, found.error + found.half
+    return CheckRow(
+        endpoint=endpoint,
+        metric=metric,
+        recorded=float(np.exp(compared.live)),
+        twin=float(np.exp(compared.centre)),
+        error=round(float(np.expm1(found.error)), 4),
+        error_low=round(float(np.expm1(low)), 4),
+        error_high=round(float(np.expm1(high)), 4),
+        verdict=found.finding,
+    )
+
+
+def check_warnings(found: SelfCheck) -> list[str]:
+    """Return a sentence for what is off, and the reasons; nothing if nothing is off."""
+    off = [row for row in found.rows if row.verdict == "off"]
+    if not off:
+        return []
+    values = ", ".join(f"{row.endpoint} {row.metric} ({row.error:+.0%})" for row in off[:_LISTED])
+    more = f" and {len(off) - _LISTED} more" if len(off) > _LISTED else ""
+    return [f"self-check: the twin does not repeat its own recording: {values}{more}"] + [
+        f"self-check: {reason}" for reason in found.reasons[:_LISTED]
     ]

@@ -99,7 +99,7 @@ def _checked(
         found: SelfCheck = replay_recording(model, requests, seed=seed)
     updates: dict[str, object] = {
         "self_check": found.rows,
-        "warnings": check_warnings(found.rows) + model.warnings,
+        "warnings": check_warnings(found) + model.warnings,
     }
     if client is not None:
         updates["client"] = _client_path(client, requests, found)
@@ -134,11 +134,11 @@ def _summary(model: "ServiceModel", output: Path) -> str:
         lines[0] += "" if busy is None else f", event loop {format_share(busy, 3)} busy"
     lines += [f"  warning: {warning}" for warning in model.warnings]
     for row in model.self_check:
-        verdict = "ok" if abs(row.error) <= max(0.10, row.floor) else "OFF"
         lines.append(
             f"  self-check {row.endpoint} {row.metric}: recorded "
             f"{format_duration(row.recorded, 3)}, twin {format_duration(row.twin, 3)} "
-            f"({row.error:+.1%}, chance {row.floor:.1%}) {verdict}"
+            f"({row.error:+.0%}, could be {row.error_low:+.0%}..{row.error_high:+.0%}) "
+            f"{row.verdict}"
         )
     lines.append(f"written to {output}; next: fastsim show {output}")
     return "\n".join(lines)

@@ -48,19 +48,23 @@ def compare(
         int | None, typer.Option("--seed", min=0, help="Same seed, same answer.")
     ] = None,
     replications: Annotated[
-        int, typer.Option("--replications", min=2, help="Simulations behind the noise floor.")
+        int, typer.Option("--replications", min=20, help="Simulations to compare with.")
     ] = 40,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes to use.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every value, not only those that count.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the result as JSON.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Compare the twin with live measurements, each value with its noise floor.
+    """Compare the twin with live measurements: agrees, off, or cannot tell.
 
-    The floor is the error that a perfect twin would show by chance. Ends with exit code 1
-    when p50, p95, the errors or a metric named by --tolerance are off.
+    Agreement has to be shown: the error and all that chance may have done to it must lie within
+    the tolerance, for p50 and p95 of every endpoint and of the total, or the metrics that
+    --tolerance names. Exit codes: 0 agrees, 1 off, 3 cannot tell.
     """
     from fastsim.cli.output import print_json, progress, refuse_existing, save_text
     from fastsim.cli.question import apply_settings, read_question
@@ -111,9 +115,10 @@ def compare(
     if as_json:
         print_json(result)
     else:
-        typer.echo(render_comparison(result), nl=False)
-    if result.verdict == "no":
-        raise typer.Exit(1)
+        typer.echo(render_comparison(result, every=every), nl=False)
+    code = {"agrees": 0, "off": 1, "cannot tell": 3}[result.verdict]
+    if code:
+        raise typer.Exit(code)
 
 
 def _limits(texts: list[str]) -> dict[str, float]:
@@ -206,6 +211,7 @@ def _read_traces(path: Path, service: str | None) -> "LiveSample":
         rate_per_s=(measured - 1) / duration_s,
         duration_s=duration_s,
         title=requests.service,
+        warmup_s=max(0.0, float(-at_s[0])),
     )
 
 

@@ -48,7 +48,7 @@ def model_lines(model: ServiceModel) -> Iterator["str | Table"]:
     yield f"  {model_trust(model, [])}"
     if sentence := self_check_sentence(model):
         yield f"  {sentence}"
-    off = [row for row in model.self_check if abs(row.error) > abs(row.floor)]
+    off = [row for row in model.self_check if row.verdict == "off"]
     for row in off:
         yield f"    {_check_line(row)}"
     yield f"  Process: {_process(model)}"
@@ -71,7 +71,7 @@ def _check_line(row: CheckRow) -> str:
     return (
         f"off: {clean(row.endpoint)} {metric_name(row.metric)} recorded {duration(row.recorded)}, "
         f"twin {duration(row.twin)} ({signed_percent(row.error)}, "
-        f"by chance ±{100.0 * abs(row.floor):.1f} %)"
+        f"could be {signed_percent(row.error_low)} to {signed_percent(row.error_high)})"
     )
 
 

@@ -170,7 +170,7 @@ def _calibrate(recording: Path, recorded: Run, directory: Path) -> tuple[DemoRes
     model = model.model_copy(
         update={
             "self_check": found.rows,
-            "warnings": check_warnings(found.rows) + model.warnings,
+            "warnings": check_warnings(found) + model.warnings,
             "client": ClientPath(overhead=overhead),
         }
     )
@@ -191,7 +191,7 @@ def _explain(
         )
     ratio = live.ratio_to(speed)
     if ratio is None or abs(ratio - 1.0) <= SAME_SPEED:
-        result.outcomes.append(result.comparisons[-1].verdict == "yes")
+        result.outcomes.append(result.comparisons[-1].verdict == "agrees")
         return
     change = f"{abs(ratio - 1.0):.0%} {'less' if ratio < 1.0 else 'more'} CPU"
     result.reasons.append(
@@ -203,7 +203,7 @@ def _explain(
     found = compare(again.replications, LiveSample.of_run(result.live_runs[-1]))
     corrected = found.model_copy(update={"title": f"{case.title}, at the live machine's speed"})
     result.corrected.append(corrected)
-    result.outcomes.append("yes" in {result.comparisons[-1].verdict, corrected.verdict})
+    result.outcomes.append("agrees" in {result.comparisons[-1].verdict, corrected.verdict})
 
 
 def _predict(result: DemoResult, case: _Case, settings: Settings) -> Replications:

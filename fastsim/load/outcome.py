@@ -49,6 +49,7 @@ def to_run(result: LoadResult, *, command: str = "", inputs: dict[str, str] | No
         seed=schedule.seed,
         rate_per_s=schedule.rate_per_s,
         duration_s=view.duration_s,
+        warmup_s=schedule.warmup_s,
         total=view.summary(np.ones(len(schedule), dtype=np.bool_)),
         endpoints={
             name: view.summary(view.endpoint == index) for index, name in enumerate(view.names)

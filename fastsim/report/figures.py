@@ -29,9 +29,9 @@ from fastsim.report.wording import (
     QUANTILES,
     UNKNOWN,
     clean,
+    could_be,
     duration,
     error_of,
-    floor_of,
     is_ratio,
     metric_name,
     signed_percent,
@@ -53,39 +53,48 @@ def figure(drawing: str, finding: str, data: str) -> Markup:
 
 
 def error_figure(case: Comparison) -> Markup:
-    """Show the error of every compared row against its noise floor."""
-    rows = [row for row in case.rows if row.verdict != "too few" and math.isfinite(row.error)]
+    """Show the error of every compared row, and what it could be."""
+    rows = [row for row in case.rows if math.isfinite(row.error)]
     finding = tally_sentence(tally(case.rows))
     data = table(
-        ["row", "error", "noise floor"],
-        [[row_name(row), error_of(row), floor_of(row)] for row in rows],
+        ["row", "error", "could be"],
+        [[row_name(row), error_of(row), could_be(row)] for row in rows],
     )
     relative = [row for row in rows if not is_ratio(row.unit)]
     if not relative:
         return figure(Markup(""), finding, data)
     left, width, top, step = 190.0, 680.0, 22.0, 17.0
     foot = top + step * len(relative) + 4.0
-    floors = [row.floor if math.isfinite(row.floor) else 0.0 for row in relative]
-    reach = max([0.05, *(abs(row.error) for row in relative), *map(abs, floors)]) * 1.08
+    spans = [_span(row) for row in relative]
+    ends = [abs(end) for span in spans for end in span]
+    reach = max([0.05, *(abs(row.error) for row in relative), *ends]) * 1.08
     x = Scale(-reach, reach, left, width - 16.0)
     ticks = [(v, f"{100 * v:+.3g} %".replace("-", "−") if v else "0") for v in x.ticks(9)]
     parts = [x_axis(x, foot, "twin against live, relative error", ticks, top - 6)]
     parts.append(tag("path", d=f"M{x(0):.2f} {top - 6}V{foot}", class_="zero"))
-    for index, (row, floor) in enumerate(zip(relative, floors, strict=True)):
-        parts.append(_error_row(row, abs(floor), x, top + step * (index + 0.5)))
-    key = [rect(left, 3, 18, 9, class_="floor"), text(left + 24, 12, "noise floor", class_="tick")]
-    key += [_error_dot(left + 110, 8, off=False), text(left + 119, 12, "agrees", class_="tick")]
+    for index, (row, span) in enumerate(zip(relative, spans, strict=True)):
+        parts.append(_error_row(row, span, x, top + step * (index + 0.5)))
+    key = [rect(left, 3, 18, 9, class_="floor"), text(left + 24, 12, "could be", class_="tick")]
+    key += [_error_dot(left + 110, 8, off=False), text(left + 119, 12, "not off", class_="tick")]
     key += [_error_dot(left + 178, 8, off=True), text(left + 188, 12, "off", class_="tick")]
     return figure(picture([*parts, *key], width, foot + 38, finding), finding, data)
 
 
-def _error_row(row: CompareRow, floor: float, x: Scale, y: float) -> Markup:
+def _span(row: CompareRow) -> tuple[float, float]:
+    """Return the ends of a row's interval, at most three times the service's value."""
+    if row.error_low is None or row.error_high is None:
+        return row.error, row.error
+    return max(row.error_low, -1.0), min(row.error_high, max(2.0, row.error))
+
+
+def _error_row(row: CompareRow, span: tuple[float, float], x: Scale, y: float) -> Markup:
     name = row_name(row)
     label = name if len(name) <= 29 else f"{clean(row.endpoint)[:22]}… {metric_name(row.metric)}"
     hint = f"{name}: {row_gap(row)}"
-    span = rect(x(-floor), y - 5, x(floor) - x(-floor), 10, class_="floor", hint=hint)
+    low, high = map(x, span)
+    bar = rect(low, y - 5, high - low, 10, class_="floor", hint=hint)
     dot = _error_dot(x(row.error), y, off=row.verdict == "off")
-    return join([text(x.start - 8, y + 4, label, anchor="end", class_="tick"), span, dot])
+    return join([text(x.start - 8, y + 4, label, anchor="end", class_="tick"), bar, dot])
 
 
 def _error_dot(x: float, y: float, *, off: bool) -> Markup:

@@ -12,17 +12,18 @@ from fastsim.model import ServiceModel
 from fastsim.report.wording import (
     cause_name,
     clean,
+    could_be,
     count,
     duration,
     error_of,
-    floor_of,
     metric_name,
     plural,
+    quantity,
     rate,
     share,
     signed_percent,
 )
-from fastsim.result import CompareRow, Run, Summary
+from fastsim.result import CompareRow, Comparison, Run, Summary
 
 _BUSY = 0.7
 _EXTRAPOLATION = 1.05
@@ -32,50 +33,81 @@ _EXTRAPOLATION = 1.05
 class Tally:
     """How many rows of a comparison came out which way."""
 
-    inside: int
-    within: int
+    agree: int
     off: int
-    too_few: int
+    open: int
+    """The data cannot tell."""
     worst: CompareRow | None
 
     @property
-    def checked(self) -> int:
-        """Rows with enough requests to say anything."""
-        return self.inside + self.within + self.off
+    def rows(self) -> int:
+        """All of them."""
+        return self.agree + self.off + self.open
 
 
 def tally(rows: Iterable[CompareRow]) -> Tally:
-    """Count the verdicts; ``worst`` is the row that is off by most beyond its noise floor."""
+    """Count the verdicts; ``worst`` is the row that is surely off by most."""
     listed = list(rows)
     found = [row.verdict for row in listed]
     off = [row for row in listed if row.verdict == "off" and math.isfinite(row.error)]
-    worst = max(off, key=_beyond_floor, default=None)
     return Tally(
-        inside=found.count("inside noise"),
-        within=found.count("within tolerance"),
+        agree=found.count("agrees"),
         off=found.count("off"),
-        too_few=found.count("too few"),
-        worst=worst,
+        open=found.count("cannot tell"),
+        worst=max(off, key=_surely, default=None),
     )
 
 
-def _beyond_floor(row: CompareRow) -> float:
-    return abs(row.error) - (abs(row.floor) if math.isfinite(row.floor) else 0.0)
+def _surely(row: CompareRow) -> float:
+    """Return the least size that the error of a row can have."""
+    low = row.error if row.error_low is None else row.error_low
+    high = row.error if row.error_high is None else row.error_high
+    return 0.0 if low <= 0.0 <= high else min(abs(low), abs(high))
 
 
 def tally_sentence(result: Tally) -> str:
-    """Say how many of the checked rows agree, and name the worst."""
-    if not result.checked:
-        return f"No row could be checked: {plural(result.too_few, 'row')} with too few requests."
+    """Say how many of the rows agree, and name the worst."""
     text = (
-        f"{result.inside + result.within} of {plural(result.checked, 'checked row')} agree: "
-        f"{result.inside} inside noise, {result.within} within tolerance, {result.off} off."
+        f"{result.agree} of {plural(result.rows, 'value')} agree, {result.off} "
+        f"{'is' if result.off == 1 else 'are'} off, {result.open} cannot be told."
     )
     if result.worst is not None:
         text += f" Furthest off: {row_name(result.worst)}, {row_gap(result.worst)}."
-    if result.too_few:
-        text += f" Not checked: {plural(result.too_few, 'row')} with too few requests."
     return text
+
+
+def comparison_sentence(comparison: Comparison) -> str:
+    """Say what a comparison found, in one sentence."""
+    counted = tally(row for row in comparison.rows if row.counts)
+    if comparison.verdict == "agrees":
+        return f"the twin agrees with live in {all_of(counted.rows, 'value')} that count"
+    if comparison.verdict == "off":
+        worst = tally(comparison.rows).worst
+        rest = "" if worst is None else f": {row_name(worst)} by {error_of(worst)}"
+        return f"the twin differs from live{rest}"
+    if not counted.rows:
+        return "too few requests were measured live to compare anything"
+    values = plural(counted.rows, "value")
+    text = (
+        f"{counted.agree} of {values} that count{'s' if counted.rows == 1 else ''} agree for sure"
+    )
+    if comparison.needed_s is None:
+        return f"{text}; an error lies too near the tolerance to be told"
+    return f"{text}; a live run of {_length(comparison.needed_s)} would tell"
+
+
+def all_of(number: int, noun: str) -> str:
+    """Write ``the value`` or ``all 4 values``."""
+    return f"the {noun}" if number == 1 else f"all {plural(number, noun)}"
+
+
+def _length(seconds: float) -> str:
+    """Write a length of time that one would ask for, rounded up: ``45s``, ``8min``, ``3h``."""
+    for unit, size, step in (("s", 1.0, 5.0), ("min", 60.0, 1.0), ("h", 3600.0, 1.0)):
+        number = math.ceil(seconds / size / step) * step
+        if number <= 120.0 or unit == "h":
+            return f"{number:.0f}{unit}"
+    raise AssertionError
 
 
 def row_name(row: CompareRow) -> str:
@@ -84,8 +116,8 @@ def row_name(row: CompareRow) -> str:
 
 
 def row_gap(row: CompareRow) -> str:
-    """Say the error of a row next to its noise floor."""
-    return f"{error_of(row)} (noise floor {floor_of(row)})"
+    """Say the error of a row and what it could be."""
+    return f"{error_of(row)} (could be {could_be(row)})"
 
 
 def shares_of_time(summary: Summary) -> list[tuple[str, float, float]]:
@@ -156,10 +188,20 @@ def goals_sentence(run: Run) -> str:
     if not run.slo:
         return ""
     missed = [goal for goal in run.slo if not goal.met]
+    load = rate(run.rate_per_s)
     if not missed:
-        return f"Yes: {plural(len(run.slo), 'goal')} met."
-    names = "; ".join(clean(goal.text) for goal in missed)
-    return f"No: {len(missed)} of {plural(len(run.slo), 'goal')} missed ({names})."
+        return (
+            f"{all_of(len(run.slo), 'goal')} {'is' if len(run.slo) == 1 else 'are'} met at {load}"
+        )
+    worst = missed[0]
+    unit = "ratio" if worst.metric == "errors" else "s"
+    where = "" if worst.endpoint is None else f" of {clean(worst.endpoint)}"
+    text = (
+        f"{metric_name(worst.metric)}{where} is {quantity(worst.value, unit)} at {load}; "
+        f"the goal is {quantity(worst.limit, unit)}"
+    )
+    others = len(missed) - 1
+    return text + (f" ({plural(others, 'other goal')} missed, too)" if others else "")
 
 
 def model_trust(model: ServiceModel, runs: Iterable[Run]) -> str:
@@ -183,10 +225,11 @@ def self_check_sentence(model: ServiceModel) -> str:
     rows = [row for row in model.self_check if math.isfinite(row.error)]
     if not rows:
         return ""
-    inside = sum(abs(row.error) <= abs(row.floor) for row in rows)
+    found = [row.verdict for row in rows]
     worst = max(rows, key=lambda row: abs(row.error))
     return (
-        f"Self-check: {inside} of {plural(len(rows), 'replayed value')} inside the noise floor; "
+        f"Self-check: {found.count('agrees')} of {plural(len(rows), 'replayed value')} agree with "
+        f"the recording, {found.count('off')} off, {found.count('cannot tell')} cannot be told; "
         f"largest error {signed_percent(worst.error)} ({clean(worst.endpoint)} "
         f"{metric_name(worst.metric)})."
     )

@@ -13,13 +13,12 @@ from fastsim.report.cases import Case, pair_cases
 from fastsim.report.figures import error_figure, latency_figure
 from fastsim.report.findings import (
     bottleneck,
+    comparison_sentence,
     data_behind,
     driver_sentence,
     goals_sentence,
     model_trust,
     self_check_sentence,
-    tally,
-    tally_sentence,
 )
 from fastsim.report.markup import Markup, join, tag
 from fastsim.report.series_figure import series_figure
@@ -33,6 +32,7 @@ from fastsim.report.tables import (
 )
 from fastsim.report.wording import metric_name, ordered_names, rate, share
 from fastsim.result import Comparison, Run, RunProvenance
+from fastsim.twin.equivalence import together
 
 _Section = tuple[str, str, Markup]
 _NEWLINE = Markup("\n")
@@ -108,21 +108,19 @@ def _section(section: _Section) -> Markup:
     return tag("section", _NEWLINE, tag("h2", name, id=key), content)
 
 
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
 def _answer(cases: Sequence[Case], runs: Sequence[Run], model: ServiceModel | None) -> Markup:
     """Return the verdict sentence and, beside it, what it rests on."""
     rows = [row for case in cases if case.comparison for row in case.comparison.rows]
     sentences, mood = [], "fair"
     if rows:
-        agree = all(case.comparison.verdict == "yes" for case in cases if case.comparison)
-        off = any(row.verdict == "off" for row in rows)
-        where = "in every value that counts" if off else "everywhere"
-        start = (
-            f"The twin agrees with the live service {where}. "
-            if agree
-            else "The twin does not agree with the live service everywhere. "
-        )
-        sentences.append(start + tally_sentence(tally(rows)))
-        mood = "good" if agree else "bad"
+        found = [case.comparison for case in cases if case.comparison]
+        sentences += [f"{_capital(comparison_sentence(each))} ({each.title})." for each in found]
+        verdict = together([each.verdict for each in found])
+        mood = {"agrees": "good", "off": "bad", "cannot tell": "fair"}[verdict]
     for case in cases:
         for run in case.runs:
             if text := goals_sentence(run):

@@ -6,8 +6,8 @@ from unicodedata import combining, east_asian_width
 
 from fastsim.report.wording import clean
 
-WIDTH = 110
-LABEL = 22
+WIDTH = 80
+LABEL = 9
 _Row = list[str]
 
 
@@ -26,6 +26,13 @@ def labelled(label: str, text: str) -> list[str]:
     first = f"  {label}".ljust(LABEL + 2) + "  "
     lines = wrap(text, WIDTH - LABEL - 4)
     return [first + lines[0], *(" " * (LABEL + 4) + line for line in lines[1:])]
+
+
+def answer_lines(word: str, sentence: str) -> list[str]:
+    """Put the answer in one word, and beside it what it rests on."""
+    first = word.ljust(6) + "  " if len(word) <= 6 else f"{word}  "
+    lines = wrap(sentence, WIDTH - len(first))
+    return [first + lines[0], *(" " * len(first) + line for line in lines[1:])]
 
 
 def wrapped(text: str) -> list[str]:

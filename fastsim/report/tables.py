@@ -19,12 +19,12 @@ from fastsim.report.means import mean_s
 from fastsim.report.wording import (
     MARKS,
     UNKNOWN,
+    could_be,
     count,
     distribution_parameters,
     duration,
     error_of,
     estimate,
-    floor_of,
     interval,
     metric_name,
     ordered_names,
@@ -34,7 +34,7 @@ from fastsim.report.wording import (
 )
 from fastsim.result import CompareRow, Comparison, Run
 
-_VERDICT_CLASS = {"inside noise": "good", "within tolerance": "fair", "off": "bad"}
+_VERDICT_CLASS = {"agrees": "good", "off": "bad", "cannot tell": "fair"}
 
 
 def table(
@@ -75,7 +75,7 @@ def value_cell(value: float, low: float | None, high: float | None, unit: str) -
 
 def comparison_table(comparison: Comparison) -> Markup:
     """Return twin against live, one row per endpoint and metric."""
-    head = ["endpoint", "metric", "live", "twin", "error", "noise floor", "requests", "verdict"]
+    head = ["endpoint", "metric", "live", "twin", "error", "could be", "requests", "verdict"]
     rows = []
     for endpoint in ordered_names([row.endpoint for row in comparison.rows]):
         found = [row for row in comparison.rows if row.endpoint == endpoint]
@@ -90,7 +90,7 @@ def _comparison_row(row: CompareRow) -> list[str]:
         value_cell(row.live, row.live_low, row.live_high, row.unit),
         value_cell(row.twin, row.twin_low, row.twin_high, row.unit),
         error_of(row),
-        floor_of(row),
+        could_be(row),
         count(row.requests),
         verdict_mark(row.verdict),
     ]
@@ -149,12 +149,12 @@ def self_check_table(model: ServiceModel) -> Markup:
             duration(row.recorded),
             duration(row.twin),
             signed_percent(row.error),
-            f"±{100 * abs(row.floor):.1f} %",
-            verdict_mark("inside noise" if abs(row.error) <= abs(row.floor) else "off"),
+            f"{signed_percent(row.error_low)} to {signed_percent(row.error_high)}",
+            verdict_mark(row.verdict),
         ]
         for row in model.self_check
     ]
-    head = ["endpoint", "metric", "recorded", "twin", "error", "noise floor", "verdict"]
+    head = ["endpoint", "metric", "recorded", "twin", "error", "could be", "verdict"]
     return table(head, rows, words=(0, 1, 6))
 
 

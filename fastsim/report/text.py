@@ -6,30 +6,32 @@ HTML are in ``html``.
 
 from fastsim.report.findings import (
     bottleneck,
+    comparison_sentence,
     data_behind,
     driver_sentence,
     goals_sentence,
-    tally,
-    tally_sentence,
     where_time_goes,
 )
 from fastsim.report.layout import (
-    LABEL,
+    WIDTH,
     aligned,
+    answer_lines,
+    cut,
     finish,
     labelled,
     warnings_text,
-    wrapped,
+    width_of,
 )
 from fastsim.report.wording import (
     MARKS,
     UNKNOWN,
     clean,
+    could_be,
     count,
+    decimal,
     duration,
     error_of,
     estimate,
-    floor_of,
     interval,
     metric_name,
     ordered_names,
@@ -38,60 +40,82 @@ from fastsim.report.wording import (
     rate,
     share,
 )
-from fastsim.result import Comparison, Run, SloResult, Summary
+from fastsim.result import CompareRow, Comparison, Run, SloResult, Summary
 
 _Row = list[str]
 
+_BESIDE = 18
+"""Columns that names of endpoints may take beside their values."""
+
 
 def render_run(run: Run) -> str:
-    """Write a run: goals, where the time goes, bottleneck, endpoints, loop, resources, trust.
+    """Write a run: the answer, where the time goes, what is busy, endpoints, trust.
 
     No line is wider than ``WIDTH`` columns; the text ends in a newline.
     """
-    lines = wrapped(_title(run))
+    lines = answer_lines(*_answer(run))
     lines += _goals(run)
-    lines += labelled("Where the time goes", where_time_goes(run.total))
-    lines += labelled("Bottleneck", bottleneck(run))
+    lines += labelled("Time", where_time_goes(run.total))
+    lines += labelled("Busiest", bottleneck(run))
     lines += ["", *_endpoint_table(run)]
     lines += _loop_and_resources(run)
     lines += warnings_text(run.warnings)
+    lines += labelled("Load", _title(run))
     lines += labelled("Trust", data_behind(run))
     return finish(lines)
 
 
-def render_comparison(comparison: Comparison) -> str:
-    """Write twin against live, row by row, and close with how many rows agree."""
-    title = clean(comparison.title)
-    heading = " · ".join(filter(None, ["twin against live", comparison.mode, title]))
-    lines = [*wrapped(heading), ""]
-    if comparison.rows:
-        lines += _comparison_table(comparison)
-    limits = [f"{metric_name(m)} {share(limit)}" for m, limit in comparison.tolerance.items()]
-    lines += ["", *labelled("Tolerance", ", ".join(limits))] if limits else [""]
+def _answer(run: Run) -> tuple[str, str]:
+    """Return the answer to the goals, or what was found where there are none."""
+    if run.slo:
+        return ("YES" if run.verdict == "yes" else "NO"), goals_sentence(run)
+    latency = run.total.latency
+    if latency is None:
+        return rate(run.rate_per_s), "no request succeeded"
+    values = ", ".join(
+        f"{metric_name(metric)} {duration(getattr(latency, metric).value)}"
+        for metric in ("p50", "p95", "p99")
+    )
+    return rate(run.rate_per_s), values
+
+
+def render_comparison(comparison: Comparison, *, every: bool = False) -> str:
+    """Write twin against live: the answer, then the values that count or are off.
+
+    Parameters
+    ----------
+    every
+        Show every value that was compared.
+    """
+    word = {"agrees": "YES", "off": "NO", "cannot tell": "CANNOT TELL"}[comparison.verdict]
+    lines = answer_lines(word, comparison_sentence(comparison))
+    shown = [row for row in comparison.rows if every or row.counts or row.verdict == "off"]
+    if shown:
+        lines += ["", *_comparison_table(shown)]
+    title = " · ".join(filter(None, [clean(comparison.title), comparison.mode]))
+    lines += ["", *labelled("Compared", title)]
+    if comparison.tolerance and shown:
+        used = ordered_names([row.metric for row in shown])
+        limits = [f"{metric_name(m)} {share(comparison.tolerance[m])}" for m in used]
+        lines += labelled("Tolerance", ", ".join(limits))
+    left_out = len(comparison.rows) - len(shown)
+    if left_out:
+        lines += labelled(
+            "Not shown", f"{plural(left_out, 'value')} that the verdict does not need"
+        )
     lines += warnings_text(comparison.warnings)
-    word = "yes" if comparison.verdict == "yes" else "no"
-    lines += labelled("Agree", f"{word}. {tally_sentence(tally(comparison.rows))}")
     return finish(lines)
 
 
 def _title(run: Run) -> str:
     source = "twin" if run.source == "twin" else "live"
     parts = [f"{clean(run.title)} @ {rate(run.rate_per_s)}" if run.title else rate(run.rate_per_s)]
-    parts += [source, duration(run.duration_s)]
-    if run.replications > 1:
-        parts.append(plural(run.replications, "replication"))
-    if run.seed is not None:
-        parts.append(f"seed {run.seed}")
-    return " · ".join(parts)
+    return " · ".join([*parts, source])
 
 
 def _goals(run: Run) -> list[str]:
-    if not run.slo:
-        return []
     rows = [["✓" if goal.met else "✗", clean(goal.text), *_goal_value(goal)] for goal in run.slo]
-    lines = aligned(rows, "<<><", indent=LABEL + 4)
-    lines[0] = "  SLO".ljust(LABEL + 4) + lines[0].lstrip()
-    return [*lines, *labelled("Verdict", goals_sentence(run))]
+    return aligned(rows, "<<><", indent=2, first_wide=False) if rows else []
 
 
 def _goal_value(goal: SloResult) -> _Row:
@@ -100,22 +124,23 @@ def _goal_value(goal: SloResult) -> _Row:
 
 
 def _endpoint_table(run: Run) -> list[str]:
-    head = ["endpoint", "requests", "p50", "", "p95", "", "p99", "", "errors"]
-    rows = [_summary_row(clean(name), summary) for name, summary in run.endpoints.items()]
+    head = ["", "requests", "p50", "p95", "", "p99", "errors"]
+    rows = [(clean(name), [_summary_row(summary)]) for name, summary in run.endpoints.items()]
     if len(rows) != 1:
-        rows.append(_summary_row("total", run.total))
-    return aligned([head, *rows], "<>><><><>", first_wide=True)
+        rows.append(("total", [_summary_row(run.total)]))
+    return _named(head, rows, "<>>><>>")
 
 
-def _summary_row(name: str, summary: Summary) -> _Row:
-    cells = [name, count(summary.requests)]
+def _summary_row(summary: Summary) -> _Row:
+    cells = [count(summary.requests)]
     for metric in ("p50", "p95", "p99"):
-        if summary.latency is None:
-            cells += [UNKNOWN, ""]
-            continue
-        found = getattr(summary.latency, metric)
-        bounds = interval(found.value, found.low, found.high, found.unit)
-        cells += [quantity(found.value, found.unit), bounds]
+        found = getattr(summary.latency, metric, None)
+        cells.append(UNKNOWN if found is None else quantity(found.value, found.unit))
+        if metric == "p95":
+            bounds = ""
+            if found is not None:
+                bounds = interval(found.value, found.low, found.high, found.unit)
+            cells.append(bounds)
     failed = share(summary.failed / summary.requests) if summary.requests else UNKNOWN
     return [*cells, failed]
 
@@ -125,36 +150,55 @@ def _loop_and_resources(run: Run) -> list[str]:
     if run.loop is not None:
         loop = run.loop
         lines += labelled(
-            "Event loop",
-            f"{estimate(loop.utilisation)} busy, lag {duration(loop.lag_mean_s)} mean and "
-            f"{duration(loop.lag_p99_s)} p99, ready queue {loop.ready_queue_mean:.2g} mean and "
-            f"{count(loop.ready_queue_max)} max",
+            "Loop",
+            f"{estimate(loop.utilisation)} busy; a step that could run waits "
+            f"{duration(loop.lag_mean_s)} in the mean, {duration(loop.lag_p99_s)} at p99; "
+            f"{decimal(loop.ready_queue_mean)} ready in the mean, {count(loop.ready_queue_max)} "
+            "at most",
         )
-    label = "Resources"
+    label = "Slots"
     for name, use in run.resources.items():
         text = (
-            f"{clean(name)}: {estimate(use.utilisation)} of {count(use.capacity)} busy, "
+            f"{clean(name)}: {estimate(use.utilisation)} of {count(use.capacity)} in use, "
             f"mean wait {duration(use.mean_wait_s)}, longest queue {count(use.max_queue)}"
         )
         lines += labelled(label, text)
         label = ""
-    lines += labelled("Load driver", driver_sentence(run))
+    lines += labelled("Driver", driver_sentence(run))
     errors = ", ".join(f"{clean(cause)} {count(n)}" for cause, n in run.total.errors.items())
     lines += labelled("Errors", errors)
     return ["", *lines] if lines else [""]
 
 
-def _comparison_table(comparison: Comparison) -> list[str]:
-    head = ["endpoint", "", "live", "", "twin", "", "error", "floor", "verdict"]
-    rows = [head]
-    for endpoint in ordered_names([row.endpoint for row in comparison.rows]):
-        found = [row for row in comparison.rows if row.endpoint == endpoint]
-        names = [clean(endpoint), f"  {plural(max(r.requests for r in found), 'request')}"]
-        names += [""] * (len(found) - 2)
-        for name, row in zip(names, found, strict=False):
-            live = interval(row.live, row.live_low, row.live_high, row.unit)
-            twin = interval(row.twin, row.twin_low, row.twin_high, row.unit)
-            cells = [name, metric_name(row.metric), quantity(row.live, row.unit), live]
-            cells += [quantity(row.twin, row.unit), twin, error_of(row), floor_of(row)]
-            rows.append([*cells, f"{MARKS[row.verdict]} {row.verdict}"])
-    return aligned(rows, "<<><><>><", first_wide=True)
+def _comparison_table(rows: list[CompareRow]) -> list[str]:
+    head = ["", "", "live", "twin", "error", "could be", "verdict"]
+    groups = [
+        (clean(name), [_comparison_cells(row) for row in rows if row.endpoint == name])
+        for name in ordered_names([row.endpoint for row in rows])
+    ]
+    return _named(head, groups, "<<>>>><")
+
+
+def _comparison_cells(row: CompareRow) -> _Row:
+    return [
+        metric_name(row.metric),
+        quantity(row.live, row.unit),
+        quantity(row.twin, row.unit),
+        error_of(row),
+        could_be(row),
+        f"{MARKS[row.verdict]} {row.verdict}",
+    ]
+
+
+def _named(head: _Row, groups: list[tuple[str, list[_Row]]], alignment: str) -> list[str]:
+    """Return a table whose groups of rows have names, which stand above where they are long."""
+    beside = max((width_of(name) for name, _ in groups), default=0) <= _BESIDE
+    cells, above = [head], {}
+    for name, rows in groups:
+        if not beside:
+            above[len(cells)] = name
+        cells += [[name if beside and row is rows[0] else "", *row] for row in rows]
+    lines = aligned(cells, alignment, indent=2)
+    for number in sorted(above, reverse=True):
+        lines.insert(number, f"  {cut(above[number], WIDTH - 2)}")
+    return lines

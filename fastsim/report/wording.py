@@ -15,7 +15,7 @@ from fastsim.units import format_duration, format_rate
 
 UNKNOWN = "–"
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-MARKS = {"inside noise": "✓", "within tolerance": "≈", "off": "✗", "too few": "·"}
+MARKS = {"agrees": "✓", "off": "✗", "cannot tell": "?"}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _RATIO_UNITS = ("1", "ratio", "share", "%", "")
@@ -57,6 +57,11 @@ def rate(per_second: float | None) -> str:
 def count(number: int) -> str:
     """Write a whole number in groups of three: ``18 204``."""
     return f"{number:,}".replace(",", " ")
+
+
+def decimal(number: float) -> str:
+    """Write a number without a unit: ``1.8``, ``160``."""
+    return f"{number:.0f}" if abs(number) >= 10.0 else f"{number:.2g}"
 
 
 def plural(number: int, noun: str) -> str:
@@ -115,12 +120,20 @@ def error_of(row: CompareRow) -> str:
     return signed_percent(row.error, "pp" if is_ratio(row.unit) else "%")
 
 
-def floor_of(row: CompareRow) -> str:
-    """Write the noise floor of a row in the unit of its error."""
-    unit = "pp" if is_ratio(row.unit) else "%"
-    if not math.isfinite(row.floor):
+def could_be(row: CompareRow) -> str:
+    """Write the interval of a row's error: ``+94..+129 %``; a dash when nothing is known."""
+    if row.error_low is None or row.error_high is None:
         return UNKNOWN
-    return f"±{abs(row.floor) * 100.0:.{2 if unit == 'pp' else 1}f} {unit}"
+    unit = "pp" if is_ratio(row.unit) else "%"
+    low, high = (_signed(bound, unit) for bound in (row.error_low, row.error_high))
+    return f"{low}..{high} {unit}"
+
+
+def _signed(ratio: float, unit: str) -> str:
+    digits = 1 if unit == "pp" else 0
+    number = round(ratio * 100.0, digits)
+    sign = "−" if number < 0 else "+" if number > 0 else "±"
+    return f"{sign}{abs(number):.{digits}f}"
 
 
 def metric_name(metric: str) -> str:

@@ -6,6 +6,7 @@ the twin is from what was measured.
 
 from fastsim.twin.compare import compare
 from fastsim.twin.engine import simulate
+from fastsim.twin.equivalence import Compared, Judgement, judge
 from fastsim.twin.forecast import Forecast, forecast_run
 from fastsim.twin.live import LiveSample, simulate_live
 from fastsim.twin.replicate import ArrivalReplay, Plan, Replications, replicate
@@ -13,12 +14,15 @@ from fastsim.twin.sampling import sample, sample_at
 
 __all__ = [
     "ArrivalReplay",
+    "Compared",
     "Forecast",
+    "Judgement",
     "LiveSample",
     "Plan",
     "Replications",
     "compare",
     "forecast_run",
+    "judge",
     "replicate",
     "sample",
     "sample_at",

@@ -7,10 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.result import Estimate, Run, Summary
+from fastsim.twin.equivalence import Compared
 from fastsim.twin.live import LiveSample
 from fastsim.twin.metrics import IN_FLIGHT, View
 from fastsim.twin.replicate import Replications
-from fastsim.twin.statistics import METRICS, Spread, student_quantile
+from fastsim.twin.statistics import (
+    METRICS,
+    Spread,
+    counting_half,
+    replicated_estimate,
+    student_quantile,
+)
 from fastsim.units import format_rate, format_share
 
 Floats = NDArray[np.float64]
@@ -30,11 +37,25 @@ class Counterpart(Protocol):
     def runs(self) -> int:
         """Number of replications."""
 
-    def spread(self, endpoint: str | None, metric: str, requests: int) -> Spread | None:
-        """Return how a metric varies between runs with so many requests; None if unknown."""
+    def compared(
+        self, endpoint: str | None, metric: str, live: float, requests: int, tolerance: float
+    ) -> tuple[Compared, Estimate] | None:
+        """Return a value beside the live one, and with its own interval; None if unknown.
 
-    def errors(self, endpoint: str | None) -> tuple[Floats, int]:
-        """Return the share of failures in each replication, and all finished requests."""
+        Parameters
+        ----------
+        live
+            The live value.
+        requests
+            Live requests behind it.
+        tolerance
+            Relative.
+        """
+
+    def compared_errors(
+        self, endpoint: str | None, failed: int, finished: int, tolerance: float
+    ) -> tuple[Compared, Estimate] | None:
+        """Return the share of failures beside ``failed`` of ``finished`` live requests."""
 
     def differences(self, live: LiveSample) -> list[str]:
         """Say where twin and live were not asked the same."""
@@ -46,7 +67,6 @@ class FromReplications:
     def __init__(self, found: Replications, view: View) -> None:
         self._found = found
         self._view = view
-        self._statistics: dict[str | None, Floats] = {}
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -58,23 +78,44 @@ class FromReplications:
         """Number of replications."""
         return len(self._found)
 
-    def spread(self, endpoint: str | None, metric: str, requests: int) -> Spread | None:  # noqa: ARG002
-        """Return how a metric varied between replications, which have the live size."""
+    def compared(
+        self,
+        endpoint: str | None,
+        metric: str,
+        live: float,
+        requests: int,  # noqa: ARG002  replications have the live size
+        tolerance: float,
+    ) -> tuple[Compared, Estimate] | None:
+        """Return the value of all replications together, and that of each."""
         if metric == "throughput":
-            return Spread.of(self._found.each(lambda run: run.throughput_per_s(endpoint)))
-        if endpoint not in self._statistics:
-            self._statistics[endpoint] = self._found.statistics(endpoint, self._view)
-        values = self._statistics[endpoint][:, METRICS.index(metric)]
-        values = values[np.isfinite(values)]
-        return Spread.of(values) if len(values) >= 2 else None
+            each = self._found.each(lambda run: run.throughput_per_s(endpoint))
+            value, unit = float(each.mean()), "/s"
+        else:
+            column, unit = METRICS.index(metric), "s"
+            each = self._found.statistics(endpoint, self._view)[:, column]
+            value = float(self._found.pooled_statistics(endpoint, self._view)[column])
+            if np.isfinite(each).sum() < 2:
+                return None
+        estimate = replicated_estimate(value, each, unit=unit)
+        if live == 0.0:
+            return None
+        if min(live, value, float(np.nanmin(each))) <= 0.0:
+            return Compared(1.0, value / live, tolerance, twin=each / live), estimate
+        compared = Compared(
+            math.log(live), math.log(value), math.log1p(tolerance), twin=np.log(each), log=True
+        )
+        return compared, estimate
 
-    def errors(self, endpoint: str | None) -> tuple[Floats, int]:
-        """Return the share of failures in each replication, and all finished requests."""
+    def compared_errors(
+        self, endpoint: str | None, failed: int, finished: int, tolerance: float
+    ) -> tuple[Compared, Estimate] | None:
+        """Return the mean share of failures, and how it varies."""
         ratios = self._found.each(lambda run: run.error_ratio(endpoint))
-        finished = self._found.each(
+        all_finished = self._found.each(
             lambda run: float((run.state[run.chosen(endpoint)] != IN_FLIGHT).sum())
         )
-        return ratios[np.isfinite(ratios)], int(finished.sum())
+        ratios = ratios[~np.isnan(ratios)]
+        return _errors(ratios, int(all_finished.sum()), failed, finished, tolerance)
 
     def differences(self, live: LiveSample) -> list[str]:
         """Say where twin and live were not asked the same."""
@@ -103,8 +144,10 @@ class FromRun:
         """Number of replications."""
         return self._run.replications
 
-    def spread(self, endpoint: str | None, metric: str, requests: int) -> Spread | None:
-        """Return how a metric would vary between runs with so many requests."""
+    def compared(
+        self, endpoint: str | None, metric: str, live: float, requests: int, tolerance: float
+    ) -> tuple[Compared, Estimate] | None:
+        """Return the value, and how it would vary between runs with so many requests."""
         summary = self._summary(endpoint)
         latency = summary.latency if self._view == "client" else summary.server_latency
         if metric == "throughput":
@@ -114,13 +157,27 @@ class FromRun:
         else:
             estimate = getattr(latency, metric)
         per_run = summary.requests / self.runs
-        return _spread_of(estimate, self.runs, per_run / max(requests, 1))
+        spread = _spread_of(estimate, self.runs, per_run / max(requests, 1))
+        if spread is None or live <= 0.0:
+            return None
+        compared = Compared(
+            math.log(live),
+            spread.centre,
+            math.log1p(tolerance),
+            deviation=spread.deviation,
+            runs=spread.runs,
+            log=True,
+        )
+        return compared, estimate
 
-    def errors(self, endpoint: str | None) -> tuple[Floats, int]:
-        """Return the share of failures and all finished requests."""
+    def compared_errors(
+        self, endpoint: str | None, failed: int, finished: int, tolerance: float
+    ) -> tuple[Compared, Estimate] | None:
+        """Return the share of failures; what replications would show is not stored."""
         summary = self._summary(endpoint)
-        finished = summary.completed + summary.failed
-        return np.full(self.runs, summary.failed / max(finished, 1)), finished
+        done = summary.completed + summary.failed
+        ratios = np.full(self.runs, summary.failed / max(done, 1))
+        return _errors(ratios, done, failed, finished, tolerance)
 
     def differences(self, live: LiveSample) -> list[str]:
         """Say where twin and live were not asked the same."""
@@ -142,6 +199,23 @@ class FromRun:
 
     def _summary(self, endpoint: str | None) -> Summary:
         return self._run.total if endpoint is None else self._run.endpoints[endpoint]
+
+
+def _errors(
+    ratios: Floats, twin_finished: int, failed: int, finished: int, tolerance: float
+) -> tuple[Compared, Estimate] | None:
+    if not len(ratios) or not twin_finished or not finished:
+        return None
+    value = float(ratios.mean())
+    compared = Compared(
+        failed / finished,
+        value,
+        tolerance,
+        deviation=float(ratios.std(ddof=1)) if len(ratios) > 1 else 0.0,
+        runs=len(ratios),
+        least_half=counting_half(failed, finished, value, twin_finished),
+    )
+    return compared, Estimate(value=value, unit="ratio")
 
 
 def _spread_of(estimate: Estimate, runs: int, size_ratio: float) -> Spread | None:

@@ -29,7 +29,7 @@ from fastsim.scenario import Deployment, ResolvedDeployment, TrafficPlan, resolv
 from fastsim.twin.goals import judge, parse_goals
 from fastsim.twin.metrics import CAUSES, IN_FLIGHT, OK, Measures
 from fastsim.twin.replicate import ArrivalReplay, OnProgress, Plan, Replications, replicate
-from fastsim.twin.statistics import latency_estimates, replicated_estimate
+from fastsim.twin.statistics import replicated_estimate, replicated_latency
 from fastsim.twin.trust import doubts, find_overload
 from fastsim.units import format_share
 
@@ -198,8 +198,8 @@ def _summary(found: Replications, endpoint: str | None) -> Summary:
     states = np.concatenate([run.state[run.chosen(endpoint)] for run in found.runs])
     causes = {cause: int((states == state).sum()) for state, cause in CAUSES.items()}
     throughput = found.each(lambda run: run.throughput_per_s(endpoint))
-    server = latency_estimates(
-        found.pooled_s(endpoint, "server"), found.statistics(endpoint, "server")
+    server = replicated_latency(
+        found.pooled_statistics(endpoint, "server"), found.statistics(endpoint, "server")
     )
     return Summary(
         requests=len(states),
@@ -208,7 +208,7 @@ def _summary(found: Replications, endpoint: str | None) -> Summary:
         in_flight=int((states == IN_FLIGHT).sum()),
         errors={cause: count for cause, count in causes.items() if count},
         throughput=replicated_estimate(float(throughput.mean()), throughput, unit="/s"),
-        latency=latency_estimates(found.pooled_s(endpoint), found.statistics(endpoint)),
+        latency=replicated_latency(found.pooled_statistics(endpoint), found.statistics(endpoint)),
         server_latency=server,
         breakdown=_breakdown(found, endpoint),
     )

@@ -17,6 +17,7 @@ from fastsim.model import ServiceModel
 from fastsim.result import Estimate, Run
 from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin.forecast import make_plan
+from fastsim.twin.metrics import growth
 from fastsim.twin.replicate import ArrivalReplay, OnProgress, Replications, replicate
 from fastsim.units import format_share
 
@@ -24,6 +25,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Mode = Literal["free", "arrival replay"]
+
+PILES_UP = 0.03
+"""Share of the arrivals that must stay behind to call a single live run overloaded."""
 
 REGULAR = 0.1
 """Coefficient of variation of the gaps below which arrivals were evenly spaced."""
@@ -53,6 +57,8 @@ class LiveSample:
     duration_s: float
     throughput: Estimate | None = None
     title: str = ""
+    warmup_s: float | None = None
+    """Load before the measured time, seconds; 0 if the service began idle, None if unknown."""
 
     @classmethod
     def of_run(cls, run: Run, *, where: str | None = None) -> Self:
@@ -81,6 +87,7 @@ class LiveSample:
             duration_s=run.duration_s,
             throughput=run.total.throughput,
             title=run.title,
+            warmup_s=run.warmup_s,
         )
 
     @property
@@ -88,6 +95,13 @@ class LiveSample:
         """Which requests are compared."""
         inside: Flags = (self.at_s >= 0.0) & (self.at_s < self.duration_s)
         return inside
+
+    @property
+    def piles_up(self) -> bool:
+        """Whether requests in flight grew by more than 3 % of the arrivals: overload."""
+        done_s = self.at_s + self.latency_s
+        growth_per_s = growth(self.at_s, done_s, 0.0, self.duration_s)
+        return growth_per_s > PILES_UP * self.rate_per_s
 
     def chosen(self, endpoint: str | None) -> Flags:
         """Mark the compared requests of an endpoint; of all without one."""
@@ -168,6 +182,13 @@ def simulate_live(
 ) -> Replications:
     """Simulate what was measured live: same rate, length and mix, or the same arrivals.
 
+    The simulation begins as the live run began: idle, or after load as long as there was.
+
+    Parameters
+    ----------
+    warmup_s
+        Load before the measured time where it is not known how the live run began.
+
     Raises
     ------
     NotEnoughDataError
@@ -180,7 +201,7 @@ def simulate_live(
     traffic = TrafficPlan(
         rate=known.rate_per_s,
         duration=known.duration_s,
-        warmup=warmup_s,
+        warmup=warmup_s if known.warmup_s is None else known.warmup_s,
         arrivals="uniform" if regular else "poisson",
         mix={name: shares.get(name, 0.0) for name in names},
     )

@@ -172,8 +172,8 @@ def summarise(
         completions=np.bincount(
             workload.endpoint[completed], minlength=len(workload.endpoints)
         ).astype(np.int64),
-        growth_per_s=_growth_per_s(due_s, done_s, 0.0, duration_s),
-        late_growth_per_s=_growth_per_s(due_s, done_s, half_s, duration_s),
+        growth_per_s=growth(due_s, done_s, 0.0, duration_s),
+        late_growth_per_s=growth(due_s, done_s, half_s, duration_s),
         loop=_loop(outcome, warmup_s, duration_s),
         resources=_resources(workload, outcome, deployment, warmup_s + duration_s),
         windows=_windows(
@@ -212,8 +212,11 @@ def _parts(
     return tuple(columns), np.stack(sums, axis=1)
 
 
-def _growth_per_s(due_s: Floats, done_s: Floats, start_s: float, end_s: float) -> float:
-    """Return the slope of the least-squares line through the number in flight."""
+def growth(due_s: Floats, done_s: Floats, start_s: float, end_s: float) -> float:
+    """Return the trend of the number in flight, per second: the slope of its least-squares line.
+
+    NaN in ``done_s`` stands for what never ended.
+    """
     times_s = np.linspace(start_s, end_s, 41)
     in_flight = np.searchsorted(np.sort(due_s), times_s, "right") - np.searchsorted(
         np.sort(done_s[np.isfinite(done_s)]), times_s, "right"

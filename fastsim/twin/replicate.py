@@ -75,11 +75,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replications:
-    """Independent simulations of one plan, kept apart: their spread is the noise floor."""
+    """Independent simulations of one plan, kept apart: their spread is what chance does."""
 
     plan: Plan
     seed: int
     runs: tuple[Measures, ...]
+    _known: dict[tuple[str | None, View], tuple[Floats, Floats]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -98,8 +101,19 @@ class Replications:
 
         NaN where a replication had no successful request of the endpoint.
         """
-        rows = [latency_statistics(run.latency_s(endpoint, view)) for run in self.runs]
-        return np.array(rows).reshape(len(self.runs), len(METRICS))
+        return self._summary(endpoint, view)[0]
+
+    def pooled_statistics(self, endpoint: str | None, view: View = "client") -> Floats:
+        """Return the latency statistics of all replications together, shape (len(METRICS),)."""
+        return self._summary(endpoint, view)[1]
+
+    def _summary(self, endpoint: str | None, view: View) -> tuple[Floats, Floats]:
+        key = (endpoint, view)
+        if key not in self._known:
+            rows = [latency_statistics(run.latency_s(endpoint, view)) for run in self.runs]
+            table = np.array(rows).reshape(len(self.runs), len(METRICS))
+            self._known[key] = table, latency_statistics(self.pooled_s(endpoint, view))
+        return self._known[key]
 
     def each(self, value: Callable[[Measures], float]) -> Floats:
         """Return one number for each replication."""

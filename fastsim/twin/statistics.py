@@ -1,4 +1,4 @@
-"""Numbers about samples: latency statistics, intervals from replications, noise floors.
+"""Numbers about samples: latency statistics, intervals from replications, counting noise.
 
 Everything here takes arrays and returns numbers; what they mean is decided in ``replicate``,
 ``forecast`` and ``compare``. Intervals of a live run, which has no replications, are in
@@ -29,24 +29,23 @@ def latency_statistics(latency_s: Floats) -> Floats:
     return np.concatenate([[float(latency_s.mean())], quantiles])
 
 
-def latency_estimates(pooled_s: Floats, per_replication_s: Floats) -> Latency | None:
+def replicated_latency(pooled: Floats, per_replication_s: Floats) -> Latency | None:
     """Summarise replicated latencies; None without any value.
 
     Parameters
     ----------
-    pooled_s
-        The latencies of all replications together. The estimate is their statistic: a
-        quantile of few values is biased, and the mean of such quantiles stays biased
-        however many replications there are.
+    pooled : float array, shape (len(METRICS),)
+        The statistics of all replications together are the estimates: a quantile of few
+        values is biased, and the mean of such quantiles stays biased however many
+        replications there are.
     per_replication_s : float array, shape (replications, len(METRICS))
         The same statistics of each replication; they tell the interval.
     """
-    if not len(pooled_s):
+    if np.isnan(pooled).all():
         return None
-    values = latency_statistics(pooled_s)
     mean, p50, p90, p95, p99, p999 = (
         replicated_estimate(float(value), column)
-        for value, column in zip(values, per_replication_s.T, strict=True)
+        for value, column in zip(pooled, per_replication_s.T, strict=True)
     )
     return Latency(mean=mean, p50=p50, p90=p90, p95=p95, p99=p99, p999=p999)
 
@@ -100,45 +99,24 @@ class Spread:
             return value * math.exp(-half), value * math.exp(half)
         return value - half, value + half
 
-    def noise(self, confidence: float = CONFIDENCE) -> float:
-        """Return how far a further run lies from the centre, at most, with this confidence.
 
-        A prediction interval: the spread of one run and the standard error of the centre
-        both count, and Student's t pays for the deviation being an estimate itself. It is
-        exact when the (logarithm of the) statistic is normal.
-        """
-        return self.t(confidence) * self.deviation * math.sqrt(1.0 + 1.0 / self.runs)
-
-    def floor(self, live: float, confidence: float = CONFIDENCE) -> float:
-        """Return the relative error that chance explains, on the side where ``live`` lies."""
-        noise = self.noise(confidence)
-        if not self.log:
-            return noise / abs(live) if live else math.inf
-        return math.expm1(noise) if self.value >= live else -math.expm1(-noise)
-
-
-def share_floor(
-    live_failed: int, live_n: int, twin: Floats, twin_n: int, confidence: float = CONFIDENCE
+def counting_half(
+    live_failed: int, live_n: int, twin_ratio: float, twin_n: int, confidence: float = 0.99
 ) -> float:
-    """Return the difference between two shares that chance explains.
+    """Return the difference of two shares that counting independent events explains.
 
-    The larger of what replications show and what counting independent events implies; the
-    latter keeps the floor above zero when no replication saw the event.
+    It is above zero also where no event was seen. The normal law with a continuity correction.
 
     Parameters
     ----------
-    twin : float array, shape (replications,)
-        The share in each replication.
+    twin_ratio
+        The share in all replications together.
     twin_n
         Events counted in all replications together.
     """
-    twin_failed = float(twin.mean()) * twin_n
-    pooled = (live_failed + twin_failed + 1.0) / (live_n + twin_n + 2.0)
+    pooled = (live_failed + twin_ratio * twin_n + 1.0) / (live_n + twin_n + 2.0)
     deviation = math.sqrt(pooled * (1.0 - pooled) * (1.0 / live_n + 1.0 / twin_n))
-    spread = Spread(float(twin.mean()), float(twin.std(ddof=1)), len(twin), log=False)
-    # Half an event more: counts are whole, the normal law is not (continuity correction).
-    counting = normal_quantile(confidence) * deviation + 0.5 / live_n
-    return max(spread.noise(confidence), counting)
+    return normal_quantile(confidence) * deviation + 0.5 / live_n
 
 
 def student_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:

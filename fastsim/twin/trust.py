@@ -27,7 +27,6 @@ STILL_FILLING = 0.02
 """Share of the arrivals that pile up, nothing being full, to call a run not steady."""
 
 EXTRAPOLATION = 1.1
-SELF_CHECK_OFF = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def _extrapolation(model: ServiceModel, rate_per_s: float) -> list[str]:
 
 
 def _self_check(model: ServiceModel) -> list[str]:
-    off = [row for row in model.self_check if abs(row.error) > max(row.floor, SELF_CHECK_OFF)]
+    off = [row for row in model.self_check if row.verdict == "off"]
     if not off:
         return []
     worst = max(off, key=lambda row: abs(row.error))

@@ -14,8 +14,8 @@ from fastsim.twin.forecast import forecast_run
 from fastsim.yaml_source import dump_yaml
 from tests.twin.replication_story import shop
 
-FEW = ("--replications", "8")
-TRAFFIC = TrafficPlan(rate=100.0, duration=4.0, warmup=1.0)
+FEW = ("--replications", "20")
+TRAFFIC = TrafficPlan(rate=100.0, duration=40.0, warmup=1.0)
 
 
 @pytest.fixture
@@ -77,11 +77,13 @@ def problem(*arguments: object) -> FastSimError:
 
 
 def test_a_model_agrees_with_a_live_run_of_the_same_service(model: Path, live: Path) -> None:
-    # Wrong in at most 5 % of seeds: the verdict's own false-alarm rate.
-    result = fastsim_compare(model, live, *FEW, "--json")
-    assert result.exit_code == 0, result.output
+    # Off in at most 5 % of seeds: the verdict's own false-alarm rate.
+    result = fastsim_compare(
+        model, live, *FEW, "--tolerance", "p50=25%", "--tolerance", "p95=40%", "--json"
+    )
     found = Comparison.model_validate_json(result.stdout)
-    assert (found.mode, found.verdict) == ("free", "yes")
+    assert (found.mode, found.verdict) == ("free", "agrees")
+    assert result.exit_code == 0, result.output
     assert {"GET /items", "POST /search", "total"} == {row.endpoint for row in found.rows}
 
 
@@ -91,6 +93,25 @@ def test_a_slower_model_is_off_with_exit_code_1(model: Path, live: Path) -> None
     assert result.exit_code == 1
     assert "arrival replay" in result.stdout
     assert "off" in result.stdout
+
+
+def test_what_cannot_be_told_has_exit_code_3_and_says_what_would(
+    model: Path, tmp_path: Path
+) -> None:
+    short = TrafficPlan(rate=100.0, duration=4.0, warmup=1.0)
+    run, _ = forecast_run(shop(), traffic=short, replications=1, seed=1234, with_table=True)
+    path = tmp_path / "short.json"
+    path.write_text(to_json(run.model_copy(update={"source": "live"})))
+    result = fastsim_compare(model, path, *FEW)
+    assert result.exit_code == 3
+    assert result.stdout.startswith("CANNOT TELL")
+    assert "would tell" in " ".join(result.stdout.split())
+
+
+def test_all_values_are_shown_when_asked_for(model: Path, live: Path) -> None:
+    result = fastsim_compare(model, live, *FEW, "--all")
+    assert "throughput" in result.stdout
+    assert "Not shown" not in result.stdout
 
 
 def test_settings_change_what_is_simulated(model: Path, live: Path) -> None:
@@ -115,12 +136,14 @@ def test_traces_are_the_server_view_without_their_warm_up(
 
 
 def test_a_stored_result_is_compared_without_simulating(live: Path, tmp_path: Path) -> None:
-    run, _ = forecast_run(shop(), traffic=TRAFFIC, replications=8)
+    run, _ = forecast_run(shop(), traffic=TRAFFIC, replications=20)
     stored = tmp_path / "run.json"
     stored.write_text(to_json(run))
-    result = fastsim_compare(stored, live, "--json")
+    result = fastsim_compare(
+        stored, live, "--tolerance", "p50=25%", "--tolerance", "p95=60%", "--json"
+    )
+    assert Comparison.model_validate_json(result.stdout).verdict == "agrees"
     assert result.exit_code == 0, result.output
-    assert Comparison.model_validate_json(result.stdout).verdict == "yes"
     assert problem(stored, live, "--mode", "arrivals").where == "--mode"
     assert problem(stored, live, "--set", "seed=1").where == "--set"
 
@@ -139,7 +162,7 @@ def test_the_view_must_be_what_the_file_holds(model: Path, live: Path, traces: P
 
 def test_the_result_is_written_and_not_overwritten(model: Path, live: Path, tmp_path: Path) -> None:
     target = tmp_path / "comparison.json"
-    assert fastsim_compare(model, live, *FEW, "-o", target).exit_code == 0
+    fastsim_compare(model, live, *FEW, "-o", target)
     assert Comparison.model_validate_json(target.read_text()).provenance.inputs
     assert problem(model, live, *FEW, "-o", target).exit_code == 2
 

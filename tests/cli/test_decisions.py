@@ -72,7 +72,7 @@ def test_size_names_the_cheapest(model: Path, capsys: Capture) -> None:
                "--vary", "deployment.workers=1..5", "--price", "deployment.workers=25")  # fmt: skip
     assert code == 0
     text = capsys.readouterr().out
-    assert "Cheapest that works     workers 3 at a cost of 75" in text
+    assert "Cheapest that works  workers 3 at a cost of 75" in text
     assert "nothing cheaper does" in text
 
 

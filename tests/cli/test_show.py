@@ -18,7 +18,7 @@ RUN = Run(
 )
 COMPARISON = Comparison(
     mode="free",
-    verdict="yes",
+    verdict="agrees",
     rows=[
         CompareRow(
             endpoint="GET /a",
@@ -27,8 +27,10 @@ COMPARISON = Comparison(
             live=0.1,
             twin=0.11,
             error=0.1,
-            floor=0.2,
-            verdict="inside noise",
+            error_low=-0.1,
+            error_high=0.3,
+            counts=True,
+            verdict="cannot tell",
         )
     ],
 )
@@ -111,8 +113,8 @@ def test_a_model_shows_warnings_first_then_every_step(
     assert lines[0] == "model of shop · 2 endpoints"
     assert lines[1] == "  warning: recorded for 10 s only"
     for part in (
-        "Self-check: 0 of 1 replayed value inside the noise floor",
-        "off: GET /items/{id} p95 recorded 20ms, twin 24ms (+20.0 %, by chance ±10.0 %)",
+        "Self-check: 0 of 1 replayed value agree with the recording",
+        "off: GET /items/{id} p95 recorded 20ms, twin 24ms (+20.0 %, could be +15.0 % to +26.0 %)",
         "Process: 2 workers, asyncio, 2 cores, 40 threads, Python 3.11",
         "Traffic: 210/s for 60s, arrivals by chance (Poisson), dispersion 1.1 (1 is Poisson)",
         "100us per request, 0s per event, 0s per pass, up to 30 % more after idling 20ms",

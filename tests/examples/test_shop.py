@@ -152,11 +152,20 @@ def _text(path: Path) -> str:
         return ""
 
 
+WITH_CTRL_C = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from fastsim.cli import main
+main()
+"""
+"""A shell that starts the tests in the background has them ignore Ctrl-C."""
+
+
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
 def test_ctrl_c_ends_the_demo_and_everything_it_started(tmp_path: Path) -> None:
     marker = f"DEMO_TEST={tmp_path.name}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "fastsim", "demo", "-o", str(tmp_path / "out")],
+        [sys.executable, "-c", WITH_CTRL_C, "demo", "-o", str(tmp_path / "out")],
         env=dict(os.environ) | {"DEMO_TEST": tmp_path.name},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

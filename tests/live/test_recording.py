@@ -42,7 +42,7 @@ def record(output: Path) -> RequestSet:
             assert get(f"{url}/refuse") == (503, '{"detail":"refused"}')
             assert get(f"{url}/crash")[0] == 500
         with ThreadPoolExecutor(3) as clients:
-            list(clients.map(get, [f"{url}/limited"] * 3))
+            list(clients.map(get, [f"{url}/held"] * 3))
     # Ended by SIGTERM right after the last request: nothing may be lost.
     return collect_requests(open_traces([output]), skip_first_s=0.0)
 
@@ -120,7 +120,7 @@ def test_threads_report_their_own_cpu_and_time_off_it(recorded: RequestSet) -> N
 
 @holds_on_a_recording
 def test_slots_are_acquired_released_and_waited_for(recorded: RequestSet) -> None:
-    lines = timelines(recorded, "GET /limited")
+    lines = timelines(recorded, "GET /held")
     assert [(event.name, event.event) for event in lines[0].events] == [
         ("slots", "acquire"),
         ("slots", "release"),

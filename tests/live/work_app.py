@@ -71,8 +71,15 @@ async def stream() -> StreamingResponse:
 @app.get("/limited")
 async def limited() -> str:
     async with slots:
-        await asyncio.sleep(0.200)  # far longer than three requests need to arrive
+        await asyncio.sleep(0.010)
     return "had a slot"
+
+
+@app.get("/held")
+async def held() -> str:
+    async with slots:
+        await asyncio.sleep(0.200)  # far longer than three requests need to arrive
+    return "had a slot for long"
 
 
 @app.get("/items/{item}")

@@ -21,6 +21,7 @@ from fastsim.result import (
     CompareRow,
     Comparison,
     Estimate,
+    Finding,
     Latency,
     LoopUse,
     RequestTable,
@@ -124,18 +125,18 @@ def run(source: Literal["twin", "live"] = "twin", name: str = "GET /items/{id}")
 
 
 def comparison(name: str = "GET /items/{id}") -> Comparison:
-    """Four rows, one of each verdict."""
+    """Four rows: two agree, one is off, one cannot be told and does not count."""
     return Comparison(
         mode="free",
         title="shop",
         rows=[
-            row(name, "p50", 0.010, 0.0101, floor=0.02, verdict="inside noise"),
-            row(name, "p95", 0.030, 0.0279, floor=0.03, verdict="within tolerance"),
-            row("POST /chat", "p50", 1.2, 1.5, floor=0.05, verdict="off"),
-            row("POST /chat", "p99", 4.8, 6.0, floor=0.6, verdict="too few"),
+            row(name, "p50", 0.010, 0.0101, half=0.02, verdict="agrees"),
+            row(name, "p95", 0.030, 0.0279, half=0.03, verdict="agrees"),
+            row("POST /chat", "p50", 1.2, 1.5, half=0.05, verdict="off"),
+            row("POST /chat", "p99", 4.8, 6.0, half=0.6, verdict="cannot tell", counts=False),
         ],
-        tolerance={"p95": 0.1},
-        verdict="no",
+        tolerance={"p50": 0.1, "p95": 0.1, "p99": 0.2},
+        verdict="off",
         provenance=RunProvenance(command="fastsim compare twin.json live.json"),
     )
 
@@ -146,8 +147,9 @@ def row(
     live: float,
     twin: float,
     *,
-    floor: float,
-    verdict: Literal["inside noise", "within tolerance", "off", "too few"],
+    half: float,
+    verdict: Finding,
+    counts: bool = True,
 ) -> CompareRow:
     """One compared metric with intervals of 5 % on the live side."""
     return CompareRow(
@@ -159,7 +161,9 @@ def row(
         live_high=live * 1.05,
         twin=twin,
         error=twin / live - 1.0,
-        floor=floor,
+        error_low=twin / live - 1.0 - half,
+        error_high=twin / live - 1.0 + half,
+        counts=counts,
         verdict=verdict,
     )
 

@@ -100,9 +100,7 @@ def test_every_figure_states_its_finding_and_carries_its_data() -> None:
 
 def test_captions_are_computed_from_the_data() -> None:
     captions = Page(page()).captions
-    assert captions[1] == (
-        "GET /items/{id}: twin p95 27.9ms against live 30ms, −7.0 % (within tolerance)"
-    )
+    assert captions[1] == "GET /items/{id}: twin p95 27.9ms against live 30ms, −7.0 % (agrees)"
     assert "GET /items/{id}: db 60 % of 10ms; POST /chat: db 60 % of 1.2s." in captions[4]
     assert captions[6] == (
         "GET /items/{id}: 10ms without any queueing; 2 timed steps, "
@@ -120,7 +118,7 @@ def test_hostile_names_stay_text() -> None:
 
 def test_the_answer_comes_first_and_says_what_is_off() -> None:
     text = page()
-    answer = text.index("does not agree with the live service everywhere. 2 of 3 checked rows")
+    answer = text.index("The twin differs from live: POST /chat p50 by +25.0 %")
     assert answer < text.index("300/s is an extrapolation (×2)") < text.index("<nav")
     assert answer < text.index("<table")
 
@@ -164,7 +162,7 @@ def test_twenty_endpoints_stay_below_one_megabyte() -> None:
         )
     rows = [r for name in names for r in results.comparison(name).rows[:2]]
     rows = [r.model_copy(update={"endpoint": names[i // 2]}) for i, r in enumerate(rows)]
-    compared = Comparison(mode="free", rows=rows, verdict="yes")
+    compared = Comparison(mode="free", rows=rows, verdict="agrees")
     text = render_html(
         title="t", comparisons=[compared], runs=[twin], live=[live], model=None, notes=[]
     )
@@ -205,7 +203,7 @@ def test_numbers_that_are_not_finite_do_not_reach_the_drawing() -> None:
         assert run.table is not None
         run.table.latency_s[:3] = [math.nan, math.inf, 0.0]
     compared = results.comparison()
-    compared.rows[1].error = compared.rows[2].floor = math.nan
+    compared.rows[1].error = compared.rows[2].error = math.nan
     text = render_html(
         title="t", comparisons=[compared], runs=[twin], live=[live], model=None, notes=[]
     )
@@ -252,6 +250,6 @@ def test_comparison_with_traces_draws_what_was_compared() -> None:
 
 def test_a_row_that_does_not_count_does_not_spoil_the_answer_nor_hide() -> None:
     compared = results.comparison()
-    compared.verdict = "yes"
+    compared.verdict = "agrees"
     text = render_html(title="t", comparisons=[compared], runs=[], live=[], model=None, notes=[])
-    assert "agrees with the live service in every value that counts. 2 of 3 checked" in text
+    assert "The twin agrees with live in all 3 values that count" in text

@@ -61,7 +61,7 @@ def test_json_is_the_same_every_time() -> None:
 def test_cases_pair_by_title_before_position() -> None:
     twins = [titled("twin", "b"), titled("twin", "a")]
     live = [titled("live", "first"), titled("live", "b")]
-    compared = [Comparison(mode="free", title=t, rows=[], verdict="yes") for t in "ab"]
+    compared = [Comparison(mode="free", title=t, rows=[], verdict="agrees") for t in "ab"]
     cases = pair_cases(compared, twins, live)
     assert [(c.title, c.twin, c.live) for c in cases] == [
         ("a", twins[1], live[0]),

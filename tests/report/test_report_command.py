@@ -49,7 +49,7 @@ def test_writes_one_html_file_and_keeps_stdout_empty(files: list[Path], tmp_path
     text = page.read_text(encoding="utf-8")
     assert "<h1>Friday</h1>" in text
     assert "<li>two cores</li>" in text
-    assert "does not agree with the live service everywhere" in text
+    assert "The twin differs from live" in text
 
 
 def test_an_existing_file_stays_as_it_is(files: list[Path], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A small service to simulate, and replications made up of random latencies."""
 
 import numpy as np
+import numpy.typing as npt
 
 from fastsim.model import ServiceModel
 from fastsim.scenario import Deployment, TrafficPlan
@@ -8,6 +9,8 @@ from fastsim.twin.forecast import make_plan
 from fastsim.twin.live import LiveSample
 from fastsim.twin.metrics import IN_FLIGHT, OK, LoopMeasure, Measures, Windows
 from fastsim.twin.replicate import Plan, Replications
+
+Floats = npt.NDArray[np.float64]
 
 ENDPOINTS = ("GET /items", "POST /search")
 
@@ -64,13 +67,20 @@ def random_run(
     level = 0.05 * factor * float(np.exp(unrest * rng.standard_normal()))
     latency_s = level * np.exp(0.5 * rng.standard_normal(n))
     endpoint = (rng.random(n) < 0.3).astype(np.int64)
+    return measured(np.sort(rng.random(n)) * 4.0, endpoint, latency_s, 4.0)
+
+
+def measured(
+    at_s: Floats, endpoint: npt.NDArray[np.int64], latency_s: Floats, duration_s: float
+) -> Measures:
+    """Measures of successful requests, with nothing else known."""
     one = np.ones(4, np.int64)
     return Measures(
         endpoints=ENDPOINTS,
-        duration_s=4.0,
-        at_s=np.sort(rng.random(n)) * 4.0,
+        duration_s=duration_s,
+        at_s=at_s,
         endpoint=endpoint,
-        state=np.zeros(n, np.int64),
+        state=np.zeros(len(at_s), np.int64),
         client_s=latency_s,
         server_s=latency_s * 0.9,
         parts=("running",),

@@ -156,9 +156,16 @@ def test_a_rate_beyond_the_recording_is_called_an_extrapolation() -> None:
 def test_a_bad_self_check_is_told() -> None:
     model = shop()
     row = CheckRow(
-        endpoint="GET /items", metric="p95", recorded=0.02, twin=0.03, error=0.5, floor=0.05
+        endpoint="GET /items",
+        metric="p95",
+        recorded=0.02,
+        twin=0.03,
+        error=0.5,
+        error_low=0.4,
+        error_high=0.6,
+        verdict="off",
     )
-    model.self_check = [row, row.model_copy(update={"error": 0.02})]
+    model.self_check = [row, row.model_copy(update={"error": 0.02, "verdict": "agrees"})]
     run, _ = forecast_run(model, traffic=SHORT, replications=2)
     told = [warning for warning in run.warnings if "its own recording" in warning]
     assert len(told) == 1
