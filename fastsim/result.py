@@ -12,6 +12,10 @@ Finding = Literal["agrees", "off", "cannot tell"]
 """What an equivalence test says; see ``fastsim.twin.equivalence``."""
 
 
+Effect = Literal["meets the goal", "helps", "does not help", "still overloaded"]
+"""What a change of the deployment does."""
+
+
 class _Block(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -124,6 +128,28 @@ class DriverUse(_Block):
     cpu_share: float = Field(description="CPU of the sending thread over elapsed time, 0 to 1")
 
 
+class CapacityFound(_Block):
+    """From which load something is full."""
+
+    per_s: float
+    resource: str = Field(description="event loop, thread pool or the name of a resource")
+    demand_s: float = Field(description="time a request keeps it, or one slot of it, busy")
+    behind: list[str] = Field(
+        default_factory=list, description="full as well, because their holders wait for it"
+    )
+
+
+class Advice(_Block):
+    """What one change of the deployment would do at the same load."""
+
+    change: str
+    metric: str
+    endpoint: str | None = None
+    value: float | None = Field(description="seconds; absent under overload")
+    before: float | None = Field(description="without the change")
+    effect: Effect
+
+
 class RunProvenance(_Block):
     """How to repeat the run."""
 
@@ -153,6 +179,10 @@ class Run(_Block):
     series: Series | None = None
     slo: list[SloResult] = Field(default_factory=list)
     verdict: Literal["yes", "no", "none"] = "none"
+    capacity: CapacityFound | None = Field(None, description="twin: where the deployment is full")
+    advice: list[Advice] = Field(
+        default_factory=list, description="twin: obvious changes, most helpful first"
+    )
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()
     driver: DriverUse | None = Field(None, description="live runs of fastsim load")

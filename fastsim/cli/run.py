@@ -86,6 +86,7 @@ def run(
             seed=scenario.seed if seed is None else seed,
             jobs=jobs,
             on_progress=lambda done, _: move(done),
+            with_advice=True,
         )
     answer.provenance = question.provenance()
     if output is not None:
@@ -99,5 +100,5 @@ def run(
     overload = find_overload(found)
     if overload is not None and not answer.slo:
         raise NoSteadyStateError(
-            overload.sentence(), hint="lower --rate, or add workers or slots with --set"
+            answer.warnings[0], hint="lower --rate, or add workers or slots with --set"
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fastsim.model import ServiceModel
 from fastsim.report.wording import (
+    UNKNOWN,
     cause_name,
     clean,
     could_be,
@@ -155,6 +156,36 @@ def bottleneck(run: Run) -> str:
     if busy < _BUSY:
         return f"none: {name} is the busiest, {share(busy)} busy, {wait}"
     return f"{name}: {share(busy)} busy, {wait}"
+
+
+def capacity_sentence(run: Run) -> str:
+    """Say from which load on what is full; empty where it is not known."""
+    found = run.capacity
+    if found is None:
+        return ""
+    loop = found.resource == "event loop"
+    name = clean(found.resource)
+    name = f"the {name}" if name in {"event loop", "thread pool"} else name
+    demand = f"a request keeps {'it' if loop else 'a slot'} busy {duration(found.demand_s)}"
+    full = run.rate_per_s >= found.per_s
+    text = f"{name} is full from {'' if full else 'about '}{rate(found.per_s)} on ({demand})"
+    if found.behind and full:
+        others = " and ".join(map(clean, found.behind))
+        verb = "is" if len(found.behind) == 1 else "are"
+        text += f"; {others} {verb} full only because its holders wait for that"
+    return text
+
+
+def advice_rows(run: Run) -> list[list[str]]:
+    """Return what each change would do: change, metric, value, effect."""
+    rows = []
+    for found in run.advice:
+        where = "" if found.endpoint is None else f"{clean(found.endpoint)} "
+        value = UNKNOWN if found.value is None else duration(found.value)
+        rows.append(
+            [clean(found.change), f"{where}{metric_name(found.metric)}", value, found.effect]
+        )
+    return rows
 
 
 def data_behind(run: Run) -> str:

@@ -5,7 +5,9 @@ HTML are in ``html``.
 """
 
 from fastsim.report.findings import (
+    advice_rows,
     bottleneck,
+    capacity_sentence,
     comparison_sentence,
     data_behind,
     driver_sentence,
@@ -13,6 +15,7 @@ from fastsim.report.findings import (
     where_time_goes,
 )
 from fastsim.report.layout import (
+    LABEL,
     WIDTH,
     aligned,
     answer_lines,
@@ -56,7 +59,11 @@ def render_run(run: Run) -> str:
     lines = answer_lines(*_answer(run))
     lines += _goals(run)
     lines += labelled("Time", where_time_goes(run.total))
-    lines += labelled("Busiest", bottleneck(run))
+    capacity = capacity_sentence(run)
+    overloaded = run.capacity is not None and run.rate_per_s >= run.capacity.per_s
+    lines += labelled("Why" if overloaded or run.verdict == "no" else "Capacity", capacity)
+    lines += [] if capacity else labelled("Busiest", bottleneck(run))
+    lines += _advice(run)
     lines += ["", *_endpoint_table(run)]
     lines += _loop_and_resources(run)
     lines += warnings_text(run.warnings)
@@ -111,6 +118,15 @@ def _title(run: Run) -> str:
     source = "twin" if run.source == "twin" else "live"
     parts = [f"{clean(run.title)} @ {rate(run.rate_per_s)}" if run.title else rate(run.rate_per_s)]
     return " · ".join([*parts, source])
+
+
+def _advice(run: Run) -> list[str]:
+    """Write what the obvious changes would do, one a line."""
+    rows = advice_rows(run)
+    lines = aligned(rows, "<<><", indent=LABEL + 4) if rows else []
+    if lines:
+        lines[0] = "  Try".ljust(LABEL + 4) + lines[0].lstrip()
+    return lines
 
 
 def _goals(run: Run) -> list[str]:

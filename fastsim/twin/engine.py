@@ -18,7 +18,7 @@ from fastsim.twin.eventloop import EventLoop
 from fastsim.twin.gil import HANDOVER_OTHER_CORE_S, HANDOVER_SAME_CORE_S
 from fastsim.twin.speed import Speed
 from fastsim.twin.state import Pool, Requests, WakingPool
-from fastsim.twin.workload import Outcome, Workload
+from fastsim.twin.workload import Outcome, Slots, Workload
 
 _APPLICATION_FAILED, _REJECTED = 1, 2
 
@@ -163,7 +163,7 @@ class _Simulation:
         for loop in loops:
             if loop.busy:
                 loop.busy_s += end
-            for pool in loop.pools:
+            for pool in (*loop.pools, loop.threads):
                 pool.account(max(end, pool.since))
         respond = np.array(r.respond[:n])
         waits = np.array(r.waits[: n * r.kinds]).reshape(n, r.kinds)
@@ -193,6 +193,12 @@ class _Simulation:
             ),
             resource_max_queue=np.array(
                 [max(x.pools[k].max_queue for x in loops) for k in resources], np.int64
+            ),
+            threads=Slots(
+                busy_s=sum(loop.threads.busy_s for loop in loops),
+                wait_s=sum(loop.threads.wait_s for loop in loops),
+                acquires=sum(loop.threads.acquires for loop in loops),
+                max_queue=max(loop.threads.max_queue for loop in loops),
             ),
             loop_busy_s=np.array([loop.busy_s for loop in loops]),
             passes=np.array([loop.passes for loop in loops], np.int64),

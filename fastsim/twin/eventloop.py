@@ -87,6 +87,7 @@ class EventLoop:
     def arrive(self, request: int) -> None:
         """Take a request that has just reached this process's socket."""
         self.in_flight += 1
+        self.requests.ready[request] = self.env.now
         self.events.append((_ARRIVE, request))
         if not self.busy:
             self._wake()
@@ -241,10 +242,9 @@ class EventLoop:
         responded = r.respond[request] == r.respond[request]
         if r.start[request] != r.start[request]:
             r.start[request] = now
-        else:
-            self.lag_count += 1
-            if self.lag_count % _LAG_EVERY == 0:
-                self.lags.append(now - r.ready[request])
+        self.lag_count += 1
+        if self.lag_count % _LAG_EVERY == 0:
+            self.lags.append(now - r.ready[request])
         if self.woken and request in self.woken:
             self._resumed(request, position - 1, now)
         while position < last:

@@ -16,6 +16,7 @@ import fastsim
 from fastsim.errors import InputError, UnknownNameError
 from fastsim.model import ServiceModel
 from fastsim.result import (
+    CapacityFound,
     Estimate,
     LoopUse,
     RequestTable,
@@ -26,12 +27,17 @@ from fastsim.result import (
     Summary,
 )
 from fastsim.scenario import Deployment, ResolvedDeployment, TrafficPlan, resolve_deployment
+from fastsim.twin.advice import advise
+from fastsim.twin.capacity import EVENT_LOOP, SATURATED, Capacity, capacity_of, find_capacity, uses
 from fastsim.twin.goals import judge, parse_goals
 from fastsim.twin.metrics import CAUSES, IN_FLIGHT, OK, Measures
 from fastsim.twin.replicate import ArrivalReplay, OnProgress, Plan, Replications, replicate
 from fastsim.twin.statistics import replicated_estimate, replicated_latency
-from fastsim.twin.trust import doubts, find_overload
+from fastsim.twin.trust import Overload, doubts, find_overload
 from fastsim.units import format_share
+
+MUCH_WAITING = 0.3
+"""Share of latency spent waiting for loop or slots from which changes are worth a try."""
 
 
 class Forecast(NamedTuple):
@@ -53,6 +59,7 @@ def forecast_run(
     on_progress: OnProgress | None = None,
     arrivals: ArrivalReplay | None = None,
     with_table: bool = False,
+    with_advice: bool = False,
 ) -> Forecast:
     """Simulate a service under traffic and summarise what its clients would see.
 
@@ -68,6 +75,9 @@ def forecast_run(
         Repeat these arrivals instead of drawing them.
     with_table
         Put the requests of the first replication into ``Run.table``.
+    with_advice
+        Where goals are missed or much time is spent waiting for loop or slots, simulate what
+        the obvious changes would do.
 
     Raises
     ------
@@ -89,6 +99,8 @@ def forecast_run(
     errors = {name: _errors(found, name) for name in names}
     judged = judge(goals, summaries, errors, overloaded=overload is not None)
     met = overload is None and all(result.met for result in judged.results)
+    capacity = _capacity(found, overload, seed)
+    waits = (goals and not met) or overload is not None or _waiting(summaries[None]) > MUCH_WAITING
     run = Run(
         source="twin",
         title=_title(plan),
@@ -103,11 +115,42 @@ def forecast_run(
         series=_series(found),
         slo=judged.results,
         verdict=("yes" if met else "no") if goals else "none",
-        warnings=doubts(found, overload) + judged.warnings,
+        capacity=None if capacity is None else _capacity_found(found, capacity),
+        advice=advise(found, goals, seed=seed) if with_advice and waits else [],
+        warnings=doubts(found, overload, capacity) + judged.warnings,
         provenance=RunProvenance(fastsim_version=fastsim.__version__),
         table=_table(found.runs[0]) if with_table else None,
     )
     return Forecast(run, found)
+
+
+def _capacity(found: Replications, overload: Overload | None, seed: int) -> Capacity | None:
+    if overload is not None:
+        return find_capacity(found.plan, seed=seed)
+    workers = found.plan.deployment.workers
+    each = [capacity_of(run, workers) for run in found.runs]
+    known = sorted((one for one in each if one is not None), key=lambda one: one.per_s)
+    return known[len(known) // 2] if known else None
+
+
+def _capacity_found(found: Replications, capacity: Capacity) -> CapacityFound:
+    behind: set[str] = set()
+    if capacity.resource == EVENT_LOOP:
+        for run in found.runs:
+            behind |= {name for name, use in uses(run).items() if use >= SATURATED}
+    return CapacityFound(
+        per_s=capacity.per_s,
+        resource=capacity.resource,
+        demand_s=capacity.demand_s,
+        behind=sorted(behind - {EVENT_LOOP}),
+    )
+
+
+def _waiting(summary: Summary) -> float:
+    """Return the share of latency spent waiting for loop or slots."""
+    parts = summary.breakdown
+    total = sum(parts.values())
+    return (parts.get("loop", 0.0) + parts.get("pool", 0.0)) / total if total > 0.0 else 0.0
 
 
 def make_plan(
@@ -235,14 +278,14 @@ def _errors(found: Replications, endpoint: str | None) -> Estimate:
     ratios = found.each(lambda run: run.error_ratio(endpoint))
     present = ratios[~np.isnan(ratios)]
     value = float(present.mean()) if len(present) else math.nan
-    return replicated_estimate(value, present, unit="ratio")
+    return replicated_estimate(value, present, unit="ratio", most=1.0)
 
 
 def _loop(found: Replications) -> LoopUse:
     use = found.each(lambda run: run.loop.utilisation)
     loops = [run.loop for run in found.runs]
     return LoopUse(
-        utilisation=replicated_estimate(float(use.mean()), use, unit="ratio"),
+        utilisation=replicated_estimate(float(use.mean()), use, unit="ratio", most=1.0),
         lag_mean_s=float(np.mean([loop.lag_mean_s for loop in loops])),
         lag_p99_s=float(np.mean([loop.lag_p99_s for loop in loops])),
         ready_queue_mean=float(np.mean([loop.ready_mean for loop in loops])),
@@ -255,7 +298,7 @@ def _resource(found: Replications, name: str) -> ResourceUse:
     busy = np.array([use.utilisation for use in uses])
     return ResourceUse(
         capacity=uses[0].capacity,
-        utilisation=replicated_estimate(float(busy.mean()), busy, unit="ratio"),
+        utilisation=replicated_estimate(float(busy.mean()), busy, unit="ratio", most=1.0),
         mean_wait_s=float(np.mean([use.mean_wait_s for use in uses])),
         max_queue=max(use.max_queue for use in uses),
     )

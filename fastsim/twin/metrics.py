@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastsim.model import ServiceModel
 from fastsim.scenario import ResolvedDeployment
-from fastsim.twin.workload import Outcome, Workload
+from fastsim.twin.workload import Outcome, Slots, Workload
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,6 +26,9 @@ OK, FAILED, REJECTED, IN_FLIGHT = range(4)
 
 CAUSES = {FAILED: "status 500", REJECTED: "status 503"}
 """Errors are named as ``fastsim load`` names them."""
+
+THREAD_POOL = "thread pool"
+"""Name of the threads that ``def`` endpoints and ``to_thread`` share, beside other resources."""
 
 MOST_WINDOWS = 1000
 
@@ -254,18 +257,29 @@ def _resources(
 ) -> dict[str, ResourceMeasure]:
     found = {}
     for index, name in enumerate(workload.resources):
-        capacity = deployment.resources[name]
-        slots_s = capacity * deployment.workers * until_s
-        acquires = int(outcome.resource_acquires[index])
-        found[name] = ResourceMeasure(
-            capacity=capacity,
-            # The work of all arrivals over the time they arrived in: what is still held
-            # afterwards stands for what an empty start lacks. Beyond 1 it is a backlog.
-            utilisation=min(1.0, float(outcome.resource_busy_s[index]) / slots_s),
-            mean_wait_s=float(outcome.resource_wait_s[index]) / max(acquires, 1),
+        slots = Slots(
+            busy_s=float(outcome.resource_busy_s[index]),
+            wait_s=float(outcome.resource_wait_s[index]),
+            acquires=int(outcome.resource_acquires[index]),
             max_queue=int(outcome.resource_max_queue[index]),
         )
+        found[name] = _use(slots, deployment.resources[name], deployment.workers, until_s)
+    if outcome.threads.acquires:
+        found[THREAD_POOL] = _use(
+            outcome.threads, deployment.thread_tokens, deployment.workers, until_s
+        )
     return found
+
+
+def _use(slots: Slots, capacity: int, workers: int, until_s: float) -> ResourceMeasure:
+    return ResourceMeasure(
+        capacity=capacity,
+        # The work of all arrivals over the time they arrived in: what is still held
+        # afterwards stands for what an empty start lacks. Beyond 1 it is a backlog.
+        utilisation=min(1.0, slots.busy_s / (capacity * workers * until_s)),
+        mean_wait_s=slots.wait_s / max(slots.acquires, 1),
+        max_queue=slots.max_queue,
+    )
 
 
 def _windows(

@@ -34,10 +34,13 @@ class Pool:
         return False
 
     def give_back(self, now: float) -> tuple[int, float] | None:
-        """Return the slot: to the first in the queue (its request and wait), or to nobody."""
+        """Return the slot: to the first in the queue (its request and wait), or to nobody.
+
+        One that nobody took is not given back: a path may have been recorded without its start.
+        """
         self.account(now)
         if not self.queue:
-            self.free += 1
+            self.free = min(self.free + 1, self.capacity)
             return None
         since, request = self.queue.popleft()
         self.wait_s += now - since
@@ -82,7 +85,7 @@ class WakingPool(Pool):
     def give_back(self, now: float) -> tuple[int, float] | None:
         """Return the slot and wake the first in the queue, if there is one."""
         self.account(now)
-        self.free += 1
+        self.free = min(self.free + 1, self.capacity)
         return self._wake(now)
 
     def resumed(self, now: float) -> list[tuple[int, float]]:

@@ -50,19 +50,26 @@ def replicated_latency(pooled: Floats, per_replication_s: Floats) -> Latency | N
     return Latency(mean=mean, p50=p50, p90=p90, p95=p95, p99=p99, p999=p999)
 
 
-def replicated_estimate(value: float, per_replication: Floats, *, unit: str = "s") -> Estimate:
+def replicated_estimate(
+    value: float, per_replication: Floats, *, unit: str = "s", most: float = math.inf
+) -> Estimate:
     """Give a value the 95 % Student interval that independent replications imply.
 
     The interval is built on logarithms where all replications are positive: latencies are
     skewed, and no bound may fall below zero. Its bounds are absent when fewer than two
     replications have a value.
+
+    Parameters
+    ----------
+    most
+        What it cannot exceed: 1 for a utilisation.
     """
     present = per_replication[np.isfinite(per_replication)]
     if len(present) < 2:
         return Estimate(value=value, unit=unit)
     spread = Spread.of(present)
     low, high = spread.around(value, spread.t() * spread.deviation / math.sqrt(len(present)))
-    return Estimate(value=value, low=low, high=high, unit=unit)
+    return Estimate(value=value, low=low, high=min(high, most), unit=unit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from scipy import stats
 
 from fastsim.scenario import ResolvedDeployment, Slo
+from fastsim.twin.capacity import SATURATED, overloaded, uses
 from fastsim.twin.metrics import Measures
 from fastsim.twin.replicate import Plan, Replications, replicate
 from fastsim.twin.statistics import METRICS, latency_statistics
-from fastsim.twin.trust import GROWING, SATURATED
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -103,8 +103,8 @@ def judge_trial(found: Replications, goals: Sequence[Slo]) -> Trial:
     table = np.array([[_margin(run, goal) for goal in goals] for run in found.runs])
     table = table.reshape(len(found.runs), len(goals))
     worst = table.max(axis=1) if goals else np.zeros(len(found.runs))
-    full = np.array([_overloaded(run) for run in found.runs])
-    name, use = max(_uses(found), key=lambda item: item[1])
+    full = np.array([overloaded(run) for run in found.runs])
+    name, use = _busiest(found)
     return Trial(
         rate_per_s=found.plan.rate_per_s,
         margins=np.where(full, np.inf, worst),
@@ -128,17 +128,8 @@ def _margin(run: Measures, goal: Slo) -> float:
     return math.inf if math.isnan(value) else value / limit
 
 
-def _overloaded(run: Measures) -> bool:
-    """Tell whether requests piled up in one replication (see ``trust.find_overload``)."""
-    uses = [run.loop.utilisation, *(use.utilisation for use in run.resources.values())]
-    busiest = max(uses)
-    growing = run.growth_per_s > GROWING * len(run.at_s) / run.duration_s
-    return busiest >= SATURATED and growing
-
-
-def _uses(found: Replications) -> list[tuple[str, float]]:
-    uses = [("event loop", float(found.each(lambda run: run.loop.utilisation).mean()))]
-    for name in found.runs[0].resources:
-        busy = [run.resources[name].utilisation for run in found.runs]
-        uses.append((name, float(np.mean(busy))))
-    return uses
+def _busiest(found: Replications) -> tuple[str, float]:
+    """Return what is busiest in the mean, the loop among equals, and how busy it is."""
+    each = [uses(run) for run in found.runs]
+    mean = {name: float(np.mean([use[name] for use in each])) for name in each[0]}
+    return max(mean.items(), key=lambda item: min(item[1], SATURATED))

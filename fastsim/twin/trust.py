@@ -10,18 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.model import ServiceModel
+from fastsim.twin.capacity import GROWING, SATURATED, Capacity, uses
 from fastsim.twin.replicate import Replications
 from fastsim.twin.statistics import student_quantile
 from fastsim.units import format_rate
 
-SATURATED = 0.98
-"""Utilisation from which a loop or resource is taken for full."""
-
 NEVER_IDLE = 0.998
 """Utilisation from which the work offered is beyond doubt at least the capacity."""
-
-GROWING = 0.005
-"""Share of the arrivals that must pile up to speak of overload."""
 
 STILL_FILLING = 0.02
 """Share of the arrivals that pile up, nothing being full, to call a run not steady."""
@@ -34,17 +29,20 @@ class Overload:
     """More arrives than leaves."""
 
     arrivals_per_s: float
-    served_per_s: float
-    saturated: str
-    """``event loop`` or the name of a resource."""
+    saturated: tuple[str, ...]
+    """What is full: ``event loop``, ``thread pool`` or names of resources."""
 
-    def sentence(self) -> str:
-        """Say it."""
-        excess = self.arrivals_per_s / self.served_per_s - 1.0
+    def sentence(self, capacity: Capacity | None = None) -> str:
+        """Say it, and from which load on where that is known."""
+        arrive = format_rate(self.arrivals_per_s, 3)
+        if capacity is None:
+            full = " and ".join(self.saturated)
+            return (
+                f"more arrives than leaves ({full} full at {arrive}); latency has no steady value"
+            )
         return (
-            f"arrivals exceed capacity by {max(1.0, excess * 100.0):.0f} %; latency has no steady "
-            f"value ({format_rate(self.arrivals_per_s, 3)} arrive, "
-            f"{format_rate(self.served_per_s, 3)} are served, {self.saturated} is saturated)"
+            f"{capacity.subject} is full from {format_rate(capacity.per_s, 3)} on and "
+            f"{arrive} arrive; latency has no steady value"
         )
 
 
@@ -55,43 +53,34 @@ def find_overload(found: Replications) -> Overload | None:
     grows by at least 0.5 % of the arrivals. The growth must be more than chance explains
     (one-sided, 5 %) unless the loop or resource was never idle.
     """
-    full = _fullest(found)
-    if full is None:
+    full = {name: use for name, use in _mean_uses(found).items() if use >= SATURATED}
+    if not full:
         return None
-    utilisation, saturated = full
     arrivals_per_s = _arrivals_per_s(found)
     growth = found.each(lambda run: run.growth_per_s)
-    growth_per_s = float(growth.mean()) if utilisation >= NEVER_IDLE else _sure_growth(growth)
+    never_idle = max(full.values()) >= NEVER_IDLE
+    growth_per_s = float(growth.mean()) if never_idle else _sure_growth(growth)
     if growth_per_s < GROWING * arrivals_per_s:
         return None
-    # The slope is what arrives and does not leave. Served under this load, that is: a pool
-    # held through a full loop may serve less than it would under a smaller load.
-    served_per_s = max(arrivals_per_s - growth_per_s, 1e-6 * arrivals_per_s)
-    return Overload(arrivals_per_s, served_per_s, saturated)
+    return Overload(arrivals_per_s, tuple(full))
 
 
-def doubts(found: Replications, overload: Overload | None) -> list[str]:
+def _mean_uses(found: Replications) -> dict[str, float]:
+    each = [uses(run) for run in found.runs]
+    return {name: float(np.mean([use[name] for use in each])) for name in each[0]}
+
+
+def doubts(
+    found: Replications, overload: Overload | None, capacity: Capacity | None = None
+) -> list[str]:
     """Return everything a reader of the forecast must know, most serious first."""
     plan = found.plan
-    sentences = [overload.sentence()] if overload else _not_steady(found)
+    sentences = [overload.sentence(capacity)] if overload else _not_steady(found)
     sentences += _extrapolation(plan.model, plan.rate_per_s)
     sentences += _self_check(plan.model)
     if len(found) == 1:
         sentences.append("one replication shows no uncertainty: intervals are absent")
     return sentences
-
-
-def _fullest(found: Replications) -> tuple[float, str] | None:
-    """Return utilisation and name of what is full, None if nothing is."""
-    # The loop first: a pool fills up behind a full loop, hardly the other way round.
-    loop = float(found.each(lambda run: run.loop.utilisation).mean())
-    if loop >= SATURATED:
-        return loop, "event loop"
-    use = [
-        (float(np.mean([run.resources[name].utilisation for run in found.runs])), name)
-        for name in found.runs[0].resources
-    ]
-    return max((item for item in use if item[0] >= SATURATED), default=None)
 
 
 def _arrivals_per_s(found: Replications) -> float:
@@ -114,8 +103,7 @@ def _not_steady(found: Replications) -> list[str]:
     return [
         (
             f"requests in flight still grow by {format_rate(growth_per_s, 2)} when the run ends, "
-            "so latency is not steady; lengthen the warm-up, or look for a limit that is not "
-            "measured (thread pool)"
+            "so latency is not steady; lengthen the warm-up"
         )
     ]
 

@@ -76,6 +76,16 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Slots:
+    """Use of one kind of slots, all workers together."""
+
+    busy_s: float
+    wait_s: float
+    acquires: int
+    max_queue: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of every request and resource. Per-request arrays have length n.
 
@@ -98,6 +108,8 @@ class Outcome:
     resource_wait_s: FloatArray
     resource_acquires: IntArray
     resource_max_queue: IntArray
+    threads: "Slots"
+    """The thread pools of all workers together."""
     loop_busy_s: FloatArray
     passes: IntArray
     idle_wakeups: IntArray

@@ -6,7 +6,7 @@ import pytest
 
 from fastsim.report import render_comparison, render_run
 from fastsim.report.layout import WIDTH
-from fastsim.result import Comparison, DriverUse, Estimate, Run, Summary
+from fastsim.result import Advice, CapacityFound, Comparison, DriverUse, Estimate, Run, Summary
 from tests.report import results
 
 RUN = """\
@@ -118,3 +118,35 @@ def test_live_run_says_how_the_load_driver_kept_up() -> None:
         "Driver     sent 200us late in the mean, 1.1ms p99, 4ms at most; 31 % of a core\n"
         "             busy\n" in render_run(run)
     )
+
+
+def test_a_full_loop_is_named_with_what_would_help() -> None:
+    run = results.run()
+    run.capacity = CapacityFound(
+        per_s=207.0, resource="event loop", demand_s=0.0048, behind=["db pool"]
+    )
+    run.advice = [
+        Advice(
+            change="workers=2 cores=2",
+            metric="p95",
+            value=0.05,
+            before=0.4,
+            effect="meets the goal",
+        ),
+        Advice(
+            change="db pool=10", metric="p95", value=None, before=0.4, effect="still overloaded"
+        ),
+    ]
+    text = render_run(run)
+    assert (
+        "  Why        the event loop is full from 207/s on (a request keeps it busy\n"
+        "             4.8ms); db pool is full only because its holders wait for that\n"
+        "  Try        workers=2 cores=2  p95  50ms  meets the goal\n"
+        "             db pool=10         p95     –  still overloaded\n"
+    ) in text
+
+
+def test_no_line_is_wider_than_a_terminal() -> None:
+    long = "GET /a/route/with/a/name/that/is/longer/than/half/a/terminal/{identifier}"
+    for text in (render_run(results.run(name=long)), render_comparison(results.comparison(long))):
+        assert max(map(len, text.splitlines())) <= WIDTH

@@ -203,7 +203,7 @@ def test_an_overloaded_twin_is_told() -> None:
     live = as_live(simulate_once(plan(), 1))
     heavy = dataclasses.replace(live, rate_per_s=900.0)
     found = compare(simulate_live(shop(), heavy, replications=3), heavy)
-    assert any("arrivals exceed capacity" in warning for warning in found.warnings)
+    assert any("more arrives than leaves" in warning for warning in found.warnings)
     assert found.verdict == "off"
 
 

@@ -100,18 +100,17 @@ def test_a_goal_on_an_endpoint_without_traffic_has_no_answer() -> None:
 
 
 def test_overload_names_what_is_full_and_meets_no_latency_goal() -> None:
-    # A third of the offered 600/s fits: 4 slots of about 11 ms serve less than 370/s.
+    # 4 slots of about 11 ms serve less than 370 of the 70 % a second: 520/s of 600/s fit.
     heavy = TrafficPlan(rate=600.0, duration=4.0, warmup=1.0)
     run, found = forecast_run(
         shop(cpu=0.0001), traffic=heavy, slo=["p95 < 1000s", "errors < 1%"], replications=4
     )
     overload = find_overload(found)
     assert overload is not None
-    assert overload.saturated == "db"
-    assert overload.served_per_s < 0.95 * overload.arrivals_per_s
+    assert overload.saturated == ("db",)
     assert [goal.met for goal in run.slo] == [False, True]
     assert run.verdict == "no"
-    assert "arrivals exceed capacity by" in run.warnings[0]
+    assert run.warnings[0].startswith("db is full from 5")
     assert "latency has no steady value" in run.warnings[0]
 
 
@@ -119,7 +118,7 @@ def test_a_full_loop_is_named_before_the_pool_that_fills_behind_it() -> None:
     heavy = TrafficPlan(rate=900.0, duration=3.0, warmup=1.0)
     overload = find_overload(forecast_run(shop(), traffic=heavy, replications=3).replications)
     assert overload is not None
-    assert overload.saturated == "event loop"
+    assert overload.saturated[0] == "event loop"
 
 
 def test_a_small_excess_is_found_though_chance_hides_the_growth() -> None:

@@ -6,7 +6,7 @@ import pytest
 from fastsim.model import ServiceModel
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin.metrics import FAILED, IN_FLIGHT, OK, REJECTED, Measures, summarise
-from fastsim.twin.workload import KINDS, Outcome, Workload
+from fastsim.twin.workload import KINDS, Outcome, Slots, Workload
 
 MODEL = ServiceModel.model_validate(
     {
@@ -66,6 +66,7 @@ def story(
         resource_wait_s=np.array([0.5]),
         resource_acquires=np.array([10]),
         resource_max_queue=np.array([4]),
+        threads=Slots(busy_s=3.0, wait_s=0.2, acquires=4, max_queue=1),
         loop_busy_s=np.array([1.0]),
         passes=np.array([100]),
         idle_wakeups=np.array([10]),

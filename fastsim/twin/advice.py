@@ -1,0 +1,121 @@
+"""What the obvious changes of the deployment would do at the load that was asked for.
+
+Each is simulated beside the deployment as it is, with the same random numbers, so that what
+differs is what was changed. The one that helps most says where the bottleneck is, whatever
+looks busiest.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fastsim.result import Advice, Effect
+from fastsim.scenario import ResolvedDeployment, Slo
+from fastsim.twin.capacity import overloaded
+from fastsim.twin.metrics import THREAD_POOL
+from fastsim.twin.replicate import Plan, Replications, replicate
+from fastsim.twin.statistics import METRICS
+
+_USED = 0.25
+"""Utilisation below which more of something is no idea worth a simulation."""
+_REPLICATIONS = 3
+_REQUESTS = 4_000
+_SHORTEST_S = 10.0
+_HELPS = 0.9
+"""Times the value as it is that a change must reach to be called a help."""
+
+OnTry = Callable[[int, int], None]
+
+
+def advise(
+    found: Replications,
+    goals: Sequence[Slo] = (),
+    *,
+    seed: int,
+    on_try: OnTry = lambda _done, _total: None,
+) -> list[Advice]:
+    """Try more workers, slots and threads; most helpful first.
+
+    Parameters
+    ----------
+    found
+        The deployment as it is, at the load asked for.
+    goals
+        The first one on a latency is watched; p95 of the total without any.
+    on_try
+        Called with (done, all) after each change.
+    """
+    plan = found.plan
+    watched = next((goal for goal in goals if goal.metric in METRICS), None)
+    changes = _changes(found)
+    if not changes:
+        return []
+    base = _value(_simulate(plan, plan.deployment, seed), watched)
+    tried = []
+    for number, (text, deployment) in enumerate(changes, start=1):
+        value = _value(_simulate(plan, deployment, seed), watched)
+        tried.append(
+            Advice(
+                change=text,
+                metric=watched.metric if watched else "p95",
+                endpoint=watched.endpoint if watched else None,
+                value=value,
+                before=base,
+                effect=_effect(value, base, watched),
+            )
+        )
+        on_try(number, len(changes))
+    return sorted(tried, key=lambda each: np.inf if each.value is None else each.value)
+
+
+def _effect(value: float | None, base: float | None, goal: Slo | None) -> Effect:
+    if value is None:
+        return "still overloaded"
+    if goal is not None and value < goal.limit:
+        return "meets the goal"
+    if base is None or value < _HELPS * base:
+        return "helps"
+    return "does not help"
+
+
+def _changes(found: Replications) -> list[tuple[str, ResolvedDeployment]]:
+    """Return what could be tried, in words and as a deployment."""
+    deployment = found.plan.deployment
+    changes = []
+    if float(found.each(lambda run: run.loop.utilisation).mean()) >= _USED:
+        workers = deployment.workers + 1
+        cores = max(deployment.cores, workers)
+        text = f"workers={workers}"
+        if cores != deployment.cores:
+            text += f" cores={cores}"
+        changes.append((text, deployment.model_copy(update={"workers": workers, "cores": cores})))
+    for name in found.runs[0].resources:
+        use = float(np.mean([run.resources[name].utilisation for run in found.runs]))
+        if use < _USED:
+            continue
+        if name == THREAD_POOL:
+            tokens = 2 * deployment.thread_tokens
+            changed = deployment.model_copy(update={"thread_tokens": tokens})
+            changes.append((f"thread_tokens={tokens}", changed))
+        else:
+            slots = 2 * deployment.resources[name]
+            resources = deployment.resources | {name: slots}
+            changed = deployment.model_copy(update={"resources": resources})
+            changes.append((f"{name}={slots}", changed))
+    return changes
+
+
+def _simulate(plan: Plan, deployment: ResolvedDeployment, seed: int) -> Replications:
+    duration_s = min(plan.duration_s, max(_SHORTEST_S, _REQUESTS / plan.rate_per_s))
+    changed = replace(plan, deployment=deployment, duration_s=duration_s, replay=None)
+    return replicate(changed, replications=_REPLICATIONS, seed=seed)
+
+
+def _value(found: Replications, goal: Slo | None) -> float | None:
+    """Return the value watched, seconds; None under overload or without an answer."""
+    if np.mean([overloaded(run) for run in found.runs]) >= 0.5:
+        return None
+    metric = METRICS.index(goal.metric if goal else "p95")
+    value = float(found.pooled_statistics(goal.endpoint if goal else None)[metric])
+    return value if np.isfinite(value) else None
