@@ -9,13 +9,25 @@ import numpy as np
 
 from fastsim import __version__, spans
 from fastsim.calibrate.arrivals import describe_arrivals
+from fastsim.calibrate.cold import code_runs, fit_cold
 from fastsim.calibrate.gaps import Assumption, assume
-from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
+from fastsim.calibrate.loop_costs import (
+    fit_loop_costs,
+    fit_thread_use,
+    unsampled,
+    utilisation,
+)
+from fastsim.calibrate.observed import walk
 from fastsim.calibrate.pauses import fit_pauses
 from fastsim.calibrate.readers import Columns, open_traces, trace_files
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.steps import StepFitter
-from fastsim.calibrate.variants import ObservedEndpoint, Programs, group_variants
+from fastsim.calibrate.variants import (
+    ObservedEndpoint,
+    ObservedVariant,
+    Programs,
+    group_variants,
+)
 from fastsim.calibrate.wander import MachineSpeed, fit_wander
 from fastsim.errors import NotEnoughDataError
 from fastsim.model import (
@@ -35,6 +47,9 @@ LEAST_REQUESTS = 50
 
 FEW = 200
 """Requests of an endpoint below which its tail is not known."""
+
+MUCH_POOLED = 0.1
+"""Share of an endpoint's requests, or of their code, in rare paths that is worth a warning."""
 
 _LISTED = 3
 
@@ -77,8 +92,9 @@ def build_model(
     remarks: list[str] = []
     if requests.recorded.any():
         observed = group_variants(requests)
-        costs = fit_loop_costs(requests, observed)
-        speed = fit_wander(requests, observed, costs.cold)
+        runs = code_runs(requests, observed)
+        costs = fit_loop_costs(requests, observed, fit_cold(runs))
+        speed = fit_wander(requests, runs, costs.cold)
         costs = costs.model_copy(update={"wander": speed.law, "pauses": fit_pauses(observed)})
     else:
         assumption, programs = assumed_programs(requests, assume_cpu)
@@ -142,7 +158,7 @@ def hash_inputs(paths: Sequence[str | Path]) -> str:
 def _endpoint(endpoint: ObservedEndpoint, fitter: StepFitter, all_requests: int) -> Endpoint:
     variants = [
         Variant(
-            name="main" if number == 0 else f"variant {number + 1}",
+            name=_variant_name(number, variant),
             share=variant.share,
             requests=len(variant.requests),
             failed=variant.failed,
@@ -156,6 +172,12 @@ def _endpoint(endpoint: ObservedEndpoint, fitter: StepFitter, all_requests: int)
         requests=endpoint.requests,
         variants=variants,
     )
+
+
+def _variant_name(number: int, variant: ObservedVariant) -> str:
+    if variant.pooled:
+        return "rare paths that fail" if variant.failed else "rare paths"
+    return "main" if number == 0 else f"variant {number + 1}"
 
 
 def _recorded_at(requests: RequestSet) -> str:
@@ -204,10 +226,10 @@ def _traffic(requests: RequestSet) -> tuple[Traffic, list[str]]:
     seconds = np.floor(steady - steady.min()).astype(np.int64)
     counts = np.bincount(seconds)[: int(span_s)]
     dispersion = float(counts.var(ddof=1) / counts.mean()) if len(counts) >= 5 else None
-    unsampled = _unsampled(requests)
-    found = describe_arrivals(steady, requests.endpoint[~requests.warm_up], sampled=1.0 / unsampled)
+    ratio = unsampled(requests)
+    found = describe_arrivals(steady, requests.endpoint[~requests.warm_up], sampled=1.0 / ratio)
     traffic = Traffic(
-        rate=(len(steady) - 1) / span_s * unsampled,
+        rate=(len(steady) - 1) / span_s * ratio,
         pattern=found.pattern,
         curve=list(found.curve),
         burst=found.burst,
@@ -224,18 +246,6 @@ def _traffic(requests: RequestSet) -> tuple[Traffic, list[str]]:
             "the twin's arrivals are Poisson unless told otherwise"
         )
     return traffic, remarks
-
-
-def _unsampled(requests: RequestSet) -> float:
-    """Return how many requests were served per request recorded."""
-    seen = recorded = 0
-    for instance in range(len(requests.instances)):
-        rows = requests.instance == instance
-        counters = requests.counters[spans.REQUESTS_SEEN][rows]
-        if len(counters) > 1 and counters.min() >= 0:
-            seen += int(counters.max() - counters.min())
-            recorded += len(counters) - 1
-    return max(seen / recorded, 1.0) if recorded else 1.0
 
 
 def _resources(requests: RequestSet) -> dict[str, Resource]:
@@ -277,9 +287,27 @@ def _warnings(requests: RequestSet, observed: list[ObservedEndpoint]) -> list[st
             for endpoint in few
         ]
     for endpoint in observed:
-        if endpoint.merged > 0.1 * endpoint.requests:
-            warnings.append(
-                f"{endpoint.name}: {endpoint.merged} requests took rare paths, "
-                "merged with the common ones"
-            )
+        warnings += _rare_paths(endpoint)
     return warnings
+
+
+def _rare_paths(endpoint: ObservedEndpoint) -> list[str]:
+    """Say how much of an endpoint is pooled, where it is much of its requests or their code."""
+    code_s = [_code_s(variant) for variant in endpoint.variants]
+    pooled_s = sum(
+        spent for spent, variant in zip(code_s, endpoint.variants, strict=True) if variant.pooled
+    )
+    recorded = sum(len(variant.requests) for variant in endpoint.variants)
+    share, of_code = endpoint.pooled / recorded, pooled_s / max(sum(code_s), 1e-12)
+    if max(share, of_code) <= MUCH_POOLED:
+        return []
+    return [
+        (
+            f"{endpoint.name}: {endpoint.pooled} of {recorded} requests took rare paths; they are "
+            f"pooled into one, with {of_code:.0%} of the endpoint's code"
+        )
+    ]
+
+
+def _code_s(variant: ObservedVariant) -> float:
+    return sum(step.cpu_s for steps in variant.requests for step in walk(steps) if step.do == "cpu")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastsim.calibrate.loop_costs import cold_factor, utilisation
+from fastsim.calibrate.cold import cold_factor
+from fastsim.calibrate.loop_costs import utilisation
 from fastsim.calibrate.observed import Signature, signature
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import group_variants

@@ -1,15 +1,9 @@
-"""What the event loop itself costs, and how the cost of code depends on idleness.
+"""What the event loop itself costs beside the requests' own code.
 
-Two regressions over one recording (DESIGN.md 4.5):
-
-- *Cold code.* The same code costs more when the loop has slept much of the last 20 ms. The
-  ratio of each step's CPU to its own median is linear in that share. Found by experiment:
-  recent idleness predicts better, and more alike over loads, than the last idle gap
-  (docs/decisions/0004).
-- *Overhead.* The loop thread's CPU outside the requests' own code, in short windows, is a
-  non-negative combination of requests begun, waits finished and turns of the loop. At
-  higher load a turn serves more waits, so overhead per request falls; the twin counts its
-  own turns.
+The loop thread's CPU outside that code, in short windows, is a non-negative combination of
+requests begun, waits finished and turns of the loop (DESIGN.md 4.5). At higher load a turn
+serves more waits, so overhead per request falls; the twin counts its own turns. What idleness
+does to the cost of code is in ``cold``.
 """
 
 import itertools
@@ -29,9 +23,8 @@ FloatArray = npt.NDArray[np.float64]
 
 WINDOW_S = 0.25
 LEAST_WINDOWS = 20
-_LEAST_SAMPLES = 200
-_WILD_RATIO = 3.0
-_MOST_EXTRA = 1.0
+ALL_RECORDED = 1.02
+"""Requests served per request recorded up to which all count as recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +35,13 @@ class ThreadUse:
     """CPU of the other thread per wait that a thread ends (a database driver's thread)."""
 
 
-def fit_loop_costs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> LoopCosts:
-    """Fit overhead and the cost of cold code; zeros where the recording cannot tell."""
-    cold = fit_cold(endpoints)
+def fit_loop_costs(
+    requests: RequestSet, endpoints: list[ObservedEndpoint], cold: ColdCost
+) -> LoopCosts:
+    """Fit overhead; zeros where the recording cannot tell."""
     design, overhead = _overhead_windows(requests, endpoints, cold)
-    if len(overhead) < LEAST_WINDOWS:
+    # Of requests that were not recorded, the code is not known by window but in the mean.
+    if len(overhead) < LEAST_WINDOWS or unsampled(requests) > ALL_RECORDED:
         return _mean_overhead(requests, cold)
     scale = np.maximum(design.sum(axis=0), 1e-12)
     solution, _ = nnls(design / scale, overhead)
@@ -59,6 +54,18 @@ def fit_loop_costs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> L
         per_pass=per_pass,
         cold=cold,
     )
+
+
+def unsampled(requests: RequestSet) -> float:
+    """Return how many requests were served per request recorded; 1 if all were recorded."""
+    seen = recorded = 0
+    for instance in range(len(requests.instances)):
+        rows = requests.instance == instance
+        counters = requests.counters[spans.REQUESTS_SEEN][rows]
+        if len(counters) > 1 and counters.min() >= 0:
+            seen += int(counters.max() - counters.min())
+            recorded += len(counters) - 1
+    return max(seen / recorded, 1.0) if recorded else 1.0
 
 
 def _wake_path(
@@ -83,39 +90,6 @@ def _wake_path(
     return min(max(typical - 2.0 * per_pass, 0.0), per_wait)
 
 
-def fit_cold(endpoints: list[ObservedEndpoint]) -> ColdCost:
-    """Fit how much more code costs on an idle loop than on a busy one, as a ratio."""
-    ratios: list[FloatArray] = []
-    shares: list[FloatArray] = []
-    weights: list[FloatArray] = []
-    for endpoint in endpoints:
-        for variant in endpoint.variants:
-            for steps, _ in variant.columns():
-                if steps[0].do != "cpu":
-                    continue
-                cpu = np.array([step.cpu_s for step in steps])
-                typical = float(np.median(cpu))
-                if typical > 0.0:
-                    ratios.append(cpu / typical)
-                    shares.append(np.array([step.idle_share for step in steps]))
-                    weights.append(np.full(len(cpu), typical))
-    if not ratios:
-        return ColdCost()
-    ratio, share, weight = map(np.concatenate, (ratios, shares, weights))
-    # A law for typical code: the few runs with a wild duration must not carry it.
-    tame = ratio < _WILD_RATIO
-    ratio, share, weight = ratio[tame], share[tame], weight[tame]
-    if len(ratio) < _LEAST_SAMPLES or float(np.ptp(share)) < 0.1:
-        return ColdCost()
-    slope, base = np.polyfit(share, ratio, 1, w=np.sqrt(weight))
-    return ColdCost(extra=float(np.clip(slope / base, 0.0, _MOST_EXTRA)))
-
-
-def cold_factor(cold: ColdCost, idle_share: FloatArray) -> FloatArray:
-    """Return how many times its busy-loop cost code takes at the given recent idle shares."""
-    return 1.0 + cold.extra * idle_share
-
-
 def fit_thread_use(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> ThreadUse:
     """Split the CPU of other threads over the waits that threads ended."""
     total = 0.0
@@ -126,9 +100,10 @@ def fit_thread_use(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> T
         total += max(process - loop - recorder, 0.0)
     waits = 0.0
     known = 0.0
+    served = unsampled(requests)
     for endpoint in endpoints:
         for variant in endpoint.variants:
-            weight = endpoint.requests * variant.share / len(variant.requests)
+            weight = served * endpoint.requests * variant.share / len(variant.requests)
             for steps in variant.requests:
                 for step in walk(steps):
                     if step.do == "thread":
@@ -199,7 +174,8 @@ def _mean_overhead(requests: RequestSet, cold: ColdCost) -> LoopCosts:
     seen = 0.0
     for rows in _per_instance(requests):
         overhead += _spent(requests, spans.LOOP_CPU_NS, rows)
-        overhead -= _spent(requests, spans.SEGMENT_CPU_NS, rows)
+        # The counter holds the code of recorded requests; the others ran as much each.
+        overhead -= _spent(requests, spans.SEGMENT_CPU_NS, rows) * unsampled(requests)
         seen += _spent(requests, spans.REQUESTS_SEEN, rows) * 1e9
     return LoopCosts(accept=max(overhead, 0.0) / seen if seen > 0.0 else 0.0, cold=cold)
 

@@ -19,11 +19,22 @@ LEAST_S = 0.02
 LEAST_RATIO = 8.0
 FEWEST = 2
 """One stop may be anything; two are a habit."""
+MOST = 0.02
+"""Share of a step's runs that can be stops: more often, that is how long the code takes."""
 
 
 def is_pause(cpu_s: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return which runs of one step hold a stop: long, and far beyond the typical run."""
-    return cpu_s > max(LEAST_S, LEAST_RATIO * float(np.median(cpu_s)))
+    """Return which runs of one step hold a stop: long, far beyond the typical run, and rare.
+
+    Between them and the others lies a gap. A law with a heavy tail has none: of each size it
+    has more runs than of twice that size.
+    """
+    limit = max(LEAST_S, LEAST_RATIO * float(np.median(cpu_s)))
+    beyond = cpu_s > limit
+    count, below = int(beyond.sum()), int((cpu_s > limit / 2.0).sum()) - int(beyond.sum())
+    if count > max(MOST * len(cpu_s), 1.0) or below >= max(count, 1):
+        return np.zeros(len(cpu_s), np.bool_)
+    return beyond
 
 
 def without_pauses(cpu_s: FloatArray) -> FloatArray:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fastsim.calibrate.cold import cold_factor
 from fastsim.calibrate.counts import fit_counts
 from fastsim.calibrate.fit import fit_distribution
-from fastsim.calibrate.loop_costs import ThreadUse, cold_factor
+from fastsim.calibrate.loop_costs import ThreadUse
 from fastsim.calibrate.observed import Chunk, ObservedStep
 from fastsim.calibrate.pauses import without_pauses
 from fastsim.calibrate.requests import RequestSet

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastsim.calibrate.observed import ObservedStep, Signature, fold_streams, signature
+from fastsim.calibrate.pooled import pooled, resources_of
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.timeline import normalise
 from fastsim.errors import NotEnoughDataError
@@ -19,8 +20,8 @@ from fastsim.errors import NotEnoughDataError
 LEAST_REQUESTS = 20
 """A variant with fewer requests has too little data to be fitted by itself."""
 
-LEAST_SHARE = 0.02
-"""A variant rarer than this is merged with the common ones."""
+MOST_VARIANTS = 12
+"""Paths of one endpoint that are fitted by themselves; a model must stay readable."""
 
 Programs = dict[int, tuple[ObservedStep, ...]]
 """Steps of requests by their row in the request set."""
@@ -39,7 +40,9 @@ class ObservedVariant:
     indices: tuple[int, ...]
     """Rows in the request set."""
     share: float
-    """Part of the endpoint's requests, merged ones included."""
+    """Part of the endpoint's requests."""
+    pooled: bool = False
+    """Several rare paths put together (``fastsim.calibrate.pooled``)."""
 
     def columns(self) -> Iterator[tuple[tuple[ObservedStep, ...], tuple[int, ...]]]:
         """Yield each step as all requests took it, and their rows; branches one by one."""
@@ -92,8 +95,11 @@ class ObservedEndpoint:
     name: str
     requests: int
     variants: tuple[ObservedVariant, ...]
-    merged: int
-    """Requests of rare variants, which count in the shares but not in the fits."""
+
+    @property
+    def pooled(self) -> int:
+        """Requests of paths too rare to be fitted by themselves."""
+        return sum(len(variant.requests) for variant in self.variants if variant.pooled)
 
 
 def recorded_programs(requests: RequestSet) -> Programs:
@@ -147,19 +153,45 @@ def _endpoint(
         key = (bool(requests.failed[index]), signature(steps))
         groups.setdefault(key, []).append(index)
     ranked = sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
-    least = max(LEAST_REQUESTS, LEAST_SHARE * len(rows))
-    kept = [item for item in ranked if len(item[1]) >= least] or ranked[:1]
-    covered = sum(len(indices) for _, indices in kept)
-    variants = tuple(
+    fitted = [item for item in ranked[:MOST_VARIANTS] if len(item[1]) >= LEAST_REQUESTS]
+    rare = ranked[len(fitted) :]
+    variants = [
         ObservedVariant(
             failed=failed,
             requests=tuple(rows[index] for index in indices),
             indices=tuple(indices),
-            share=len(indices) / covered,
+            share=len(indices) / len(rows),
         )
-        for (failed, _), indices in kept
-    )
-    return ObservedEndpoint(name, total, variants, len(rows) - covered)
+        for (failed, _), indices in fitted
+    ]
+    if len(rare) == 1 and not fitted:  # an endpoint asked for a few times: one path as it is
+        (failed, _), indices = rare[0]
+        requests_of = tuple(rows[index] for index in indices)
+        return ObservedEndpoint(
+            name, total, (ObservedVariant(failed, requests_of, tuple(indices), 1.0),)
+        )
+    return ObservedEndpoint(name, total, (*variants, *_pooled(rare, rows)))
+
+
+def _pooled(
+    rare: Sequence[tuple[tuple[bool, Signature], list[int]]],
+    rows: dict[int, tuple[ObservedStep, ...]],
+) -> list[ObservedVariant]:
+    """Put rare paths together, those that fail and those that take other resources apart."""
+    groups: dict[tuple[bool, tuple[str, ...]], list[int]] = {}
+    for (failed, _), indices in rare:
+        for index in indices:
+            groups.setdefault((failed, resources_of(rows[index])), []).append(index)
+    return [
+        ObservedVariant(
+            failed=failed,
+            requests=tuple(pooled(rows[index]) for index in indices),
+            indices=tuple(indices),
+            share=len(indices) / len(rows),
+            pooled=True,
+        )
+        for (failed, _), indices in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
 
 
 def _regular(steps_of_requests: Sequence[tuple[ObservedStep, ...]]) -> bool:

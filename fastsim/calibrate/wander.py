@@ -2,8 +2,12 @@
 
 On shared machines the same code takes 15 % more or less time from one fifth of a second to
 the next, for all requests alike. That makes queues which no single step explains. Every
-step's CPU over its own typical value, averaged in short windows, shows it; what is left
-within windows is the step's own law.
+step's CPU over its own mean, averaged in short windows, shows it; what is left within windows
+is the step's own law.
+
+Means of windows differ by chance, too, and more so where the runs of one request resemble each
+other (a large order is slow in all its steps). How much is found by dealing the requests out
+to other windows at random: only what exceeds all such shuffles is wandering.
 """
 
 from dataclasses import dataclass
@@ -11,17 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.calibrate.loop_costs import cold_factor
+from fastsim.calibrate.cold import CodeRuns, cold_factor
 from fastsim.calibrate.requests import RequestSet
-from fastsim.calibrate.variants import ObservedEndpoint, ObservedVariant
 from fastsim.model import ColdCost, Wander
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 WINDOW_S = 0.2
 LEAST_WINDOWS = 25
-_WILD_RATIO = 4.0
-_LEAST_CPU_S = 20e-6
+SHUFFLES = 60
+SURE = 4.0
+"""Standard deviations of the shuffles that wandering must exceed them by."""
 _MOST_SIGMA = 0.6
 
 
@@ -55,72 +60,74 @@ class MachineSpeed:
         return self._factor[window]
 
 
-def fit_wander(
-    requests: RequestSet, endpoints: list[ObservedEndpoint], cold: ColdCost
-) -> MachineSpeed:
+def fit_wander(requests: RequestSet, runs: CodeRuns, cold: ColdCost) -> MachineSpeed:
     """Measure the machine's speed over the recording; constant where it cannot be told."""
     origin = int(requests.start_ns.min())
-    at, ratio, weight = _samples(requests, endpoints, cold, origin)
     flat = MachineSpeed(Wander(), origin, np.ones(1))
-    if len(at) == 0:
+    if not len(runs):
         return flat
-    window = np.maximum(at / WINDOW_S, 0.0).astype(np.int64)
-    total = np.bincount(window, weight)
-    mean = np.bincount(window, weight * ratio) / np.maximum(total, 1e-12)
-    # Spread of a window's mean if all samples were independent: what is no wandering.
-    own = float(np.average((ratio - np.average(ratio, weights=weight)) ** 2, weights=weight))
-    noise = own * np.bincount(window, weight**2) / np.maximum(total, 1e-12) ** 2
+    warm = cold_factor(cold, runs.idle)
+    away = runs.ratio / (warm / np.average(warm, weights=runs.weight)) - 1.0
+    away -= np.average(away, weights=runs.weight)
+    window = np.maximum(runs.at_s / WINDOW_S, 0.0).astype(np.int64)
+    pieces = _Pieces.of(window, runs.request, runs.weight, away)
+    total, mean = pieces.windows(pieces.window)
     used = total > 0.1 * total.mean()
     if int(used.sum()) < LEAST_WINDOWS:
         return flat
-    center = float(np.average(mean[used], weights=total[used]))
-    variance = float(np.average((mean[used] / center - 1.0) ** 2, weights=total[used]))
-    true = max(variance - float(np.average(noise[used], weights=total[used])), 0.0)
-    if true <= 0.0:
+    found = _variance(total[used], mean[used])
+    rng = np.random.default_rng(0)
+    chance = np.array([pieces.shuffled(rng) for _ in range(SHUFFLES)])
+    true = found - float(chance.mean())
+    if found <= chance.max() or true <= SURE * float(chance.std(ddof=1)):
         return flat
-    # Windows with few samples are drawn towards no change, as far as their noise asks.
-    factor = np.where(used, 1.0 + (mean / center - 1.0) * true / (true + noise), 1.0)
+    # Windows with few runs are drawn towards no change, as far as their chance asks.
+    noise = float(chance.mean()) * total.mean() / np.maximum(total, 1e-300)
+    factor = np.where(used, 1.0 + mean * true / (true + noise), 1.0)
     law = Wander(
         sigma=min(float(np.sqrt(true)), _MOST_SIGMA),
         window=WINDOW_S,
-        correlation=_correlation(mean[used] / center - 1.0, true),
+        correlation=_correlation(mean[used], true),
     )
     return MachineSpeed(law, origin, np.maximum(factor, 0.2))
 
 
-def _samples(
-    requests: RequestSet, endpoints: list[ObservedEndpoint], cold: ColdCost, origin: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return moment, CPU over the step's typical CPU, and that typical CPU as the weight."""
-    at: list[FloatArray] = []
-    ratio: list[FloatArray] = []
-    weight: list[FloatArray] = []
-    for variant in (variant for endpoint in endpoints for variant in endpoint.variants):
-        for cpu, start, rows, typical in _code(variant, cold):
-            begun = (requests.start_ns[list(rows)] - origin) / 1e9
-            # A stop of the whole loop is no change of speed.
-            tame = cpu < _WILD_RATIO * typical
-            at.append((begun + start)[tame])
-            ratio.append(cpu[tame] / typical)
-            weight.append(np.full(int(tame.sum()), typical))
-    if not at:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    return np.concatenate(at), np.concatenate(ratio), np.concatenate(weight)
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """The code of one request in one window, one entry each."""
+
+    window: IntArray
+    weight: FloatArray
+    sum: FloatArray
+    """Weighted sum of how far its runs were from their means."""
+
+    @classmethod
+    def of(
+        cls, window: IntArray, request: IntArray, weight: FloatArray, away: FloatArray
+    ) -> "_Pieces":
+        keys, piece = np.unique(np.stack([window, request]), axis=1, return_inverse=True)
+        piece = piece.ravel()
+        return cls(keys[0], _sum(piece, weight), _sum(piece, weight * away))
+
+    def windows(self, window: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return weight and mean of each window, given the window of each piece."""
+        total = _sum(window, self.weight)
+        return total, _sum(window, self.sum) / np.maximum(total, 1e-300)
+
+    def shuffled(self, rng: np.random.Generator) -> float:
+        """Return the variance between windows that hold other pieces, as many as before."""
+        total, mean = self.windows(rng.permutation(self.window))
+        used = total > 0.1 * total.mean()
+        return _variance(total[used], mean[used])
 
 
-def _code(
-    variant: ObservedVariant, cold: ColdCost
-) -> list[tuple[FloatArray, FloatArray, tuple[int, ...], float]]:
-    found = []
-    for steps, rows in variant.columns():
-        if steps[0].do != "cpu":
-            continue
-        idle = np.array([step.idle_share for step in steps])
-        cpu = np.array([step.cpu_s for step in steps]) / cold_factor(cold, idle)
-        typical = float(np.median(cpu))
-        if typical >= _LEAST_CPU_S:
-            found.append((cpu, np.array([step.start_s for step in steps]), rows, typical))
-    return found
+def _sum(group: IntArray, values: FloatArray) -> FloatArray:
+    return np.bincount(group, values).astype(np.float64)
+
+
+def _variance(total: FloatArray, mean: FloatArray) -> float:
+    center = np.average(mean, weights=total)
+    return float(np.average((mean - center) ** 2, weights=total))
 
 
 def _correlation(change: FloatArray, true: float) -> float:

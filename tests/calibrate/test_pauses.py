@@ -12,7 +12,7 @@ from fastsim.distributions import median
 def endpoint(cpu_s: list[float]) -> ObservedEndpoint:
     requests = tuple((ObservedStep(do="cpu", start_s=0.0, wall_s=s, cpu_s=s),) for s in cpu_s)
     variant = ObservedVariant(False, requests, tuple(range(len(cpu_s))), 1.0)
-    return ObservedEndpoint("GET /", len(cpu_s), (variant,), 0)
+    return ObservedEndpoint("GET /", len(cpu_s), (variant,))
 
 
 def test_stops_are_counted_and_measured() -> None:

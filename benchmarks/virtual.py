@@ -1,0 +1,120 @@
+"""The whole method without machine noise: record, calibrate and predict in virtual time.
+
+    python -m benchmarks.virtual                           # every service, about ten minutes
+    python -m benchmarks.virtual sockets "cache, 10 % misses" --loads 0.9
+
+Each service is recorded at shares of its capacity, its model predicts other loads, and the
+errors against a virtual live run of many requests are printed: twin over live, minus 1.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from fastsim.calibrate.build import build_model, read_requests
+from fastsim.model import ServiceModel
+from fastsim.scenario import TrafficPlan
+from fastsim.twin import ArrivalReplay, forecast_run
+from tests.virtual.services import SERVICES, Service
+from tests.virtual.serving import Arrivals, Served, poisson, serve
+
+WARM = 0.1
+"""Share of the live requests that fill the service and are not compared."""
+
+
+def record(
+    service: Service, load: float, requests: int, *, sample_ratio: float, seed: int
+) -> ServiceModel:
+    """Record a service at a share of its capacity and fit its model."""
+    arrivals = poisson(
+        service.mix, rate_per_s=load / service.code_s, requests=requests, seed=100 + seed
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        serve(
+            service.make(random.Random(1000 + seed)),
+            arrivals,
+            record=Path(directory),
+            sample_ratio=sample_ratio,
+            beside=service.beside,
+        )
+        return build_model(read_requests([Path(directory)]))
+
+
+def live(service: Service, load: float, requests: int, seed: int) -> Served:
+    """Serve a service as it is, unrecorded."""
+    arrivals = poisson(service.mix, rate_per_s=load / service.code_s, requests=requests, seed=seed)
+    return serve(service.make(random.Random(seed)), arrivals, beside=service.beside)
+
+
+def predict(model: ServiceModel, arrivals: Arrivals, seed: int) -> np.ndarray:
+    """Return the twin's latencies at the arrivals of a live run, without the warm-up."""
+    first = int(WARM * len(arrivals))
+    begin_s = arrivals.at_s[first] - 1e-9
+    at_s = arrivals.at_s - begin_s
+    names = [endpoint.name for endpoint in model.endpoints]
+    code = np.array([names.index(f"GET {path}") for path in arrivals.paths])
+    _, found = forecast_run(
+        model,
+        traffic=TrafficPlan(
+            rate=len(at_s) / float(arrivals.at_s[-1]),
+            duration=float(at_s[-1]) + 1e-6,
+            warmup=float(begin_s),
+        ),
+        replications=1,
+        seed=seed,
+        arrivals=ArrivalReplay(at_s, code[arrivals.path]),
+    )
+    return found.runs[0].latency_s(None)
+
+
+def errors(lives: list[Served], twins: list[np.ndarray]) -> list[float]:
+    """Return the errors of mean, p50, p95 and p99 over all sets together."""
+    measured = np.concatenate([each.latency_s[int(WARM * len(each.latency_s)) :] for each in lives])
+    twin = np.concatenate(twins)
+    found = [twin.mean() / measured.mean() - 1.0]
+    found += [np.quantile(twin, p) / np.quantile(measured, p) - 1.0 for p in (0.5, 0.95, 0.99)]
+    return [float(each) for each in found]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("services", nargs="*", default=list(SERVICES))
+    parser.add_argument("--records", default="0.3,0.6", help="loads to record at")
+    parser.add_argument("--loads", default="0.75,0.9", help="loads to predict")
+    parser.add_argument("--requests", type=int, default=3000, help="recorded requests")
+    parser.add_argument("--live", type=int, default=15_000, help="live requests of a set")
+    parser.add_argument("--sets", type=int, default=4)
+    parser.add_argument("--sample", type=float, default=1.0, help="share of requests recorded")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    unknown = [name for name in asked.services if name not in SERVICES]
+    if unknown:
+        sys.exit(f"unknown: {', '.join(unknown)}; known: {', '.join(SERVICES)}")
+    print(f"{'service':20s} {'recorded':>8s} {'asked':>6s}    mean    p50    p95    p99   CPU s")
+    for name in asked.services:
+        service = SERVICES[name]
+        lives = {
+            load: [live(service, load, asked.live, seed) for seed in range(1, asked.sets + 1)]
+            for load in map(float, asked.loads.split(","))
+        }
+        for recorded in map(float, asked.records.split(",")):
+            begun = time.process_time()
+            model = record(
+                service, recorded, asked.requests, sample_ratio=asked.sample, seed=asked.seed
+            )
+            spent = time.process_time() - begun
+            for load, served in lives.items():
+                twins = [
+                    predict(model, each.arrivals, number) for number, each in enumerate(served)
+                ]
+                cells = " ".join(f"{100 * error:+6.1f}" for error in errors(served, twins))
+                print(f"{name:20s} {recorded:8.2f} {load:6.2f}  {cells}  {spent:6.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

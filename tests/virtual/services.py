@@ -1,0 +1,144 @@
+"""Services of known laws for the virtual laboratory, by name.
+
+Each is a FastAPI application and says how much code a request runs in the mean, so that loads
+are shares of its capacity.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+
+from fastsim.collector import resource
+from tests.virtual.loop import answer, burn
+
+
+@dataclass(frozen=True)
+class Service:
+    """An application made anew for each run, with draws of its own."""
+
+    make: Callable[[random.Random], FastAPI]
+    code_s: float
+    """Mean code of a request on the loop, seconds: its capacity is the inverse."""
+    mix: dict[str, float] = field(default_factory=lambda: {"/": 1.0})
+    beside: Callable[[], Awaitable[None]] | None = None
+    """Something else that runs on the same loop."""
+
+
+def lognormal(draw: random.Random, median: float, sigma: float) -> float:
+    return median * math.exp(sigma * draw.gauss(0.0, 1.0))
+
+
+def gamma(draw: random.Random, mean: float, shape: float) -> float:
+    return draw.gammavariate(shape, mean / shape)
+
+
+def _app(handler: Callable[[], Awaitable[object]]) -> FastAPI:
+    app = FastAPI(title="laboratory")
+    app.add_api_route("/", handler, methods=["GET"], response_model=None)
+    return app
+
+
+def _control(draw: random.Random) -> FastAPI:
+    async def handler() -> dict[str, int]:
+        await answer(draw.expovariate(1 / 0.010))
+        burn(draw.expovariate(1 / 0.001))
+        return {"ok": 1}
+
+    return _app(handler)
+
+
+def _sockets(draw: random.Random) -> FastAPI:
+    async def handler() -> dict[str, int]:
+        burn(lognormal(draw, 0.0005, 0.4))
+        await answer(gamma(draw, 0.009, 3.0))
+        burn(gamma(draw, 0.0004, 4.0))
+        await answer(lognormal(draw, 0.008, 0.5))
+        burn(gamma(draw, 0.0004, 4.0))
+        return {"ok": 1}
+
+    return _app(handler)
+
+
+def _cache(miss: float) -> Callable[[random.Random], FastAPI]:
+    def make(draw: random.Random) -> FastAPI:
+        async def handler() -> dict[str, int]:
+            burn(gamma(draw, 0.0004, 4.0))
+            await answer(lognormal(draw, 0.0008, 0.3))
+            if draw.random() < miss:
+                await answer(lognormal(draw, 0.040, 0.5))
+                burn(gamma(draw, 0.005, 4.0))
+            burn(0.00002)
+            return {"ok": 1}
+
+        return _app(handler)
+
+    return make
+
+
+def _gather(draw: random.Random) -> FastAPI:
+    async def part(mean: float) -> None:
+        await answer(lognormal(draw, mean, 0.5))
+        burn(gamma(draw, 0.0004, 4.0))
+
+    async def handler() -> dict[str, int]:
+        burn(lognormal(draw, 0.0004, 0.4))
+        await asyncio.gather(part(0.008), part(0.010), part(0.012))
+        burn(lognormal(draw, 0.0002, 0.4))
+        return {"ok": 1}
+
+    return _app(handler)
+
+
+def _pool(draw: random.Random) -> FastAPI:
+    slots = resource("pool", capacity=6)
+
+    async def handler() -> dict[str, int]:
+        burn(gamma(draw, 0.001, 4.0))
+        async with slots:
+            await answer(gamma(draw, 0.004, 2.0))
+        burn(0.0002)
+        return {"ok": 1}
+
+    return _app(handler)
+
+
+def _heavy(draw: random.Random) -> FastAPI:
+    async def handler() -> dict[str, int]:
+        burn(gamma(draw, 0.0006, 4.0))
+        await answer(0.006 * draw.paretovariate(2.2))
+        burn(0.0004)
+        return {"ok": 1}
+
+    return _app(handler)
+
+
+def _stream(draw: random.Random) -> FastAPI:
+    async def handler() -> StreamingResponse:
+        burn(gamma(draw, 0.0004, 4.0))
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(10):
+                await answer(gamma(draw, 0.012, 3.0))
+                burn(gamma(draw, 0.0002, 4.0))
+                yield b"piece of the answer."
+
+        return StreamingResponse(pieces())
+
+    return _app(handler)
+
+
+SERVICES: dict[str, Service] = {
+    "control": Service(_control, 0.001),
+    "sockets": Service(_sockets, 0.0005 * math.exp(0.08) + 0.0008),
+    "cache, 10 % misses": Service(_cache(0.10), 0.00042 + 0.10 * 0.005),
+    "cache, 1.7 % misses": Service(_cache(0.017), 0.00042 + 0.017 * 0.005),
+    "gather": Service(_gather, 0.0006 * math.exp(0.08) + 0.0012),
+    "pool": Service(_pool, 0.0012),
+    "Pareto waits": Service(_heavy, 0.001),
+    "stream": Service(_stream, 0.0024),
+}
