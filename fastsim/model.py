@@ -216,12 +216,14 @@ class ColdCost(Part):
     """What idleness adds to the cost of code: caches are cold and the processor slept.
 
     Code that runs when the loop slept a share ``s`` of the recent past (exponentially
-    weighted over ``memory``) costs ``1 + extra * s`` times what it costs on a busy loop.
-    Step times and loop costs in the model are those of a busy loop.
+    weighted over ``memory``) costs ``1 + extra * s**power`` times what it costs on a busy
+    loop: little until it slept most of the time (docs/decisions/0004). Step times and loop
+    costs in the model are those of a busy loop.
     """
 
     extra: Share = 0.0
     memory: Duration = Field(0.02, gt=0.0)
+    power: float = Field(3.0, gt=0.0)
 
 
 class Wander(Part):

@@ -1,8 +1,8 @@
 """How much more code costs on an idle loop than on a busy one.
 
-The same code costs more when the loop has slept much of the last 20 ms; the ratio of each run
-to its step's own mean is linear in that share. Recent idleness predicts better, and more alike
-over loads, than the last idle gap (docs/decisions/0004).
+The same code costs more when the loop has slept most of the last 20 ms; the ratio of each run
+to its step's own mean grows with the cube of that share. Recent idleness predicts better, and
+more alike over loads, than the last idle gap (docs/decisions/0004).
 
 The slope is found from contrasts within short windows of time, so that the machine's changing
 speed cannot pass for it, nor it for that; steady code counts for more than code whose length
@@ -92,13 +92,15 @@ def fit_cold(runs: CodeRuns) -> ColdCost:
     """Fit the cost of idleness; none where it cannot be told from chance."""
     if len(runs) < LEAST_SAMPLES or float(np.ptp(runs.idle)) < LEAST_RANGE:
         return ColdCost()
+    power = ColdCost().power
+    idle_power = runs.idle**power
     _, window = np.unique(np.floor(runs.at_s / WINDOW_S), return_inverse=True)
     total = np.maximum(np.bincount(window, runs.weight), 1e-300)
 
     def within(values: FloatArray) -> FloatArray:
         return values - (np.bincount(window, runs.weight * values) / total)[window]
 
-    idle, ratio = within(runs.idle), within(runs.ratio)
+    idle, ratio = within(idle_power), within(runs.ratio)
     information = float(runs.weight @ idle**2)
     if information <= 0.0:
         return ColdCost()
@@ -111,11 +113,11 @@ def fit_cold(runs: CodeRuns) -> ColdCost:
     if slope <= SURE * error:
         return ColdCost()
     # Ratios are to the mean, which holds the mean idleness already.
-    mean_idle = float(np.average(runs.idle, weights=runs.weight))
-    base = max(1.0 - slope * mean_idle, 1e-3)
+    mean = float(np.average(idle_power, weights=runs.weight))
+    base = max(1.0 - slope * mean, 1e-3)
     return ColdCost(extra=float(np.clip(slope / base, 0.0, MOST_EXTRA)))
 
 
 def cold_factor(cold: ColdCost, idle_share: FloatArray) -> FloatArray:
     """Return how many times its busy-loop cost code takes at the given recent idle shares."""
-    return 1.0 + cold.extra * idle_share
+    return 1.0 + cold.extra * idle_share**cold.power

@@ -106,6 +106,9 @@ def _nearest(grid: FloatArray, values: FloatArray) -> IntArray:
     return np.searchsorted((grid[1:] + grid[:-1]) / 2.0, values)
 
 
+_FLAT = 1e-12
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One family at its best."""
@@ -131,7 +134,11 @@ class Candidate:
             curve = self.fitted.curvature(self.parameters)
             slope = self.fitted.quantile_slope(self.parameters, quantiles_s)
         usable = np.isfinite(curve).all() and np.isfinite(slope).all()
-        if not usable or np.linalg.eigvalsh(curve)[0] <= 0.0:
+        if not usable:
+            return None
+        values = np.linalg.eigvalsh(curve)
+        # Flat in one direction as far as floats can tell: no maximum, and nothing to solve.
+        if values[0] <= _FLAT * max(values[-1], 0.0):
             return None
         return np.asarray(slope @ np.linalg.solve(curve, slope.T), np.float64)
 

@@ -146,7 +146,7 @@ def _overhead_windows(
                 float(finished[last] - finished[first]),
                 float(passes[last] - passes[first]),
             )
-            design.append([count * (1.0 + cold.extra * idle) for count in counts])
+            design.append([count * (1.0 + cold.extra * idle**cold.power) for count in counts])
             spent = loop_cpu[last] - loop_cpu[first] - (own_cpu[last] - own_cpu[first])
             overhead.append(max(float(spent), 0.0))
     return np.array(design).reshape(-1, 3), np.array(overhead)

@@ -7,6 +7,8 @@ import typer
 
 from fastsim.errors import InputError
 
+EXIT_CODES = {"agrees": 0, "off": 1, "cannot tell": 3}
+
 if TYPE_CHECKING:
     from fastsim.result import Run
     from fastsim.twin.live import LiveSample
@@ -116,8 +118,7 @@ def compare(
         print_json(result)
     else:
         typer.echo(render_comparison(result, every=every), nl=False)
-    code = {"agrees": 0, "off": 1, "cannot tell": 3}[result.verdict]
-    if code:
+    if code := EXIT_CODES[result.verdict]:
         raise typer.Exit(code)
 
 

@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 class Cores:
-    """Which cores the shop has, and which are left for everything else."""
+    """Which cores the shops have, and which are left for everything else."""
 
     def __init__(self) -> None:
         self.all = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
@@ -83,16 +83,10 @@ class Services:
     def __init__(self, directory: Path, cores: Cores) -> None:
         self.directory = directory
         self.cores = cores
-        self.port = free_port()
         self._ports = {"catalog": free_port(), "llm": free_port()}
         self._running: list[subprocess.Popen[bytes]] = []
         self._logs: list[IO[bytes]] = []
-        self._shop: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Base address of the shop."""
-        return f"http://{HOST}:{self.port}"
+        self._shops: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         try:
@@ -112,8 +106,12 @@ class Services:
             log.close()
         self._running.clear()
 
-    def start_shop(self, recording: Path, settings: Mapping[str, str]) -> None:
-        """Start the shop with the recorder attached, one process on its own core."""
+    def start_shop(self, recording: Path, settings: Mapping[str, str]) -> str:
+        """Start a shop with the recorder attached, on the shops' core; return its address.
+
+        Several may run; those that nobody asks anything need no CPU.
+        """
+        port = free_port()
         environment = recording_environment(recording, service_name="shop")
         database = self.directory / "shop.sqlite3"
         environment |= {
@@ -123,14 +121,15 @@ class Services:
         }
         environment |= settings
         with self.cores.use(self.cores.shop):
-            self._shop = self._start("shop", self.port, environment)
+            self._shops.append(self._start("shop", port, environment))
+        return f"http://{HOST}:{port}"
 
-    def stop_shop(self) -> None:
-        """End the shop and wait until its recording is complete."""
-        if self._shop is not None:
-            stop(self._shop)
-            self._running.remove(self._shop)
-            self._shop = None
+    def stop_shops(self) -> None:
+        """End the shops and wait until their recordings are complete."""
+        for shop in self._shops:
+            stop(shop)
+            self._running.remove(shop)
+        self._shops.clear()
 
     def _start(
         self, name: str, port: int, environment: dict[str, str]

@@ -1,36 +1,60 @@
-"""The demo, step by step: record, calibrate, predict, measure, compare, report.
+"""The demo, step by step: measure the machine, record and measure in turns, predict, compare.
 
-Predictions are made and written down before the load they predict is sent.
+The machine decides what the loads are: shares of the capacity that is measured first. Recording
+and measuring take turns in short slices, two processes of one service of which one is idle
+while the other works, so that the machine's changing speed hits both alike. The twin is fitted
+to the recorded slices and sees nothing of the others but when their requests arrived.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from fastsim.calibrate.build import build_model, hash_inputs, read_requests
 from fastsim.calibrate.client_path import fit_client_overhead
-from fastsim.calibrate.drift import CodeSpeed, code_speed
+from fastsim.calibrate.drift import code_speed
 from fastsim.calibrate.selfcheck import check_warnings, replay_recording
 from fastsim.demo.servers import EXAMPLES, Cores, Services
+from fastsim.load.capacity import measure_capacity
+from fastsim.load.driver import LoadResult
 from fastsim.load.outcome import to_run
 from fastsim.load.schedule import draw_schedule
 from fastsim.load.session import run_load
+from fastsim.load.slices import join
 from fastsim.load.traffic_file import Mix, read_traffic_file
 from fastsim.model import ClientPath, Resource, ServiceModel
 from fastsim.report.html import render_html
 from fastsim.report.json import to_json
-from fastsim.result import Comparison, Run
+from fastsim.result import CompareRow, Comparison, Run
 from fastsim.scenario import Deployment, TrafficPlan
-from fastsim.twin import Forecast, LiveSample, Replications, compare, forecast_run
-from fastsim.twin.whatif import with_cpu_scaled
+from fastsim.twin import (
+    ArrivalReplay,
+    Compared,
+    Forecast,
+    LiveSample,
+    compare,
+    forecast_run,
+    judge,
+    together,
+)
+from fastsim.twin.capacity import find_capacity
+from fastsim.twin.compare import TOTAL
+from fastsim.twin.forecast import make_plan
+from fastsim.twin.statistics import student_quantile
 from fastsim.yaml_writing import dump_yaml
 
 POOL = "sqlalchemy"
 RECORDED_POOL = 5
-WARMUP_S = 2.0
 
 SAME_SPEED = 0.04
 """Code whose CPU differs by less between two recordings ran at the same speed."""
+
+DISTURBED_S = 0.02
+"""A slice in which 1 % of the requests left later than this is taken again, once."""
+
+CAPACITY_TOLERANCE = 0.10
 
 Say = Callable[[str], None]
 Bar = Callable[[str, float], None]
@@ -39,33 +63,33 @@ Bar = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the demo does; rates per second, durations in seconds."""
+    """What the demo does; loads are shares of the measured capacity, durations in seconds."""
 
-    recorded_rate: float = 45.0
-    recorded_s: float = 18.0
-    predicted_rate: float = 80.0
-    predicted_s: float = 16.0
+    recorded: float = 0.40
+    predicted: float = 0.75
     other_pool: int = 2
-    other_rate: float = 60.0
-    other_s: float = 11.0
-    replications: int = 12
+    other: float = 0.55
+    """Load with the other pool."""
+    rounds: int = 4
+    recorded_slice_s: float = 3.5
+    predicted_slice_s: float = 6.0
+    other_slice_s: float = 2.5
+    burst_s: float = 1.2
+    """Length of each measurement of the capacity."""
+    replications: int = 40
     seed: int = 7
 
-    @property
-    def higher(self) -> float:
-        """How many times the recorded rate is predicted."""
-        return self.predicted_rate / self.recorded_rate
 
+@dataclass(slots=True)
+class _Measured:
+    """What the slices gave."""
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One thing to predict and then to measure."""
-
-    title: str
-    rate: float
-    duration_s: float
-    pool: int
-    seed: int
+    recorded: list[LoadResult] = field(default_factory=list)
+    predicted: list[LoadResult] = field(default_factory=list)
+    other: list[LoadResult] = field(default_factory=list)
+    capacity_per_s: list[float] = field(default_factory=list)
+    repeated: int = 0
+    """Slices that were taken again."""
 
 
 @dataclass(slots=True)
@@ -73,96 +97,91 @@ class DemoResult:
     """Everything the demo found."""
 
     model: ServiceModel
+    table: Comparison
+    """The few values that the demo is about."""
     comparisons: list[Comparison] = field(default_factory=list)
-    corrected: list[Comparison] = field(default_factory=list)
-    """Comparisons again with the speed the machine had, where it had changed."""
-    outcomes: list[bool] = field(default_factory=list)
-    """Per case, whether the twin agrees as predicted or at the speed the machine had."""
+    """The whole of each comparison behind it."""
     twin_runs: list[Run] = field(default_factory=list)
     live_runs: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-    """What else differed between recording and measurement, as far as it can be told."""
     report: Path | None = None
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the twin agrees with live in every case."""
-        return all(self.outcomes)
 
 
 def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoResult:
     """Do the whole demo; files go to ``directory``, which must exist and be empty."""
     mix = read_traffic_file(EXAMPLES / "shop" / "traffic.yaml")
     cores = Cores()
+    recording, live, other = (directory / name for name in ("recording", "live", "live-pool"))
     with Services(directory, cores) as services:
-        bar("recording the shop", 0.05)
-        recording = directory / "recording"
-        recorded = _measure(
-            services,
-            mix,
-            _Case("recording", settings.recorded_rate, settings.recorded_s, RECORDED_POOL, 1),
-            recording,
-            settings.seed,
+        bar("starting the services", 0.02)
+        small = {"SHOP_DB_POOL": str(settings.other_pool)}
+        usual = {"SHOP_DB_POOL": str(RECORDED_POOL)}
+        urls = (
+            services.start_shop(recording, usual),
+            services.start_shop(live, usual),
+            services.start_shop(other, small),
         )
-        (directory / "recording.json").write_text(to_json(recorded), encoding="utf-8")
-        bar("calibrating", 0.35)
-        result, speed = _calibrate(recording, recorded, directory)
-        say(
-            f"recorded {recorded.total.requests} requests at {settings.recorded_rate:g}/s and "
-            f"fitted {directory / 'model.yaml'}"
-        )
-        cases = [
-            _Case(
-                f"{settings.predicted_rate:g}/s, {settings.higher:.1f} times the recorded rate",
-                settings.predicted_rate,
-                settings.predicted_s,
-                RECORDED_POOL,
-                2,
-            ),
-            _Case(
-                f"{settings.other_rate:g}/s with a connection pool of {settings.other_pool} "
-                f"instead of {RECORDED_POOL}",
-                settings.other_rate,
-                settings.other_s,
-                settings.other_pool,
-                3,
-            ),
-        ]
-        bar("predicting", 0.45)
-        predictions = [_predict(result, case, settings) for case in cases]
-        for number, (case, prediction) in enumerate(zip(cases, predictions, strict=True)):
-            bar(f"measuring {case.title}", 0.55 + 0.25 * number)
-            live = _measure(services, mix, case, directory / f"live-{number + 1}", settings.seed)
-            _judge(result, case, prediction, live)
-            _explain(result, case, settings, speed, directory / f"live-{number + 1}")
-    result.notes += _notes(cores)
+        bar("measuring what this machine can do", 0.08)
+        with cores.use(cores.others):
+            capacity = measure_capacity(urls[1], mix, duration_s=3.0, seed=settings.seed).per_s
+            say(
+                f"this machine saturates at about {capacity:.3g} requests/s; loads are shares of it"
+            )
+            measured = _take_turns(urls, mix, capacity, settings, bar)
+        services.stop_shops()
+    bar("calibrating", 0.72)
+    joined = to_run(join(measured.recorded))
+    model = _calibrate(recording, joined, directory)
+    bar("predicting and comparing", 0.85)
+    result = _compare(model, measured, capacity, settings)
+    result.notes += _notes(cores, measured, settings)
+    if result.table.verdict == "off":
+        result.notes += _speeds(model, recording, live)
     bar("writing the report", 0.97)
     result.report = _write(result, directory)
     return result
 
 
-def _measure(services: Services, mix: Mix, case: _Case, recording: Path, seed: int) -> Run:
-    """Start the shop as the case says, send its traffic, stop the shop."""
-    services.start_shop(recording, {"SHOP_DB_POOL": str(case.pool)})
-    try:
-        schedule = draw_schedule(
-            mix,
-            rate_per_s=case.rate,
-            duration_s=case.duration_s,
-            warmup_s=WARMUP_S,
-            seed=seed * 100 + case.seed,
+def _take_turns(
+    urls: tuple[str, str, str], mix: Mix, capacity: float, settings: Settings, bar: Bar
+) -> _Measured:
+    """Record, measure, measure with the other pool, and saturate, in turns."""
+    found = _Measured()
+    for number in range(settings.rounds):
+        bar(
+            f"recording and measuring, turn {number + 1} of {settings.rounds}", 0.15 + 0.14 * number
         )
-        with services.cores.use(services.cores.others):
-            sent = run_load(services.url, schedule)
-        if sent.stopped:
-            raise KeyboardInterrupt
-    finally:
-        services.stop_shop()
-    return to_run(sent).model_copy(update={"title": case.title})
+        for url, share, length_s, kept in (
+            (urls[0], settings.recorded, settings.recorded_slice_s, found.recorded),
+            (urls[1], settings.predicted, settings.predicted_slice_s, found.predicted),
+            (urls[2], settings.other, settings.other_slice_s, found.other),
+        ):
+            seed = settings.seed * 1000 + number * 10 + len(kept)
+            result = _slice(url, mix, share * capacity, length_s, seed)
+            if _disturbed(result):
+                found.repeated += 1
+                result = _slice(url, mix, share * capacity, length_s, seed)
+            kept.append(result)
+        burst = measure_capacity(urls[1], mix, duration_s=settings.burst_s, seed=number + 2)
+        found.capacity_per_s.append(burst.per_s)
+    return found
 
 
-def _calibrate(recording: Path, recorded: Run, directory: Path) -> tuple[DemoResult, CodeSpeed]:
+def _slice(url: str, mix: Mix, rate_per_s: float, length_s: float, seed: int) -> LoadResult:
+    schedule = draw_schedule(mix, rate_per_s=rate_per_s, duration_s=length_s, seed=seed)
+    result = run_load(url, schedule)
+    if result.stopped:
+        raise KeyboardInterrupt
+    return result
+
+
+def _disturbed(result: LoadResult) -> bool:
+    """Tell whether the driver itself could not keep to its schedule."""
+    late_s = result.sent_s - result.schedule.at_s
+    return bool(np.quantile(late_s[np.isfinite(late_s)], 0.99) > DISTURBED_S)
+
+
+def _calibrate(recording: Path, recorded: Run, directory: Path) -> ServiceModel:
     requests = read_requests([recording])
     model = build_model(requests, command="fastsim demo", data_sha256=hash_inputs([recording]))
     found = replay_recording(model, requests)
@@ -175,75 +194,144 @@ def _calibrate(recording: Path, recorded: Run, directory: Path) -> tuple[DemoRes
         }
     )
     (directory / "model.yaml").write_text(dump_yaml(model), encoding="utf-8")
-    return DemoResult(model), code_speed(requests, model.loop.cold)
+    return model
 
 
-def _explain(
-    result: DemoResult, case: _Case, settings: Settings, speed: CodeSpeed, recording: Path
-) -> None:
-    """Say how busy the live loop was, and judge again if the machine ran at another speed."""
-    live = code_speed(read_requests([recording]), result.model.loop.cold)
-    twin = result.twin_runs[len(result.live_runs) - 1].loop
-    if live.utilisation is not None and twin is not None:
-        result.reasons.append(
-            f"{case.title}: event loop {live.utilisation:.0%} busy live, "
-            f"{twin.utilisation.value:.0%} in the twin"
-        )
-    ratio = live.ratio_to(speed)
-    if ratio is None or abs(ratio - 1.0) <= SAME_SPEED:
-        result.outcomes.append(result.comparisons[-1].verdict == "agrees")
-        return
-    change = f"{abs(ratio - 1.0):.0%} {'less' if ratio < 1.0 else 'more'} CPU"
-    result.reasons.append(
-        f"{case.title}: the same code took {change} live than when it was recorded. Either the "
-        "machine changed (other work on it), which no model can foresee, or load changes the cost "
-        "of code more than the model knows; below, the twin is asked again at that speed"
+def _compare(
+    model: ServiceModel, measured: _Measured, capacity: float, settings: Settings
+) -> DemoResult:
+    """Ask the twin at the arrivals that were live, and set both side by side."""
+    cases = (
+        (f"{settings.predicted:.0%} load", measured.predicted, RECORDED_POOL),
+        (f"{settings.other:.0%}, pool {settings.other_pool}", measured.other, settings.other_pool),
     )
-    again = _forecast(with_cpu_scaled(result.model, ratio), case, settings)
-    found = compare(again.replications, LiveSample.of_run(result.live_runs[-1]))
-    corrected = found.model_copy(update={"title": f"{case.title}, at the live machine's speed"})
-    result.corrected.append(corrected)
-    result.outcomes.append("agrees" in {result.comparisons[-1].verdict, corrected.verdict})
+    result = DemoResult(model, Comparison(mode="arrival replay", rows=[], verdict="cannot tell"))
+    rows: list[CompareRow] = []
+    for number, (title, slices, pool) in enumerate(cases):
+        live = to_run(join(slices)).model_copy(update={"title": title})
+        sample = LiveSample.of_run(live)
+        forecast = _forecast(model, sample, pool, settings)
+        wanted = _wanted(sample, endpoints=3 if number == 0 else 1)
+        found = compare(
+            forecast.replications, sample, mode="arrival replay", counting=wanted
+        ).model_copy(update={"title": title})
+        result.live_runs.append(live)
+        result.twin_runs.append(forecast.run.model_copy(update={"title": title}))
+        result.comparisons.append(found)
+        rows += [_titled(row, title) for row in found.rows if row.counts or _refutes(row)]
+    rows.append(_saturation(model, measured.capacity_per_s, settings))
+    result.table = Comparison(
+        mode="arrival replay",
+        title=f"shop, this machine saturates at {capacity:.3g}/s",
+        rows=rows,
+        tolerance={metric: result.comparisons[0].tolerance[metric] for metric in ("p50", "p95")}
+        | {"rate": CAPACITY_TOLERANCE},
+        verdict=together([row.verdict for row in rows if row.counts or _refutes(row)]),
+        needed_s=max((found.needed_s or 0.0 for found in result.comparisons), default=0.0) or None,
+        warnings=model.warnings,
+    )
+    return result
 
 
-def _predict(result: DemoResult, case: _Case, settings: Settings) -> Replications:
-    forecast = _forecast(result.model, case, settings)
-    result.twin_runs.append(forecast.run.model_copy(update={"title": case.title}))
-    return forecast.replications
-
-
-def _forecast(model: ServiceModel, case: _Case, settings: Settings) -> Forecast:
-    resources = {POOL: Resource(capacity=case.pool)} if case.pool != RECORDED_POOL else {}
+def _forecast(model: ServiceModel, live: LiveSample, pool: int, settings: Settings) -> Forecast:
+    names = [endpoint.name for endpoint in model.endpoints]
+    live, _ = live.known_to(names)
+    code = np.array([names.index(name) if name in names else -1 for name in live.endpoints])
+    resources = {POOL: Resource(capacity=pool)} if pool != RECORDED_POOL else {}
     return forecast_run(
         model,
-        traffic=TrafficPlan(rate=case.rate, duration=case.duration_s, warmup=WARMUP_S),
+        traffic=TrafficPlan(rate=live.rate_per_s, duration=live.duration_s, warmup=0.0),
         deployment=Deployment(resources=resources),
         replications=settings.replications,
         seed=settings.seed,
-        jobs=1,
+        arrivals=ArrivalReplay(live.at_s, code[live.endpoint]),
+        jobs=None,
         with_table=True,
     )
 
 
-def _judge(result: DemoResult, case: _Case, prediction: Replications, live: Run) -> None:
-    found = compare(prediction, LiveSample.of_run(live))
-    result.comparisons.append(found.model_copy(update={"title": case.title}))
-    result.live_runs.append(live)
+def _wanted(live: LiveSample, *, endpoints: int) -> set[tuple[str, str]]:
+    """Return what the table shows: the total, and the p50 of what is asked for most."""
+    shares = live.shares()
+    most = sorted(shares, key=lambda name: -shares[name])[:endpoints]
+    return {(TOTAL, "p50"), (TOTAL, "p95"), *((name, "p50") for name in most)}
 
 
-def _notes(cores: Cores) -> list[str]:
-    notes = [
-        "Twin and live both ran with the recorder attached. Latencies are the client's.",
-        "Latency counts from the moment a request was due, so no queue is hidden.",
-        "The prediction was made before the load it predicts was sent; arrivals are independent.",
-    ]
-    if cores.separate:
-        notes.append("The shop had one core of its own; driver and dependencies had the others.")
-    else:
-        notes.append(
-            "Only one core: driver, dependencies and shop disturbed each other, "
-            "so live latencies are too long."
+def _titled(row: CompareRow, title: str) -> CompareRow:
+    name = title if row.endpoint == TOTAL else f"{title}, {row.endpoint}"
+    return row.model_copy(update={"endpoint": name})
+
+
+def _refutes(row: CompareRow) -> bool:
+    return row.endpoint == TOTAL and row.metric == "errors" and row.verdict == "off"
+
+
+def _saturation(model: ServiceModel, measured: list[float], settings: Settings) -> CompareRow:
+    """Return the predicted saturation rate beside the measured one."""
+    start = TrafficPlan(rate=settings.predicted * float(np.mean(measured)))
+    capacity = find_capacity(make_plan(model, start, Deployment()), seed=settings.seed)
+    twin = float("nan") if capacity is None else capacity.per_s
+    logs = np.log(measured)
+    # The mean of a few bursts: its standard error by Student's t.
+    half = student_quantile(len(logs) - 1) * float(logs.std(ddof=1)) / np.sqrt(len(logs))
+    compared = Compared(
+        float(logs.mean()),
+        float(np.log(twin)),
+        float(np.log1p(CAPACITY_TOLERANCE)),
+        least_half=float(half),
+        runs=2,
+        log=True,
+    )
+    [found] = judge([compared])
+    return CompareRow(
+        endpoint="saturation",
+        metric="rate",
+        unit="/s",
+        requests=0,
+        live=float(np.exp(logs.mean())),
+        twin=twin,
+        error=float(np.expm1(found.error)),
+        error_low=float(np.expm1(found.error - found.half)),
+        error_high=float(np.expm1(found.error + found.half)),
+        counts=True,
+        verdict=found.finding,
+    )
+
+
+def _speeds(model: ServiceModel, recording: Path, live: Path) -> list[str]:
+    """Say whether the same code took the same CPU in the recorded and the measured slices."""
+    cold = model.loop.cold
+    ratio = code_speed(read_requests([live]), cold).ratio_to(
+        code_speed(read_requests([recording]), cold)
+    )
+    if ratio is None or abs(ratio - 1.0) <= SAME_SPEED:
+        return []
+    change = f"{abs(ratio - 1.0):.0%} {'less' if ratio < 1.0 else 'more'} CPU"
+    return [
+        (
+            f"the same code took {change} where it was measured than where it was recorded, slices "
+            "taken in turns: load changes the cost of code more than the model knows, or the "
+            "machine changed within seconds"
         )
+    ]
+
+
+def _notes(cores: Cores, measured: _Measured, settings: Settings) -> list[str]:
+    requests = sum(len(each.schedule) for each in measured.recorded)
+    notes = [
+        (
+            f"fitted to {requests} requests at {settings.recorded:.0%} of the capacity; twin and "
+            "live ran with the recorder attached; latencies are the client's, from the moment a "
+            "request was due"
+        )
+    ]
+    if not cores.separate:
+        notes.append(
+            "only one core: driver, dependencies and shop disturbed each other, so live latencies "
+            "are too long"
+        )
+    if measured.repeated:
+        notes.append(f"{measured.repeated} disturbed slices were taken again")
     return notes
 
 
@@ -253,15 +341,16 @@ def _write(result: DemoResult, directory: Path) -> Path:
     ):
         for name, value in (("twin", twin), ("live", live), ("comparison", found)):
             (directory / f"{name}-{number}.json").write_text(to_json(value), encoding="utf-8")
+    (directory / "table.json").write_text(to_json(result.table), encoding="utf-8")
     report = directory / "report.html"
     report.write_text(
         render_html(
             title="FastSim demo: the twin against the live shop",
-            comparisons=[*result.comparisons, *result.corrected],
+            comparisons=result.comparisons,
             runs=result.twin_runs,
             live=result.live_runs,
             model=result.model,
-            notes=[*result.notes, *result.reasons],
+            notes=result.notes,
         ),
         encoding="utf-8",
     )

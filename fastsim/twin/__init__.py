@@ -6,7 +6,7 @@ the twin is from what was measured.
 
 from fastsim.twin.compare import compare
 from fastsim.twin.engine import simulate
-from fastsim.twin.equivalence import Compared, Judgement, judge
+from fastsim.twin.equivalence import Compared, Judgement, judge, together
 from fastsim.twin.forecast import Forecast, forecast_run
 from fastsim.twin.live import LiveSample, simulate_live
 from fastsim.twin.replicate import ArrivalReplay, Plan, Replications, replicate
@@ -28,4 +28,5 @@ __all__ = [
     "sample_at",
     "simulate",
     "simulate_live",
+    "together",
 ]

@@ -11,8 +11,8 @@ Where both sides are saturated, latency has no steady value: then the rate serve
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
@@ -64,6 +64,10 @@ class _Value:
     """Whether the verdict needs it to agree."""
 
     @property
+    def name(self) -> str:
+        return TOTAL if self.endpoint is None else self.endpoint
+
+    @property
     def enough(self) -> bool:
         return self.requests >= FEWEST[self.metric]
 
@@ -80,6 +84,7 @@ def compare(
     mode: Literal["free", "arrival replay"] = "free",
     view: View = "client",
     tolerance: Mapping[str, float] | None = None,
+    counting: Collection[tuple[str, str]] | None = None,
 ) -> Comparison:
     """Compare a twin with what was measured live.
 
@@ -94,6 +99,8 @@ def compare(
         ``client`` latencies, or the durations of the ``server`` spans.
     tolerance
         Limits by metric in place of ``TOLERANCE``; a metric named here counts for the verdict.
+    counting
+        Endpoints (or ``total``) and metrics that alone count, in place of the rule above.
 
     Raises
     ------
@@ -117,8 +124,13 @@ def compare(
     warnings += side.differences(known)
     overload = find_overload(twin) if isinstance(twin, Replications) else None
     saturated = overload is not None and known.piles_up
-    counting = frozenset({"throughput"}) if saturated else COUNTING | set(asked)
-    values = _values(side, known, TOLERANCE | asked, counting)
+    metrics = frozenset({"throughput"}) if saturated else COUNTING | set(asked)
+    values = _values(side, known, TOLERANCE | asked, metrics)
+    if counting is not None and not saturated:
+        values = [
+            replace(value, counts=value.enough and (value.name, value.metric) in counting)
+            for value in values
+        ]
     judged = list(
         zip(
             values,
@@ -260,7 +272,7 @@ def _row(value: _Value, judgement: Judgement) -> CompareRow:
         error, low, high = math.expm1(error), math.expm1(low), math.expm1(min(high, 700.0))
     known = math.isfinite(judgement.half)
     return CompareRow(
-        endpoint=TOTAL if value.endpoint is None else value.endpoint,
+        endpoint=value.name,
         metric=value.metric,
         unit=value.live.unit,
         requests=value.requests,

@@ -190,7 +190,7 @@ class EventLoop:
             stretch *= self.speed.at(begin)
         if cold.extra:
             idle = self.idle_at_wake * math.exp((self.awake_since - begin) / cold.memory)
-            stretch *= 1.0 + cold.extra * idle
+            stretch *= 1.0 + cold.extra * idle**cold.power
         now = begin + costs.per_pass * stretch
         accept, per_event = costs.accept * stretch, costs.per_event * stretch
         if self.round_timers:

@@ -26,8 +26,7 @@ pytestmark = pytest.mark.live
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("shop")
     with Services(directory, Cores()) as services:
-        services.start_shop(directory / "traces", {})
-        yield services.url
+        yield services.start_shop(directory / "traces", {})
 
 
 def call(url: str, body: object = None) -> tuple[int, str]:
@@ -79,17 +78,17 @@ def test_the_assistant_streams_words_and_says_what_they_cost(shop: str) -> None:
 
 def test_the_assistants_tokens_are_recorded(tmp_path: Path) -> None:
     with Services(tmp_path, Cores()) as services:
-        services.start_shop(tmp_path / "traces", {})
+        url = services.start_shop(tmp_path / "traces", {})
         question = {"question": "Which lamp?", "max_tokens": 80}
         usages = [
             json.loads(data)
             for _ in range(2)
             for kind, data in re.findall(
-                r"event: (\w+)\ndata: (.*)\n", call(f"{services.url}/assistant", question)[1]
+                r"event: (\w+)\ndata: (.*)\n", call(f"{url}/assistant", question)[1]
             )
             if kind == "usage"
         ]
-        services.stop_shop()
+        services.stop_shops()
     requests = collect_requests(open_traces([tmp_path / "traces"]), skip_first_s=0.0)
     calls = [each for _, line in requests.timelines() for each in line.llm_calls]
     assert len(calls) == len(usages) == 2
@@ -123,11 +122,11 @@ def test_the_traffic_file_asks_for_every_endpoint() -> None:
 def test_the_shop_runs_on_postgresql(tmp_path: Path) -> None:
     settings = {"SHOP_DATABASE_URL": os.environ["FASTSIM_TEST_POSTGRES"]}
     with Services(tmp_path, Cores()) as services:
-        services.start_shop(tmp_path / "traces", settings)
-        assert call(f"{services.url}/products/7")[0] == 200
+        url = services.start_shop(tmp_path / "traces", settings)
+        assert call(f"{url}/products/7")[0] == 200
         order = {"customer": "c-test", "lines": [{"sku": "sku-3", "quantity": 2}]}
-        assert call(f"{services.url}/orders", order)[0] == 201
-        services.stop_shop()
+        assert call(f"{url}/orders", order)[0] == 201
+        services.stop_shops()
     recorded = "".join(p.read_text() for p in (tmp_path / "traces").glob("*.jsonl"))
     assert '"asyncpg"' in recorded
 

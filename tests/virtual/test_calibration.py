@@ -76,7 +76,7 @@ def moody(extra: float, sigma: float) -> FastAPI:
         window = int(now_s / 0.2)
         if window not in speed:
             speed[window] = float(np.exp(sigma * draw.gauss(0.0, 1.0)))
-        burn(seconds * (1.0 + extra * idle) * speed[window])
+        burn(seconds * (1.0 + extra * idle**3) * speed[window])
 
     @app.get("/")
     async def work() -> None:
