@@ -254,6 +254,12 @@ class LoopCosts(Part):
     )
     per_event: Duration = Field(0.0, description="per finished wait: poll result and its callback")
     per_pass: Duration = Field(0.0, description="per turn of the loop: select and bookkeeping")
+    handover: Duration | None = Field(
+        None,
+        ge=0.0,
+        description="lost by the loop, beyond the thread's CPU, each time a thread had the GIL; "
+        "a default for the kind of deployment when absent",
+    )
     cold: ColdCost = ColdCost()
     wander: Wander = Wander()
     pauses: Pauses = Pauses()

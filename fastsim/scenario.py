@@ -60,6 +60,7 @@ class ResolvedDeployment(Part):
     resources: dict[str, int]
     hand_over: dict[str, HandOver] = Field(default_factory=dict)
     python: str = ""
+    handover: float | None = Field(None, description="seconds; see LoopCosts.handover")
 
 
 def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedDeployment:
@@ -80,7 +81,17 @@ def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
             for name, resource in (model.resources | _named_hand_over(deployment)).items()
         },
         python=process.python,
+        handover=_handover(model, deployment),
     )
+
+
+def _handover(model: ServiceModel, deployment: Deployment) -> float | None:
+    """Return the fitted cost where threads share the loop's core as they did when recorded."""
+    process = model.process
+    workers = deployment.workers or process.workers
+    cores = deployment.cores or process.cores
+    recorded, asked = process.cores > process.workers, cores > workers
+    return model.loop.handover if recorded == asked else None
 
 
 def _named_hand_over(deployment: Deployment) -> dict[str, Resource]:

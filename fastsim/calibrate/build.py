@@ -9,6 +9,7 @@ import numpy as np
 
 from fastsim import __version__, spans
 from fastsim.calibrate.arrivals import describe_arrivals
+from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.cold import code_runs, fit_cold
 from fastsim.calibrate.gaps import Assumption, assume
 from fastsim.calibrate.loop_costs import (
@@ -109,7 +110,7 @@ def build_model(
             on_progress(endpoint.name, position / len(observed))
         endpoints.append(_endpoint(endpoint, fitter, all_requests))
     traffic, more = _traffic(requests)
-    return ServiceModel(
+    model = ServiceModel(
         service=requests.service,
         provenance=Provenance(
             command=command,
@@ -124,6 +125,9 @@ def build_model(
         resources=_resources(requests),
         endpoints=endpoints,
     )
+    model, said = close_account(model, requests)
+    model.warnings += said
+    return model
 
 
 def assumed_programs(requests: RequestSet, code_share: float | None) -> tuple[Assumption, Programs]:

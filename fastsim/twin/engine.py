@@ -46,6 +46,14 @@ def simulate(
     return _Simulation(workload, deployment, costs, seed, window_s).run(until_s)
 
 
+def _handover_s(deployment: ResolvedDeployment) -> float:
+    if deployment.handover is not None:
+        return deployment.handover
+    if deployment.cores > deployment.workers:
+        return HANDOVER_OTHER_CORE_S
+    return HANDOVER_SAME_CORE_S
+
+
 def _make_pool(deployment: ResolvedDeployment, name: str) -> Pool:
     capacity = deployment.resources[name]
     if deployment.hand_over.get(name, "direct") == "direct":
@@ -95,11 +103,7 @@ class _Simulation:
                 [_make_pool(deployment, name) for name in workload.resources],
                 thread_tokens=deployment.thread_tokens,
                 gil=deployment.gil,
-                handover_s=(
-                    HANDOVER_OTHER_CORE_S
-                    if deployment.cores > deployment.workers
-                    else HANDOVER_SAME_CORE_S
-                ),
+                handover_s=_handover_s(deployment),
                 round_timers=deployment.loop == "asyncio",
                 rng=Random(f"{seed}/{number}"),
                 on_free=self._connection_free,
@@ -200,6 +204,7 @@ class _Simulation:
                 acquires=sum(loop.threads.acquires for loop in loops),
                 max_queue=max(loop.threads.max_queue for loop in loops),
             ),
+            gil_lost_s=sum(loop.gil.lost_s for loop in loops),
             loop_busy_s=np.array([loop.busy_s for loop in loops]),
             passes=np.array([loop.passes for loop in loops], np.int64),
             idle_wakeups=np.array([loop.idle_wakeups for loop in loops], np.int64),

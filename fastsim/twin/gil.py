@@ -44,7 +44,7 @@ def _call(event: Alarm) -> None:
 class Gil:
     """Who has the GIL, and who waits for it."""
 
-    __slots__ = ("enabled", "env", "free_at", "handover_s", "queue", "random", "released")
+    __slots__ = ("enabled", "env", "free_at", "handover_s", "lost_s", "queue", "random", "released")
 
     def __init__(self, env: Environment, *, enabled: bool, handover_s: float, rng: Random) -> None:
         self.env = env
@@ -53,6 +53,8 @@ class Gil:
         self.random = rng.random
         self.queue: deque[tuple[float, float, Then]] = deque()
         """Pieces waiting for a busy loop: wanted since, CPU seconds, what follows."""
+        self.lost_s = 0.0
+        """What threads took from the busy loop, seconds."""
         self.free_at = 0.0
         """When the threads that have it now are done; the loop cannot start before."""
         self.released = 0.0
@@ -106,6 +108,7 @@ class Gil:
                 self.queue.append((now + delay, cpu - slice_s, then))
             else:
                 call_at(self.env, now + delay, then)
+        self.lost_s += delay
         return delay
 
     def _run(self, now: float, cpu: float, then: Then) -> None:

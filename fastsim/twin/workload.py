@@ -110,6 +110,8 @@ class Outcome:
     resource_max_queue: IntArray
     threads: "Slots"
     """The thread pools of all workers together."""
+    gil_lost_s: float
+    """Busy time of all loops in which threads had the GIL."""
     loop_busy_s: FloatArray
     passes: IntArray
     idle_wakeups: IntArray

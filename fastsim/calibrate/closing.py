@@ -1,0 +1,148 @@
+"""Close the account of the event loop's time: what no part of the model explains.
+
+The recording is replayed through the twin at its own arrivals. Where the loop was busier than
+the twin's by more than a few per cent of it, the rest (turns that only the real loop makes, the
+core and the GIL taken away by threads, a law whose mean is not the data's) is put on every
+request, so that a forecast starts from the utilisation that was measured.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastsim import spans
+from fastsim.calibrate.loop_costs import ALL_RECORDED, unsampled
+from fastsim.calibrate.requests import RequestSet
+from fastsim.model import CpuStep, ServiceModel, all_steps
+from fastsim.scenario import Deployment, resolve_deployment
+from fastsim.twin import sample_at, simulate
+
+REPLAYS = 3
+LEAST = 0.03
+"""Share of the busy time below which nothing is missing: laws are known no better."""
+MUCH = 0.15
+"""Share of the busy time that is worth a warning."""
+
+
+HANDOVERS_S = (0.0, 100e-6)
+"""Costs of a hand-over that are tried; what the loop loses is linear in it."""
+MOST_HANDOVER_S = 200e-6
+_FEWEST_LOST_S = 10e-6
+"""Loss per request by threads below which nothing can be fitted to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Busy time of the event loop per request, seconds."""
+
+    recorded_s: float
+    twin_s: float
+
+    @property
+    def missing(self) -> float:
+        """Part of the recorded time that the twin lacks; negative if it has too much."""
+        return 1.0 - self.twin_s / self.recorded_s
+
+
+class _Replay:
+    """The recording's arrivals, to be replayed through models."""
+
+    def __init__(self, model: ServiceModel, requests: RequestSet) -> None:
+        names = [endpoint.name for endpoint in model.endpoints]
+        known = np.array([names.index(n) if n in names else -1 for n in requests.endpoints])
+        endpoint = known[requests.endpoint]
+        used = (endpoint >= 0) & ~requests.rejected
+        order = np.argsort(requests.start_ns[used], kind="stable")
+        start_ns = requests.start_ns[used]
+        self._arrival_s = (start_ns - start_ns.min())[order] / 1e9
+        self._endpoint = endpoint[used][order]
+
+    def per_request_s(self, model: ServiceModel, replays: int) -> tuple[float, float]:
+        """Return busy time of the loop, and what threads took of it, per request."""
+        deployment = resolve_deployment(model, Deployment())
+        busy_s = lost_s = 0.0
+        for replay in range(replays):
+            workload = sample_at(model, self._arrival_s, self._endpoint, replay)
+            outcome = simulate(workload, deployment, model.loop, seed=replay)
+            busy_s += float(outcome.loop_busy_s.sum())
+            lost_s += outcome.gil_lost_s
+        served = replays * max(len(self._arrival_s), 1)
+        return busy_s / served, lost_s / served
+
+
+def balance(model: ServiceModel, requests: RequestSet) -> Balance | None:
+    """Compare the loop's busy time with the twin's; None where the recording cannot tell."""
+    recorded_s = _per_request_s(requests, spans.LOOP_BUSY_NS)
+    if recorded_s is None or unsampled(requests) > ALL_RECORDED:
+        return None
+    return Balance(recorded_s, _Replay(model, requests).per_request_s(model, REPLAYS)[0])
+
+
+def fit_handover(model: ServiceModel, requests: RequestSet) -> float | None:
+    """Fit what the loop loses each time a thread has had the GIL, seconds.
+
+    The loop's busy time beyond its CPU is what other threads took from it: their own CPU, which
+    is known, and so much per hand-over. None where no thread works beside the loop, or where
+    code blocks (which takes no CPU either).
+    """
+    busy_s = _per_request_s(requests, spans.LOOP_BUSY_NS)
+    cpu_s = _per_request_s(requests, spans.LOOP_CPU_NS)
+    if busy_s is None or cpu_s is None or unsampled(requests) > ALL_RECORDED or _blocks(model):
+        return None
+    replay = _Replay(model, requests)
+    lost = []
+    for handover_s in HANDOVERS_S:
+        loop = model.loop.model_copy(update={"handover": handover_s})
+        tried = model.model_copy(update={"loop": loop})
+        lost.append(replay.per_request_s(tried, REPLAYS)[1])
+    if lost[1] < _FEWEST_LOST_S or lost[1] <= lost[0]:
+        return None
+    per_handover = (lost[1] - lost[0]) / (HANDOVERS_S[1] - HANDOVERS_S[0])
+    return float(np.clip((busy_s - cpu_s - lost[0]) / per_handover, 0.0, MOST_HANDOVER_S))
+
+
+def _blocks(model: ServiceModel) -> bool:
+    return any(
+        isinstance(step, CpuStep) and step.blocking > 0.0
+        for endpoint in model.endpoints
+        for variant in endpoint.variants
+        for step in all_steps(variant.steps)
+    )
+
+
+def close_account(model: ServiceModel, requests: RequestSet) -> tuple[ServiceModel, list[str]]:
+    """Return the model with what is missing accounted for, and what must be said.
+
+    First what threads cost the loop, then the rest, which is put on every request.
+    """
+    handover_s = fit_handover(model, requests)
+    if handover_s is not None:
+        loop = model.loop.model_copy(update={"handover": handover_s})
+        model = model.model_copy(update={"loop": loop})
+    found = balance(model, requests)
+    if found is None or found.missing < LEAST:
+        return model, []
+    missing_s = found.recorded_s - found.twin_s
+    loop = model.loop.model_copy(update={"accept": model.loop.accept + missing_s})
+    said = []
+    if found.missing > MUCH:
+        said.append(
+            f"{found.missing:.0%} of the event loop's busy time is not explained by the requests' "
+            "code; it is put on every request (something else on the loop, or other threads on "
+            "its core?)"
+        )
+    return model.model_copy(update={"loop": loop}), said
+
+
+def _per_request_s(requests: RequestSet, counter: str) -> float | None:
+    """Return the growth of a counter per request of all processes; None if it was not kept."""
+    spent_ns = seen = 0
+    for instance in range(len(requests.instances)):
+        rows = requests.instance == instance
+        values = requests.counters[counter][rows]
+        counted = requests.counters[spans.REQUESTS_SEEN][rows]
+        if len(values) < 2 or values.min() < 0 or counted.min() < 0:
+            return None
+        spent_ns += int(values.max() - values.min())
+        seen += int(counted.max() - counted.min())
+    return spent_ns / seen / 1e9 if seen else None
