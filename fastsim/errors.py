@@ -9,9 +9,7 @@
     │   └── UnknownNameError         a name that does not exist; suggests the nearest one
     ├── AnswerError (exit 3)         asked rightly, but no honest answer exists
     │   ├── NotEnoughDataError       too few requests or spans
-    │   ├── FitRejectedError         no distribution describes the data
-    │   ├── NoSteadyStateError       offered load exceeds capacity
-    │   └── TooUncertainError        the interval is too wide to decide
+    │   └── NoSteadyStateError       offered load exceeds capacity
     └── StoreError (exit 2)          results could not be written or read back
 
 "The answer is no" (exit 1) is not an error: it is a verdict in the result.
@@ -19,6 +17,26 @@
 
 import difflib
 from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What an exit code says."""
+
+    YES = 0
+    """Done, and the answer is yes."""
+    NO = 1
+    """Done, and the answer is no."""
+    BAD_INPUT = 2
+    """Asked wrongly: a flag, a file, a value."""
+    NO_ANSWER = 3
+    """Asked rightly, but no honest answer exists."""
+    BUG = 70
+    """A mistake of FastSim's own."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+    PIPE_CLOSED = 141
+    """Nobody reads the output any more, as after ``| head``."""
 
 
 class FastSimError(Exception):
@@ -34,7 +52,7 @@ class FastSimError(Exception):
         File, file:line:column or flag the message is about.
     """
 
-    exit_code = 70
+    exit_code = ExitCode.BUG
 
     def __init__(self, message: str, *, hint: str | None = None, where: str | None = None) -> None:
         super().__init__(message)
@@ -55,7 +73,7 @@ class FastSimError(Exception):
 class InputError(FastSimError):
     """The user asked wrongly."""
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT
 
 
 class FileFormatError(InputError):
@@ -81,26 +99,18 @@ class UnknownNameError(InputError):
 class AnswerError(FastSimError):
     """Asked rightly, but there is no honest answer."""
 
-    exit_code = 3
+    exit_code = ExitCode.NO_ANSWER
 
 
 class NotEnoughDataError(AnswerError):
     """Too few requests or spans to say anything."""
 
 
-class FitRejectedError(AnswerError):
-    """No distribution describes the data acceptably."""
-
-
 class NoSteadyStateError(AnswerError):
     """The offered load exceeds the capacity: no steady value exists."""
-
-
-class TooUncertainError(AnswerError):
-    """The interval is too wide to decide."""
 
 
 class StoreError(FastSimError):
     """A result could not be written or read back."""
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT

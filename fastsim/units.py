@@ -113,7 +113,8 @@ def _finite(value: float, text: str) -> float:
 
 def _suggest_unit(text: str, unit: str, example: str) -> str:
     if re.fullmatch(_NUMBER, text.strip()):
-        return f"add a unit ({unit}), for example {example}"
+        first = unit.split(" ", 1)[0]
+        return f"add a unit ({unit}): {text.strip()}{first}, or for example {example}"
     return f"write it like {example}"
 
 

@@ -99,6 +99,10 @@ def read_document(text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line, mark.column) if mark else Place(0, 0)
+        lines = text.splitlines()
+        line = lines[place.line] if place.line < len(lines) else ""
+        if "\t" in line[: len(line) - len(line.lstrip())]:
+            raise NotYamlError("a tab at the beginning of a line; write spaces", place) from None
         raise NotYamlError(error.problem or "this is not YAML", place) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]

@@ -60,7 +60,7 @@ def test_what_is_no_duration_is_refused_with_a_hint(text: str) -> None:
 def test_a_bare_number_is_answered_with_the_unit_to_add() -> None:
     with pytest.raises(InputError) as caught:
         parse_duration("20")
-    assert caught.value.hint == "add a unit (s or ms), for example 20ms"
+    assert caught.value.hint == "add a unit (s or ms): 20s, or for example 20ms"
 
 
 @pytest.mark.parametrize(

@@ -387,3 +387,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             parse_yaml(inserted, ServiceModel)
         except FastSimError as error:
             assert error.report()  # noqa: PT017
+
+
+def test_tabs_are_called_tabs() -> None:
+    with pytest.raises(FileFormatError, match="a tab at the beginning of a line; write spaces"):
+        parse_yaml("version: 1\nmodel:\n\tx: 1\n", Scenario, name="s.yaml")

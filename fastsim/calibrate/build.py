@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,8 +67,9 @@ def read_requests(
     columns: Columns | None = None,
 ) -> RequestSet:
     """Read trace files and find the requests of one service in them."""
-    spans_read = open_traces(paths, columns)
-    return collect_requests(spans_read, service=service, skip_first_s=skip_first_s)
+    source = open_traces(paths, columns)
+    requests = collect_requests(source, service=service, skip_first_s=skip_first_s)
+    return replace(requests, reading=tuple(source.account.problems()))
 
 
 def build_model(
@@ -87,8 +89,10 @@ def build_model(
     """
     if len(requests) < LEAST_REQUESTS:
         raise NotEnoughDataError(
-            f"only {len(requests)} requests in the traces",
-            hint=f"record at least {LEAST_REQUESTS}; a few hundred per endpoint are good",
+            f"only {len(requests)} requests in the traces"
+            + ("" if requests.recorded.any() else ", recorded without FastSim"),
+            hint=f"record at least {LEAST_REQUESTS}; a few hundred per endpoint are good"
+            + ("" if requests.recorded.any() else " (with fastsim record, to tell CPU from waits)"),
         )
     remarks: list[str] = []
     if requests.recorded.any():
@@ -261,7 +265,11 @@ def _resources(requests: RequestSet) -> dict[str, Resource]:
 
 
 def _warnings(requests: RequestSet, observed: list[ObservedEndpoint]) -> list[str]:
-    warnings = []
+    warnings = [f"reading {problem}" for problem in requests.reading[:_LISTED]]
+    if len(requests.reading) > _LISTED:
+        warnings.append(
+            f"reading: {len(requests.reading) - _LISTED} more files were not used whole"
+        )
     busy = utilisation(requests)
     if busy is not None and busy > 0.9:
         warnings.append(

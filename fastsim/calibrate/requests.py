@@ -127,6 +127,8 @@ class RequestSet:
     waits: tuple[tuple[Wait, ...], ...]
     """Calls found in spans, per request; only where no request has a timeline, else empty."""
     account: RequestAccount
+    reading: tuple[str, ...]
+    """What of the files was not used, and why; empty if everything was."""
     loop_series: LoopSeries
     """How busy the event loops were and how late."""
     _timelines: tuple[Timeline | None, ...]
@@ -277,6 +279,7 @@ def _build(
         trace_ids=tuple(collector.trace_ids[row] for row in order.tolist()),
         waits=_waits(collector, columns["key"]) if not any(timelines) else (),
         account=account,
+        reading=(),
         loop_series=read_loop_series(
             attributes for name, attributes in collector.loop_spans if name == service
         ),

@@ -71,6 +71,8 @@ def calibrate(
     with progress("reading traces"):
         requests = read_requests(traces, service=service, skip_first_s=skip_first_s, columns=named)
     note(requests.account.summary())
+    for problem in requests.reading:
+        note(f"  {problem}")
     command = shlex.join(["fastsim", *sys.argv[1:]])
     with progress("fitting", 1.0) as bar:
         model = build_model(

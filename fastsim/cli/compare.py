@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fastsim.errors import InputError
+from fastsim.errors import ExitCode, InputError
 
-EXIT_CODES = {"agrees": 0, "off": 1, "cannot tell": 3}
+EXIT_CODES = {
+    "agrees": ExitCode.YES,
+    "off": ExitCode.NO,
+    "cannot tell": ExitCode.NO_ANSWER,
+}
 
 if TYPE_CHECKING:
     from fastsim.result import Run

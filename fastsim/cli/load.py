@@ -105,6 +105,22 @@ def load(
         save_text(output, to_json(run), force=force)
     if result.stopped:
         raise typer.Exit(130)
+    if run.total.requests and not run.total.completed:
+        note(f"no request succeeded: {_why(run.total.errors)}")
+        raise typer.Exit(1)
+
+
+def _why(errors: dict[str, int]) -> str:
+    """Name the cause that most requests failed of, and what to do about it."""
+    cause = max(errors, key=errors.__getitem__, default="no answer")
+    remedies = {
+        "status 404": "the service has no such route; name what it serves: --mix 'GET /items=100%'",
+        "status 405": "the route takes another method; name it: --mix 'POST /items=100%'",
+        "status 422": "the route wants parameters or a body; write a traffic file (--traffic)",
+        "status 401": "the service wants a login; give headers in a traffic file (--traffic)",
+        "status 403": "the service wants other rights; give headers in a traffic file (--traffic)",
+    }
+    return f"{cause}; {remedies[cause]}" if cause in remedies else cause
 
 
 @dataclass(frozen=True, slots=True)

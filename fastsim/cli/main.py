@@ -5,11 +5,11 @@ One file per command, each importing what is heavy inside its function, so that
 """
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from enum import IntEnum
 from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
@@ -27,27 +27,10 @@ from fastsim.cli.report import report
 from fastsim.cli.run import run
 from fastsim.cli.show import show
 from fastsim.cli.size import size
-from fastsim.errors import FastSimError
+from fastsim.errors import ExitCode, FastSimError
 
-
-class ExitCode(IntEnum):
-    """What an exit code says."""
-
-    YES = 0
-    """Done, and the answer is yes."""
-    NO = 1
-    """Done, and the answer is no."""
-    BAD_INPUT = 2
-    """Asked wrongly: a flag, a file, a value."""
-    NO_ANSWER = 3
-    """Asked rightly, but no honest answer exists."""
-    BUG = 70
-    """A mistake of FastSim's own."""
-    INTERRUPTED = 130
-    """Ctrl-C."""
-    PIPE_CLOSED = 141
-    """Nobody reads the output any more, as after ``| head``."""
-
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+"""What a full or broken disk says when the answer is printed to it."""
 
 EPILOG = (
     "Exit codes: 0 the answer is yes · 1 the answer is no · 2 bad input · "
@@ -124,6 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         code = ExitCode.PIPE_CLOSED
         _forget_stdout()
+    except OSError as error:
+        _print(f"error: the output cannot be written: {error.strerror}")
+        code = ExitCode.BAD_INPUT
+        _forget_stdout()
     sys.exit(code)
 
 
@@ -143,14 +130,24 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         _print("interrupted")
         return ExitCode.INTERRUPTED
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            return _failed(error)
+        _print(f"error: the output cannot be written: {error.strerror}")
+        _forget_stdout()
+        return ExitCode.BAD_INPUT
     except Exception as error:  # noqa: BLE001 - the last line of defence: no user sees a traceback
-        _print(f"error: FastSim failed: {type(error).__name__}: {error}".split("\n", 1)[0])
-        if _debugging():
-            _print(traceback.format_exc().rstrip())
-        else:
-            _print("help: this is a bug; run again with --debug to see where it happened")
-        return ExitCode.BUG
+        return _failed(error)
     return ExitCode.YES
+
+
+def _failed(error: Exception) -> int:
+    _print(f"error: FastSim failed: {type(error).__name__}: {error}".split("\n", 1)[0])
+    if _debugging():
+        _print(traceback.format_exc().rstrip())
+    else:
+        _print("help: this is a bug; run again with --debug to see where it happened")
+    return ExitCode.BUG
 
 
 def _debugging() -> bool:

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 65_536
 
+_READ_AS_TEXT = (
+    "is not JSON",
+    "is a FastSim model or scenario, not a trace file",
+)
+"""What the readers of traces say of files that FastSim itself may have written."""
+
 
 def show(
     file: Annotated[
@@ -55,9 +61,16 @@ def sniff(file: str) -> str:
     path = Path(file)
     if file == "-" or path.is_dir() or _is_pattern(file) or _is_trace(path):
         return "traces"
+    what, hint = _described(path)
+    refused = FileFormatError(f"{file} {what}", hint=hint, where=file)
+    if what not in _READ_AS_TEXT and not _is_json(path):
+        raise refused
     text = read_text(path)
-    if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+    if _is_json(path):
+        # JSON that says nothing of itself is of no format of traces either.
         kind = _json_kind(text)
+        if kind is None:
+            raise refused
     else:
         kind = kind_of(text, file_models().values(), name=file)
     if kind in KINDS:
@@ -68,6 +81,27 @@ def sniff(file: str) -> str:
         hint=f"known: traces, {', '.join(sorted(KINDS))}",
         where=file,
     )
+
+
+def _is_json(path: Path) -> bool:
+    from fastsim.calibrate.readers.bytestream import head_text
+
+    try:
+        with path.open("rb") as file:
+            return head_text(file.read(_HEAD_BYTES)).startswith(("{", "["))
+    except OSError:
+        return False
+
+
+def _described(path: Path) -> tuple[str, str]:
+    """Say what a file is that is not of a format of traces, as ``calibrate`` does."""
+    from fastsim.calibrate.readers.unsupported import describe
+
+    try:
+        with path.open("rb") as file:
+            return describe(file.read(_HEAD_BYTES))
+    except OSError:
+        return _READ_AS_TEXT[0], ""  # told by whoever reads it next
 
 
 def _is_pattern(file: str) -> bool:
@@ -95,10 +129,10 @@ def _json_kind(text: str) -> str | None:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return "traces"  # JSON lines, or torn: the readers tell exactly
+        return None  # JSON lines, or torn: the readers tell exactly
     if isinstance(value, dict) and isinstance(value.get("kind"), str):
         return str(value["kind"])
-    return "traces"
+    return None
 
 
 def _show_result(file: str, kind: str, *, as_json: bool) -> None:

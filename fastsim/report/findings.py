@@ -25,9 +25,9 @@ from fastsim.report.wording import (
     signed_percent,
 )
 from fastsim.result import CompareRow, Comparison, Run, Summary
+from fastsim.twin.trust import EXTRAPOLATION
 
 _BUSY = 0.7
-_EXTRAPOLATION = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ def model_trust(model: ServiceModel, runs: Iterable[Run]) -> str:
     recorded = model.traffic.rate
     text += f" at {rate(recorded)}"
     asked = max((run.rate_per_s for run in runs if run.source == "twin"), default=0.0)
-    if asked > recorded * _EXTRAPOLATION:
+    if asked > recorded * EXTRAPOLATION:
         return text + f"; {rate(asked)} is an extrapolation (×{asked / recorded:.2g})."
     return text + "."
 

@@ -37,7 +37,7 @@ def simulate(
     Parameters
     ----------
     seed
-        For the few random choices of the mechanics (who wins the GIL).
+        For the random course of the machine's speed.
     until_s
         Stop then, seconds after the start; by default when every request has ended.
     window_s
@@ -105,11 +105,10 @@ class _Simulation:
                 gil=deployment.gil,
                 handover_s=_handover_s(deployment),
                 round_timers=deployment.loop == "asyncio",
-                rng=Random(f"{seed}/{number}"),
                 on_free=self._connection_free,
                 window_s=window_s,
             )
-            for number in range(deployment.workers)
+            for _ in range(deployment.workers)
         ]
         self.connections = Connections(self.loops)
         if costs.wander.sigma > 0.0:

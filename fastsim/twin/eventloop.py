@@ -12,7 +12,6 @@ So SimPy sees an event for what comes from outside, not for every pass.
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from random import Random
 
 from simpy import Environment
 
@@ -47,7 +46,6 @@ class EventLoop:
         gil: bool,
         handover_s: float,
         round_timers: bool,
-        rng: Random,
         on_free: Callable[[int, float], None],
         window_s: float,
     ) -> None:
@@ -58,7 +56,7 @@ class EventLoop:
         self.woken: set[int] = set()
         """Waiters of waking pools that have a slot and have not run yet."""
         self.threads = Pool(thread_tokens)
-        self.gil = Gil(env, enabled=gil, handover_s=handover_s, rng=rng)
+        self.gil = Gil(env, enabled=gil, handover_s=handover_s)
         self.round_timers = round_timers
         self.on_free = on_free
         self.window_s = window_s

@@ -1,20 +1,16 @@
 """The global interpreter lock of one worker, between its event loop and its threads.
 
 A pool thread that needs the GIL while the loop is busy gets it when the loop falls idle,
-or with probability ``GIL_WIN`` when the loop lets go of it around a poll or a send, or
+or when the loop lets go of it around a poll or a send, or
 when it has asked for ``SWITCH_S``. Meanwhile the loop waits.
 """
 
 from collections import deque
 from collections.abc import Callable
-from random import Random
 
 from simpy import Environment
 
 from fastsim.twin.alarm import Alarm, set_alarm
-
-GIL_WIN = 1.0
-"""Chance that a waiting thread gets the GIL when the loop lets go of it for a moment."""
 
 SWITCH_S = 0.005
 """CPython's switch interval (``sys.getswitchinterval``)."""
@@ -44,13 +40,12 @@ def _call(event: Alarm) -> None:
 class Gil:
     """Who has the GIL, and who waits for it."""
 
-    __slots__ = ("enabled", "env", "free_at", "handover_s", "lost_s", "queue", "random", "released")
+    __slots__ = ("enabled", "env", "free_at", "handover_s", "lost_s", "queue", "released")
 
-    def __init__(self, env: Environment, *, enabled: bool, handover_s: float, rng: Random) -> None:
+    def __init__(self, env: Environment, *, enabled: bool, handover_s: float) -> None:
         self.env = env
         self.enabled = enabled
         self.handover_s = handover_s
-        self.random = rng.random
         self.queue: deque[tuple[float, float, Then]] = deque()
         """Pieces waiting for a busy loop: wanted since, CPU seconds, what follows."""
         self.lost_s = 0.0
@@ -80,11 +75,8 @@ class Gil:
         if not self.queue or self.queue[0][0] >= now:
             self.released = now
             return 0.0
-        patience = now - max(self.queue[0][0], self.released)
         self.released = now
-        if patience >= SWITCH_S or self.random() < GIL_WIN:
-            return self._serve(now)
-        return 0.0
+        return self._serve(now)
 
     def long_running(self, now: float, running_s: float) -> float:
         """Interrupt code that runs longer than a thread's patience; return the loss."""

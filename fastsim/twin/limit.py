@@ -17,6 +17,7 @@ from fastsim.scenario import Slo
 from fastsim.twin.replicate import Plan
 from fastsim.twin.statistics import replicated_estimate
 from fastsim.twin.trial import Trial, run_trial
+from fastsim.twin.trust import EXTRAPOLATION
 
 FloatArray = npt.NDArray[np.float64]
 OnTrial = Callable[[float, float], None]
@@ -223,7 +224,7 @@ def _point(trial: Trial) -> LimitPoint:
 
 def _warnings(plan: Plan, found: Estimate) -> list[str]:
     recorded = plan.model.traffic
-    if recorded is None or found.value <= 1.1 * recorded.rate:
+    if recorded is None or found.value <= EXTRAPOLATION * recorded.rate:
         return []
     return [
         (

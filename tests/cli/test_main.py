@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from fastsim.cli.main import EPILOG, ExitCode, app, main
-from fastsim.errors import InputError, NotEnoughDataError
+from fastsim.cli.main import EPILOG, app, main
+from fastsim.errors import ExitCode, InputError, NotEnoughDataError
 
 ENVIRONMENT = {**os.environ, "_TYPER_FORCE_DISABLE_TERMINAL": "1", "COLUMNS": "100"}
 
@@ -189,3 +189,17 @@ def test_exit_codes_are_those_of_the_errors() -> None:
         ExitCode.BAD_INPUT,
         ExitCode.NO_ANSWER,
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_is_no_bug() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastsim", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert done.stderr == "error: the output cannot be written: No space left on device\n"

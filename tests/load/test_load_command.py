@@ -169,3 +169,18 @@ def test_wrong_options_name_the_flag(arguments: tuple[str, ...], where: str, mes
 def test_another_host_needs_permission() -> None:
     error = problem("http://192.0.2.1/", "--rate", "2/s")
     assert "--allow-remote" in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"), [(404, "no such route"), (422, "parameters or a body"), (500, "500")]
+)
+def test_load_without_any_success_is_no_result_and_says_why(
+    serve: Serve, status: int, remedy: str
+) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    result = fastsim_load(serve(refuse), "--rate", "50/s", "--duration", "0.3s")
+    assert result.exit_code == 1
+    assert f"no request succeeded: status {status}" in result.stderr
+    assert remedy in result.stderr

@@ -50,6 +50,17 @@ class FileAccount:
         self.skipped[reason] += 1
 
     @property
+    def problem(self) -> str | None:
+        """What of this file was not used, in a sentence; None if everything was."""
+        if self.refused is not None:
+            return f"left out: {self.refused}"
+        if not self.skipped:
+            return None
+        parts = [_count(count, reason.value) for reason, count in sorted(self.skipped.items())]
+        kept = f"{self.spans_kept:,} of {_count(self.spans_read, 'span')} used"
+        return f"{self.name}: {kept}; skipped {', '.join(parts)}"
+
+    @property
     def spans_skipped(self) -> int:
         """Spans left out, for whatever reason."""
         return sum(self.skipped[reason] for reason in SPAN_SKIPS)
@@ -89,6 +100,10 @@ class Account:
         for file in self.files:
             total.update(file.skipped)
         return total
+
+    def problems(self) -> list[str]:
+        """Return a sentence for each file of which something was not used."""
+        return [file.problem for file in self.files if file.problem is not None]
 
     def summary(self) -> str:
         """Say in a few lines what was read, skipped and refused."""

@@ -214,7 +214,8 @@ def _parquet(stream: io.BufferedReader, account: FileAccount) -> tuple[list[str]
         # The table's directory is at its end: this cannot be streamed from a pipe.
         table = parquet.ParquetFile(io.BytesIO(stream.read()))
     except (pa.ArrowException, OSError) as error:
-        raise FileFormatError(f"{account.name} is damaged: {error}", where=account.name) from None
+        reason = str(error).splitlines()[0]
+        raise FileFormatError(f"{account.name} is damaged: {reason}", where=account.name) from None
 
     def rows() -> Iterator[_Row]:
         for batch in table.iter_batches(batch_size=10_000):
