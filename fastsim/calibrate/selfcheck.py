@@ -80,12 +80,19 @@ def replay_recording(
         busy.append(float(outcome.loop_busy_s.mean() / max(outcome.end_s, 1e-9)))
     named: list[tuple[str, str, Compared]] = []
     waits = {}
+    reasons = []
     for number, name in enumerate(names):
         mine = counted & (endpoint == number)
         if mine.sum() < FEWEST["p50"]:
             continue
         waits[name] = float(np.median([np.median(values[mine]) for values in before]))
         each = [values[mine] for values in latencies]
+        if not all(np.isfinite(values).all() for values in each):
+            reasons.append(
+                f"{name}: some requests never end in the twin; a path takes slots and does not "
+                "give them back, or takes one twice"
+            )
+            continue
         named += [
             (name, metric, _compared(recorded[mine], each, p))
             for metric, p in METRICS.items()
@@ -99,7 +106,6 @@ def replay_recording(
     use = float(np.mean(busy))
     off = list(dict.fromkeys(row.endpoint for row in rows if row.verdict == "off"))
     code_s = _recorded_code_s(requests)[used][order]
-    reasons = []
     for name in off:
         mine = counted & (endpoint == names.index(name)) & np.isfinite(code_s)
         if mine.any():
@@ -190,10 +196,9 @@ def _row(endpoint: str, metric: str, compared: Compared, found: Judgement) -> Ch
 def check_warnings(found: SelfCheck) -> list[str]:
     """Return a sentence for what is off, and the reasons; nothing if nothing is off."""
     off = [row for row in found.rows if row.verdict == "off"]
+    reasons = [f"self-check: {reason}" for reason in found.reasons[:_LISTED]]
     if not off:
-        return []
+        return reasons
     values = ", ".join(f"{row.endpoint} {row.metric} ({row.error:+.0%})" for row in off[:_LISTED])
     more = f" and {len(off) - _LISTED} more" if len(off) > _LISTED else ""
-    return [f"self-check: the twin does not repeat its own recording: {values}{more}"] + [
-        f"self-check: {reason}" for reason in found.reasons[:_LISTED]
-    ]
+    return [f"self-check: the twin does not repeat its own recording: {values}{more}", *reasons]
