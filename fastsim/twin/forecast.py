@@ -242,7 +242,14 @@ def _summary(found: Replications, endpoint: str | None) -> Summary:
     causes = {cause: int((states == state).sum()) for state, cause in CAUSES.items()}
     throughput = found.each(lambda run: run.throughput_per_s(endpoint))
     server = replicated_latency(
-        found.pooled_statistics(endpoint, "server"), found.statistics(endpoint, "server")
+        found.pooled_statistics(endpoint, "server"),
+        found.statistics(endpoint, "server"),
+        found.stretches(endpoint, "server"),
+    )
+    client = replicated_latency(
+        found.pooled_statistics(endpoint),
+        found.statistics(endpoint),
+        found.stretches(endpoint),
     )
     return Summary(
         requests=len(states),
@@ -251,7 +258,7 @@ def _summary(found: Replications, endpoint: str | None) -> Summary:
         in_flight=int((states == IN_FLIGHT).sum()),
         errors={cause: count for cause, count in causes.items() if count},
         throughput=replicated_estimate(float(throughput.mean()), throughput, unit="/s"),
-        latency=replicated_latency(found.pooled_statistics(endpoint), found.statistics(endpoint)),
+        latency=client,
         server_latency=server,
         breakdown=_breakdown(found, endpoint),
     )

@@ -24,7 +24,7 @@ from fastsim.scenario import ResolvedDeployment
 from fastsim.twin.engine import simulate
 from fastsim.twin.metrics import Measures, View, summarise
 from fastsim.twin.sampling import sample, sample_at
-from fastsim.twin.statistics import METRICS, latency_statistics
+from fastsim.twin.statistics import METRICS, latency_statistics, stretches
 from fastsim.twin.workload import Workload
 
 Floats = NDArray[np.float64]
@@ -106,6 +106,13 @@ class Replications:
     def pooled_statistics(self, endpoint: str | None, view: View = "client") -> Floats:
         """Return the latency statistics of all replications together, shape (len(METRICS),)."""
         return self._summary(endpoint, view)[1]
+
+    def stretches(self, endpoint: str | None, view: View = "client") -> Floats:
+        """Return on how many separate stretches of time each statistic rests, all together."""
+        pooled = self.pooled_statistics(endpoint, view)
+        each = [stretches(run.latency_s(endpoint, view), pooled) for run in self.runs]
+        total: Floats = np.sum(each, axis=0)
+        return total
 
     def _summary(self, endpoint: str | None, view: View) -> tuple[Floats, Floats]:
         key = (endpoint, view)

@@ -20,6 +20,11 @@ PROBABILITIES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
 CONFIDENCE = 0.95
 
+FEWEST_STRETCHES = 15
+"""Stretches of time beyond a quantile from which it is given an interval."""
+ENOUGH_STRETCHES = 40
+"""Stretches from which Student's interval holds; with fewer it is widened."""
+
 
 def latency_statistics(latency_s: Floats) -> Floats:
     """Return mean and quantiles in the order of ``METRICS``; NaN without values."""
@@ -29,8 +34,41 @@ def latency_statistics(latency_s: Floats) -> Floats:
     return np.concatenate([[float(latency_s.mean())], quantiles])
 
 
-def replicated_latency(pooled: Floats, per_replication_s: Floats) -> Latency | None:
+def stretches(latency_s: Floats, pooled: Floats) -> Floats:
+    """Count the separate stretches of time in which latencies lay beyond each statistic.
+
+    Requests that meet one queue are beyond a quantile together: what counts is how often that
+    happened, not to how many. A stretch ends when a latency is back below the median.
+
+    Parameters
+    ----------
+    latency_s
+        In order of arrival, seconds.
+    pooled : float array, shape (len(METRICS),)
+        The statistics.
+
+    Returns
+    -------
+    Shape (len(METRICS),); infinite for mean and median, which need none.
+    """
+    found = np.full(len(METRICS), np.inf)
+    below = latency_s < pooled[METRICS.index("p50")]
+    for index in range(METRICS.index("p50") + 1, len(METRICS)):
+        beyond = latency_s > pooled[index]
+        side = beyond[beyond | below]
+        found[index] = float(np.count_nonzero(side[1:] & ~side[:-1]) + side[:1].sum())
+    return found
+
+
+def replicated_latency(
+    pooled: Floats, per_replication_s: Floats, beyond: Floats | None = None
+) -> Latency | None:
     """Summarise replicated latencies; None without any value.
+
+    Intervals of quantiles that rest on few separate stretches of time are widened, and withheld
+    where there are fewer than 15: the replications agree there because none of them has met a
+    long queue yet. (M/M/1 at load 0.8 and 0.9 over 10 s: of p99 a plain 95 % interval holds the
+    truth in 60 to 80 % of cases; see tests/twin/test_statistics.py.)
 
     Parameters
     ----------
@@ -40,18 +78,26 @@ def replicated_latency(pooled: Floats, per_replication_s: Floats) -> Latency | N
         replications there are.
     per_replication_s : float array, shape (replications, len(METRICS))
         The same statistics of each replication; they tell the interval.
+    beyond : float array, shape (len(METRICS),)
+        Stretches beyond each statistic, in all replications together; enough when absent.
     """
     if np.isnan(pooled).all():
         return None
+    known = np.full(len(METRICS), np.inf) if beyond is None else beyond
     mean, p50, p90, p95, p99, p999 = (
-        replicated_estimate(float(value), column)
-        for value, column in zip(pooled, per_replication_s.T, strict=True)
+        replicated_estimate(float(value), column, stretches=float(count))
+        for value, column, count in zip(pooled, per_replication_s.T, known, strict=True)
     )
     return Latency(mean=mean, p50=p50, p90=p90, p95=p95, p99=p99, p999=p999)
 
 
 def replicated_estimate(
-    value: float, per_replication: Floats, *, unit: str = "s", most: float = math.inf
+    value: float,
+    per_replication: Floats,
+    *,
+    unit: str = "s",
+    most: float = math.inf,
+    stretches: float = math.inf,
 ) -> Estimate:
     """Give a value the 95 % Student interval that independent replications imply.
 
@@ -63,12 +109,16 @@ def replicated_estimate(
     ----------
     most
         What it cannot exceed: 1 for a utilisation.
+    stretches
+        Separate stretches of time that it rests on, see ``replicated_latency``.
     """
     present = per_replication[np.isfinite(per_replication)]
-    if len(present) < 2:
+    if len(present) < 2 or stretches < FEWEST_STRETCHES:
         return Estimate(value=value, unit=unit)
     spread = Spread.of(present)
-    low, high = spread.around(value, spread.t() * spread.deviation / math.sqrt(len(present)))
+    wider = max(1.0, math.sqrt(ENOUGH_STRETCHES / stretches))
+    half = wider * spread.t() * spread.deviation / math.sqrt(len(present))
+    low, high = spread.around(value, half)
     return Estimate(value=value, low=low, high=min(high, most), unit=unit)
 
 

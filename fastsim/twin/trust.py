@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastsim.model import ServiceModel
 from fastsim.twin.capacity import GROWING, SATURATED, Capacity, uses
 from fastsim.twin.replicate import Replications
-from fastsim.twin.statistics import student_quantile
+from fastsim.twin.statistics import FEWEST_STRETCHES, METRICS, student_quantile
 from fastsim.units import format_rate
 
 NEVER_IDLE = 0.998
@@ -76,6 +76,8 @@ def doubts(
     """Return everything a reader of the forecast must know, most serious first."""
     plan = found.plan
     sentences = [overload.sentence(capacity)] if overload else _not_steady(found)
+    if overload is None:
+        sentences += _thin_tails(found)
     sentences += _extrapolation(plan.model, plan.rate_per_s)
     sentences += _self_check(plan.model)
     if len(found) == 1:
@@ -104,6 +106,23 @@ def _not_steady(found: Replications) -> list[str]:
         (
             f"requests in flight still grow by {format_rate(growth_per_s, 2)} when the run ends, "
             "so latency is not steady; lengthen the warm-up"
+        )
+    ]
+
+
+def _thin_tails(found: Replications) -> list[str]:
+    """Say which percentiles rest on too few queues to be given an interval."""
+    if len(found) < 2:
+        return []
+    beyond = dict(zip(METRICS, found.stretches(None).tolist(), strict=True))
+    thin = [name for name in ("p90", "p95", "p99") if beyond[name] < FEWEST_STRETCHES]
+    if not thin:
+        return []
+    least = max(1.0, beyond[thin[0]])
+    return [
+        (
+            f"{' and '.join(thin)} of the total rest on {least:.0f} stretches of queueing: too few "
+            "for an interval; lengthen --duration or add --replications"
         )
     ]
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from fastsim.twin.statistics import (
+    METRICS,
     counting_half,
     latency_statistics,
     replicated_estimate,
     replicated_latency,
+    stretches,
     student_quantile,
 )
 
@@ -17,6 +19,8 @@ TRIALS = 400
 # Of 400 trials with 95 % each, fewer than 363 or more than 394 hits have a probability of
 # 2e-4 each (binomial): the false-alarm rate of each counting test below on a fresh seed.
 FEWEST, MOST = 363, 394
+
+TAIL_TRIALS = 60
 
 
 def test_statistics_are_mean_and_quantiles() -> None:
@@ -86,3 +90,52 @@ def test_counting_explains_something_when_nobody_saw_an_error() -> None:
 def test_student_quantiles_are_those_of_the_tables() -> None:
     assert student_quantile(7) == pytest.approx(2.3646, abs=1e-4)
     assert student_quantile(39, 0.99) == pytest.approx(2.7079, abs=1e-4)
+
+
+def waits(
+    rng: np.random.Generator, load: float, requests: int
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Sojourn times of M/M/1 with mean service 1, after a warm-up (Lindley's recursion)."""
+    n = requests + requests // 4
+    gaps, service = rng.exponential(1.0 / load, n), rng.exponential(1.0, n)
+    drift = np.concatenate([[0.0], np.cumsum(service[:-1] - gaps[1:])])
+    found = drift - np.minimum.accumulate(drift) + service
+    return found[n - requests :]
+
+
+@pytest.mark.parametrize("load", [0.5, 0.8, 0.9])
+@pytest.mark.parametrize("requests", [500, 2000, 8000])
+@pytest.mark.parametrize("metric", ["p90", "p95", "p99"])
+def test_tails_have_an_interval_that_holds_or_none(load: float, requests: int, metric: str) -> None:
+    rng = np.random.default_rng(31)
+    index, p = METRICS.index(metric), float(metric[1:]) / 100.0
+    truth = -math.log(1.0 - p) / (1.0 - load)
+    given = wrong = 0
+    for _ in range(TAIL_TRIALS):
+        runs = [waits(rng, load, requests) for _ in range(8)]
+        pooled = latency_statistics(np.concatenate(runs))
+        beyond = np.sum([stretches(run, pooled) for run in runs], axis=0)
+        found = replicated_latency(
+            pooled, np.array([latency_statistics(run) for run in runs]), beyond
+        )
+        assert found is not None
+        estimate = getattr(found, metric)
+        if estimate.low is None:
+            assert beyond[index] < 15
+            continue
+        given += 1
+        wrong += not estimate.low < truth < estimate.high
+    # Wrong in 5 % if the interval were exact; 10 % is what is promised, of all runs.
+    assert wrong <= 0.10 * TAIL_TRIALS + 3.0 * math.sqrt(0.09 * TAIL_TRIALS)
+    if load == 0.5 and requests == 8000:
+        assert given == TAIL_TRIALS
+
+
+def test_stretches_are_told_apart_by_a_return_to_the_median() -> None:
+    pooled = latency_statistics(np.arange(100.0))
+    high, low, middle = 99.5, 1.0, 60.0
+    together = np.array([high, high, middle, high, low])
+    apart = np.array([high, low, high, low, middle, high])
+    assert stretches(together, pooled)[METRICS.index("p95")] == 1
+    assert stretches(apart, pooled)[METRICS.index("p95")] == 3
+    assert np.isinf(stretches(apart, pooled)[METRICS.index("mean")])
