@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastsim.errors import InputError
-from fastsim.units import format_duration, format_rate, format_share, parse_duration, parse_share
+from fastsim.units import format_rate, format_share, parse_duration, parse_share
 
 if TYPE_CHECKING:
     from fastsim.calibrate.requests import RequestSet
@@ -129,18 +129,31 @@ def _client_path(client: Path, requests: "RequestSet", found: "SelfCheck") -> ob
 
 
 def _summary(model: "ServiceModel", output: Path) -> str:
-    lines = [f"{model.service}: {len(model.endpoints)} endpoints"]
+    """Say what was fitted and how well the twin repeats it, in 80 columns."""
+    from fastsim.report.findings import self_check_sentence
+    from fastsim.report.layout import aligned, finish, labelled, warnings_text, wrapped
+    from fastsim.report.wording import MARKS, clean, duration, metric_name, plural, signed_percent
+
+    head = f"{clean(model.service)}: {plural(len(model.endpoints), 'endpoint')} fitted"
     if model.traffic is not None:
         busy = model.traffic.utilisation
-        lines[0] += f" at {format_rate(model.traffic.rate, 4)}"
-        lines[0] += "" if busy is None else f", event loop {format_share(busy, 3)} busy"
-    lines += [f"  warning: {warning}" for warning in model.warnings]
-    for row in model.self_check:
-        lines.append(
-            f"  self-check {row.endpoint} {row.metric}: recorded "
-            f"{format_duration(row.recorded, 3)}, twin {format_duration(row.twin, 3)} "
-            f"({row.error:+.0%}, could be {row.error_low:+.0%}..{row.error_high:+.0%}) "
-            f"{row.verdict}"
-        )
-    lines.append(f"written to {output}; next: fastsim show {output}")
-    return "\n".join(lines)
+        head += f" at {format_rate(model.traffic.rate, 4)}"
+        head += "" if busy is None else f", event loop {format_share(busy, 3)} busy"
+    lines = [*wrapped(head), ""]
+    rows = [
+        [
+            f"{clean(row.endpoint)} {metric_name(row.metric)}",
+            duration(row.recorded),
+            duration(row.twin),
+            signed_percent(row.error),
+            f"{MARKS[row.verdict]} {row.verdict}",
+        ]
+        for row in model.self_check
+    ]
+    if rows:
+        table = [["self-check", "recorded", "twin", "error", "verdict"], *rows]
+        lines += [*aligned(table, "<>>><", first_wide=True), ""]
+        lines += labelled("Check", self_check_sentence(model).removeprefix("Self-check: "))
+    lines += warnings_text(model.warnings)
+    lines += labelled("Model", f"written to {output}; next: fastsim show {output}")
+    return finish(lines).rstrip()

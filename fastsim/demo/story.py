@@ -71,8 +71,8 @@ class Settings:
     other: float = 0.55
     """Load with the other pool."""
     rounds: int = 4
-    recorded_slice_s: float = 3.5
-    predicted_slice_s: float = 6.0
+    recorded_slice_s: float = 3.2
+    predicted_slice_s: float = 5.5
     other_slice_s: float = 2.5
     burst_s: float = 1.2
     """Length of each measurement of the capacity."""
