@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear
 
 from fastsim import spans
 from fastsim.calibrate.observed import walk
@@ -43,10 +43,9 @@ def fit_loop_costs(
     # Of requests that were not recorded, the code is not known by window but in the mean.
     if len(overhead) < LEAST_WINDOWS or unsampled(requests) > ALL_RECORDED:
         return _mean_overhead(requests, cold)
-    scale = np.maximum(design.sum(axis=0), 1e-12)
-    solution, _ = nnls(design / scale, overhead)
-    accept, per_wait, per_pass = (solution / scale).tolist()
-    per_event = _wake_path(endpoints, cold, per_pass, per_wait)
+    wake = _wake_path_s(endpoints, cold)
+    accept, per_wait, per_pass = fit_overhead(design, overhead, wake)
+    per_event = per_wait if wake is None else min(max(wake - 2.0 * per_pass, 0.0), per_wait)
     return LoopCosts(
         accept=accept,
         per_suspend=per_wait - per_event,
@@ -54,6 +53,28 @@ def fit_loop_costs(
         per_pass=per_pass,
         cold=cold,
     )
+
+
+def fit_overhead(
+    design: FloatArray, overhead: FloatArray, wake_s: float | None
+) -> tuple[float, float, float]:
+    """Split CPU over requests, waits and turns of the loop; none of it negative.
+
+    Parameters
+    ----------
+    design
+        Shape (windows, 3): how many of each.
+    overhead
+        Shape (windows,), seconds.
+    wake_s
+        Time from the end of a wait that wakes the loop to the code after it. It contains a turn,
+        so a turn costs no more: counts that rise and fall together could not tell.
+    """
+    scale = np.maximum(design.sum(axis=0), 1e-12)
+    most = np.array([np.inf, np.inf, np.inf if wake_s is None else max(wake_s, 1e-9)])
+    found = lsq_linear(design / scale, overhead, bounds=(0.0, most * scale), method="bvls")
+    accept, per_wait, per_pass = np.maximum(found.x / scale, 0.0).tolist()
+    return accept, per_wait, per_pass
 
 
 def unsampled(requests: RequestSet) -> float:
@@ -68,13 +89,11 @@ def unsampled(requests: RequestSet) -> float:
     return max(seen / recorded, 1.0) if recorded else 1.0
 
 
-def _wake_path(
-    endpoints: list[ObservedEndpoint], cold: ColdCost, per_pass: float, per_wait: float
-) -> float:
-    """Return the part of the cost per wait that lies between its end and the code after it.
+def _wake_path_s(endpoints: list[ObservedEndpoint], cold: ColdCost) -> float | None:
+    """Return the time from the end of a wait to the code after it, on a busy loop.
 
-    A wait that ended while the loop slept shows that path alone: two turns and a callback.
-    The rest is spent when the wait begins, beside it.
+    A wait that ended while the loop slept shows that path alone: turns and a callback. None
+    where there are too few.
     """
     late = [
         step.late_s
@@ -85,9 +104,8 @@ def _wake_path(
         if step.do == "wait" and 0.0 < step.late_s == step.bound_s
     ]
     if len(late) < LEAST_WINDOWS:
-        return per_wait
-    typical = float(np.median(late)) / (1.0 + cold.extra)
-    return min(max(typical - 2.0 * per_pass, 0.0), per_wait)
+        return None
+    return float(np.median(late)) / (1.0 + cold.extra)
 
 
 def fit_thread_use(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> ThreadUse:

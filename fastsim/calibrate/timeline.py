@@ -36,8 +36,9 @@ HOP_S = 0.002
 contain (counted twice: a join takes up to four passes where the recorder bounds two) was no
 mere hop through the ready queue: something outside the request was awaited."""
 
-ACQUIRE_S = 0.001
-"""A slot granted within this time after a wait for a pool is what the wait was for."""
+ACQUIRE_S = 0.005
+"""A slot granted within this time after a wait for a pool is what the wait was for. It takes
+microseconds, unless the processor is taken away in between."""
 
 _TOUCH_S = 0.5e-9  # half the clock's resolution: closer than this is the same moment
 

@@ -88,12 +88,14 @@ def comparison_sentence(comparison: Comparison) -> str:
         return f"the twin differs from live{rest}"
     if not counted.rows:
         return "too few requests were measured live to compare anything"
-    values = plural(counted.rows, "value")
+    rows = [row for row in comparison.rows if row.counts and math.isfinite(row.error)]
+    largest = max(rows, key=lambda row: abs(row.error))
     text = (
-        f"{counted.agree} of {values} that count{'s' if counted.rows == 1 else ''} agree for sure"
+        f"none of {plural(counted.rows, 'value')} is off for sure, {counted.agree} agree for sure; "
+        f"the largest error seen is {error_of(largest)}"
     )
     if comparison.needed_s is None:
-        return f"{text}; an error lies too near the tolerance to be told"
+        return text
     return f"{text}; a live run of {_length(comparison.needed_s)} would tell"
 
 

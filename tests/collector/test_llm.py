@@ -19,6 +19,8 @@ from fastsim.spans import StepKind
 from tests.collector.answering import Pieces, answering, events
 from tests.collector.recording import Handler, record
 
+pytestmark = pytest.mark.timed
+
 FIRST_S, NEXT_S = 0.03, 0.02
 
 USAGE = {

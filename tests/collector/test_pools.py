@@ -33,6 +33,8 @@ from tests.collector.recording import (
 )
 from tests.collector.servers import POSTGRES, REDIS, need_postgres, need_redis
 
+pytestmark = pytest.mark.timed
+
 SLOTS = 2
 PATHS = [f"/{number}" for number in range(6)]
 HOLD_S = 0.030

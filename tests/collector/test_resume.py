@@ -18,6 +18,8 @@ from fastsim.collector.resume import TimedCoroutine
 from fastsim.collector.timeline import LoopClock, RequestRecord, current_record
 from fastsim.spans import Outcome, StepKind
 
+pytestmark = pytest.mark.timed
+
 Handler = Callable[[], Awaitable[None]]
 
 

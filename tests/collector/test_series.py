@@ -11,6 +11,8 @@ from fastsim.collector.export import build_series_span
 from fastsim.collector.series import LoopSeries, probe_lag, watch_collections
 from fastsim.collector.timeline import LoopClock
 
+pytestmark = pytest.mark.timed
+
 MS = 1_000_000
 
 

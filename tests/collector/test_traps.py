@@ -21,6 +21,8 @@ from tests.collector.answering import answering
 from tests.collector.recording import Handler, events, record
 from tests.collector.servers import POSTGRES, need_postgres
 
+pytestmark = pytest.mark.timed
+
 CLIENT = trace.SpanKind.CLIENT
 
 

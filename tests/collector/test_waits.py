@@ -24,6 +24,8 @@ from tests.collector.answering import answering
 from tests.collector.recording import Handler, Service, record
 from tests.collector.servers import POSTGRES, REDIS, need_postgres, need_redis
 
+pytestmark = pytest.mark.timed
+
 WAIT_S = 0.02
 
 Wait = tuple[str, str, str]
