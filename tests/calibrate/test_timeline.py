@@ -182,11 +182,11 @@ def test_with_and_without_waiting_for_the_slot_are_one_variant() -> None:
 
 
 def test_a_slot_granted_much_later_was_not_what_the_wait_was_for() -> None:
-    rows = (("cpu", 0, 1), ("pool", 1, 7), ("cpu", 8, 5))
-    assert story(*rows, events=[("db", "acquire", 12)]) == [
+    rows = (("cpu", 0, 1), ("pool", 1, 7), ("cpu", 8, 9))
+    assert story(*rows, events=[("db", "acquire", 16)]) == [
         ("cpu", 1),
         ("wait", 7),
-        ("cpu", 4),
+        ("cpu", 8),
         ("acquire db", 0),
         ("cpu", 1),
     ]

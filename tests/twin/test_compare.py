@@ -60,7 +60,7 @@ def test_a_twin_with_30_percent_longer_service_is_off() -> None:
 
 
 def test_errors_are_compared_as_a_difference() -> None:
-    live = as_live(simulate_once(plan(duration=60.0, model=shop(failing=0.2)), 5))
+    live = as_live(simulate_once(plan(duration=30.0, model=shop(failing=0.2)), 5))
     same = compare(simulate_live(shop(failing=0.2), live, replications=20, seed=1), live)
     assert row(same, "GET /items", "errors").verdict != "off"
     never = compare(simulate_live(shop(), live, replications=20, seed=1), live)
@@ -169,7 +169,7 @@ def test_the_simulation_begins_as_the_live_run_began() -> None:
 
 
 def test_of_two_saturated_sides_the_rate_served_decides() -> None:
-    heavy = dataclasses.replace(plan(rate=900.0, duration=10.0), warmup_s=0.0)
+    heavy = dataclasses.replace(plan(rate=900.0, duration=6.0), warmup_s=0.0)
     live = dataclasses.replace(as_live(simulate_once(heavy, 4), 900.0), warmup_s=0.0)
     assert live.piles_up
     found = compare(

@@ -55,8 +55,7 @@ def off(law: Distribution, p: float, truth: float) -> float:
     return abs(percentile(law, p) / truth - 1.0)
 
 
-@pytest.mark.parametrize("via", ["socket", "timer"])
-@pytest.mark.parametrize("load", [0.65, 0.8])
+@pytest.mark.parametrize(("load", "via"), [(0.65, "socket"), (0.8, "timer")])
 def test_censored_fits_find_the_truth_where_naive_ones_do_not(
     tmp_path: Path, load: float, via: str
 ) -> None:
