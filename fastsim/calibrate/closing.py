@@ -128,8 +128,8 @@ def close_account(model: ServiceModel, requests: RequestSet) -> tuple[ServiceMod
     if found.missing > MUCH:
         said.append(
             f"{found.missing:.0%} of the event loop's busy time is not explained by the requests' "
-            "code; it is put on every request (something else on the loop, or other threads on "
-            "its core?)"
+            "code; it is put on every request (something else on the loop, or other threads or "
+            "processes on its core?)"
         )
     return model.model_copy(update={"loop": loop}), said
 
