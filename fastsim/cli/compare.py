@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fastsim.cli.options import AsJson, Force, Output, Seed
 from fastsim.errors import ExitCode, InputError
 
 EXIT_CODES = {
@@ -50,9 +51,7 @@ def compare(
     service: Annotated[
         str | None, typer.Option("--service", help="The service, if the traces hold several.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Same seed, same answer.")
-    ] = None,
+    seed: Seed = None,
     replications: Annotated[
         int, typer.Option("--replications", min=20, help="Simulations to compare with.")
     ] = 40,
@@ -60,11 +59,9 @@ def compare(
     every: Annotated[
         bool, typer.Option("--all", help="Show every value, not only those that count.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write the result as JSON.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
 ) -> None:
     """Compare the twin with live measurements: agrees, off, or cannot tell.
 
@@ -72,9 +69,8 @@ def compare(
     the tolerance, for p50 and p95 of every endpoint and of the total, or the metrics that
     --tolerance names. Exit codes: 0 agrees, 1 off, 3 cannot tell.
     """
-    from fastsim.cli.output import print_json, progress, refuse_existing, save_text
+    from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import apply_settings, read_question
-    from fastsim.report.json import to_json
     from fastsim.report.text import render_comparison
     from fastsim.twin.compare import compare as compare_twin
     from fastsim.twin.live import simulate_live
@@ -116,12 +112,13 @@ def compare(
             tolerance=limits,
         )
         result.provenance = question.provenance()
-    if output is not None:
-        save_text(output, to_json(result), force=force)
-    if as_json:
-        print_json(result)
-    else:
-        typer.echo(render_comparison(result, every=every), nl=False)
+    deliver(
+        result,
+        lambda: render_comparison(result, every=every),
+        as_json=as_json,
+        output=output,
+        force=force,
+    )
     if code := EXIT_CODES[result.verdict]:
         raise typer.Exit(code)
 

@@ -28,10 +28,9 @@ def limit(
 
     Example: fastsim limit model.yaml --slo 'p95 < 100ms'
     """
-    from fastsim.cli.output import print_json, progress, refuse_existing, save_text
+    from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import apply_settings, apply_traffic, read_question
     from fastsim.report.decisions import render_limit
-    from fastsim.report.json import to_json
     from fastsim.report.wording import rate as rate_text
     from fastsim.twin.forecast import make_plan
     from fastsim.twin.goals import parse_goals
@@ -56,11 +55,6 @@ def limit(
             on_trial=lambda tried, done: move(done, f"trying {rate_text(tried)}"),
         )
     answer.provenance = question.provenance()
-    if output is not None:
-        save_text(output, to_json(answer), force=force)
-    if as_json:
-        print_json(answer)
-    else:
-        typer.echo(render_limit(answer), nl=False)
+    deliver(answer, lambda: render_limit(answer), as_json=as_json, output=output, force=force)
     if answer.verdict == "no":
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ import typer
 QuestionFile = Annotated[
     Path, typer.Argument(help="A model.yaml or scenario.yaml.", show_default=False)
 ]
+Rate = Annotated[str | None, typer.Option("--rate", help="Mean arrivals, such as 300/s.")]
 Mix = Annotated[
     str | None,
     typer.Option("--mix", help="Shares, such as 'GET /a=60%'; the rest keep their proportions."),

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -120,3 +120,28 @@ def refuse_existing(path: Path, force: bool) -> None:
         raise StoreError(
             f"directory {path.parent} does not exist", hint="create it first", where=str(path)
         )
+
+
+def deliver(
+    answer: "BaseModel",
+    render: Callable[[], str],
+    *,
+    as_json: bool,
+    output: Path | None,
+    force: bool,
+) -> None:
+    """Save an answer where the command was asked to, and print it as JSON or rendered.
+
+    Raises
+    ------
+    StoreError
+        As ``save_text`` does.
+    """
+    from fastsim.report.json import to_json
+
+    if output is not None:
+        save_text(output, to_json(answer), force=force)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(render(), nl=False)

@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from fastsim.cli.options import AsJson, Force, Mix, Output, QuestionFile, Seed, Settings, Slo
+from fastsim.cli.options import (
+    AsJson,
+    Force,
+    Mix,
+    Output,
+    QuestionFile,
+    Rate,
+    Seed,
+    Settings,
+    Slo,
+)
 from fastsim.errors import InputError
 
 _MOST_VALUES = 1000
@@ -29,9 +39,7 @@ def size(
             help="Cost of one unit, in any money: deployment.workers=25. Repeatable.",
         ),
     ] = None,
-    rate: Annotated[
-        str | None, typer.Option("--rate", help="Mean arrivals, such as 300/s.")
-    ] = None,
+    rate: Rate = None,
     slo: Slo = None,
     mix: Mix = None,
     settings: Settings = None,
@@ -49,10 +57,9 @@ def size(
 
     Example: fastsim size model.yaml --rate 300/s --slo 'p95 < 100ms' --vary deployment.workers=1..8
     """
-    from fastsim.cli.output import print_json, progress, refuse_existing, save_text
+    from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import apply_settings, apply_traffic, read_question
     from fastsim.report.decisions import render_size, settings_text
-    from fastsim.report.json import to_json
     from fastsim.twin.forecast import make_plan
     from fastsim.twin.goals import parse_goals
     from fastsim.twin.size import find_size
@@ -77,12 +84,13 @@ def size(
             ),
         )
     answer.provenance = question.provenance()
-    if output is not None:
-        save_text(output, to_json(answer), force=force)
-    if as_json:
-        print_json(answer)
-    else:
-        typer.echo(render_size(answer, top=top), nl=False)
+    deliver(
+        answer,
+        lambda: render_size(answer, top=top),
+        as_json=as_json,
+        output=output,
+        force=force,
+    )
     if answer.verdict == "no":
         raise typer.Exit(1)
 
