@@ -126,10 +126,17 @@ def _values(piece: str) -> range | list[int]:
     first, dots, rest = piece.partition("..")
     if not dots:
         return [int(first)]
-    last, _, step = rest.partition(":")
-    values = range(int(first), int(last) + 1, int(step) if step else 1)
-    if len(values) > _MOST_VALUES:
-        raise InputError(f"{piece} are {len(values)} values", hint="give a step: 10..500:10")
+    last, _, step_text = rest.partition(":")
+    step = int(step_text) if step_text else 1
+    if step < 1:
+        raise ValueError("a step leads upwards")
+    values = range(int(first), int(last) + 1, step)
+    if values[_MOST_VALUES:]:  # a range longer than the largest index has no len()
+        raise InputError(
+            f"{piece} are more than {_MOST_VALUES} values",
+            hint="give a step: 10..500:10",
+            where="--vary",
+        )
     return values
 
 
@@ -139,19 +146,22 @@ def parse_prices(texts: list[str]) -> dict[str, float]:
     Raises
     ------
     InputError
-        When a price is no number, or below 0.
+        When a price is no number, or below 0, or a path stands twice.
     """
     prices: dict[str, float] = {}
     for text in texts:
         path, equals, cost = (part.strip() for part in text.partition("="))
         try:
-            prices[path] = float(cost)
+            price = float(cost)
         except ValueError:
-            equals = ""
-        if not equals or not 0.0 <= prices[path] < float("inf"):
+            price = -1.0
+        if not equals or not path or not 0.0 <= price < float("inf"):
             raise InputError(
                 f"{text!r} is not a price",
                 hint="write it like deployment.workers=25",
                 where="--price",
             )
+        if path in prices:
+            raise InputError(f"{path} has two prices", where="--price")
+        prices[path] = price
     return prices

@@ -101,6 +101,8 @@ def test_size_without_anything_that_works_is_a_no(model: Path, capsys: Capture) 
         (["--vary", "deployment.workers=a..b"], "does not say what varies"),
         (["--vary", "deployment.workers=0..2"], "does not say what varies"),
         (["--vary", "deployment.workers=1..100000"], "give a step"),
+        (["--vary", f"deployment.workers=1..{10**30}"], "give a step"),
+        (["--vary", "deployment.workers=9..1:-2"], "does not say what varies"),
         (["--vary", "deployment.wrokers=1..2"], "deployment.workers"),
         (
             ["--vary", "deployment.workers=1..2", "--vary", "deployment.workers=3"],
@@ -108,6 +110,11 @@ def test_size_without_anything_that_works_is_a_no(model: Path, capsys: Capture) 
         ),
         (["--vary", "deployment.workers=1", "--price", "deployment.workers=x"], "not a price"),
         (["--vary", "deployment.workers=1", "--price", "deployment.workers=-1"], "not a price"),
+        (["--vary", "deployment.workers=1", "--price", "=1"], "not a price"),
+        (
+            ["--vary", "deployment.workers=1"] + 2 * ["--price", "deployment.workers=1"],
+            "has two prices",
+        ),
         (["--vary", "deployment.workers=1", "--slo", "p95 quick"], "is not a goal"),
     ],
 )
