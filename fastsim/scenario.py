@@ -103,8 +103,6 @@ def _named_hand_over(deployment: Deployment) -> dict[str, Resource]:
     }
 
 
-LATENCY_METRICS = ("mean", "p50", "p90", "p95", "p99", "p999")
-
 _SLO = re.compile(
     r"(?:(?P<endpoint>[A-Z]+ /\S*)\s*:\s*)?(?P<metric>mean|p50|p90|p95|p99|p999|p99\.9|errors)"
     r"\s*(?P<op><=?)\s*(?P<limit>\S.*)"

@@ -29,7 +29,6 @@ _MICROSECOND_NS = 1000
 _SIGNATURE = re.compile(r'"(?:localEndpoint|remoteEndpoint)"\s*:')
 _BARE = re.compile(r'"traceId"\s*:.*"(?:timestamp|duration)"\s*:', re.DOTALL)
 _OTHERS = re.compile(r'"(?:spanId|startTime|startTimeUnixNano)"\s*:')
-_ENDPOINT = {"ipv4": "net.host.ip", "ipv6": "net.host.ip", "port": "net.host.port"}
 
 
 def sniff(head: bytes) -> bool:
