@@ -5,7 +5,6 @@ inversion. A change to one step, or to the deployment, leaves all other draws as
 were: common random numbers.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +31,7 @@ from fastsim.model import (
     YieldStep,
 )
 from fastsim.spans import StepKind, Via
+from fastsim.twin.streams import stream
 from fastsim.twin.workload import KINDS, FloatArray, IntArray, Op, ViaCode, Workload
 
 _VIA = {
@@ -77,7 +77,7 @@ def sample(
     times = _arrival_times(rate_per_s, duration_s, seed, arrivals)
     shares = _shares(model, mix)
     edges = np.cumsum(shares)
-    uniform = _stream(seed, "mix").random(len(times))
+    uniform = stream(seed, "mix").random(len(times))
     endpoint = np.searchsorted(edges, uniform * edges[-1], side="right").astype(np.int64)
     return sample_at(model, times, np.minimum(endpoint, len(edges) - 1), seed)
 
@@ -116,7 +116,7 @@ def _add_pauses(workload: Workload, pauses: Pauses, seed: int) -> None:
     """Lengthen the longest code of the requests that a stop of the loop falls into."""
     if pauses.time is None or pauses.per_request <= 0.0:
         return
-    rng = _stream(seed, "pauses")
+    rng = stream(seed, "pauses")
     hit = np.flatnonzero(rng.random(len(workload)) < pauses.per_request)
     for request, length in zip(hit.tolist(), _times(pauses.time, rng, len(hit)), strict=True):
         first, last = workload.op_first[request : request + 2].tolist()
@@ -126,15 +126,10 @@ def _add_pauses(workload: Workload, pauses: Pauses, seed: int) -> None:
             workload.op_value[first + longest] += length
 
 
-def _stream(seed: int, name: str) -> np.random.Generator:
-    """Return the random stream of one purpose; names are hashed, so order does not matter."""
-    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
-
-
 def _arrival_times(rate: float, duration_s: float, seed: int, arrivals: str) -> FloatArray:
     if arrivals == "uniform":
         return np.arange(0.5 / rate, duration_s, 1.0 / rate)
-    rng = _stream(seed, "arrivals")
+    rng = stream(seed, "arrivals")
     blocks: list[FloatArray] = []
     last = 0.0
     while last < duration_s:
@@ -161,7 +156,7 @@ def _shares(model: ServiceModel, mix: Mapping[str, float] | None) -> FloatArray:
 
 def _variants(endpoint: Endpoint, n: int, seed: int) -> IntArray:
     edges = np.cumsum([variant.share for variant in endpoint.variants])
-    uniform = _stream(seed, f"{endpoint.name}/variant").random(n)
+    uniform = stream(seed, f"{endpoint.name}/variant").random(n)
     chosen = np.searchsorted(edges, uniform * edges[-1], side="right")
     return np.asarray(np.minimum(chosen, len(edges) - 1), np.int64)
 
@@ -198,7 +193,7 @@ def _draw(
     drawn = [
         _draw_parallel(step, f"{name}/{position}", n, resources, seed)
         if isinstance(step, ParallelStep)
-        else _flat(_block(step, n, _stream(seed, f"{name}/{position}"), resources), n)
+        else _flat(_block(step, n, stream(seed, f"{name}/{position}"), resources), n)
         for position, step in enumerate(steps)
     ]
     lengths = np.sum([part.lengths for part in drawn], axis=0) if drawn else np.zeros(n, np.int64)
@@ -253,7 +248,7 @@ def _draw_parallel(
     parts: list[_Drawn] = []
     for number, branch in enumerate(step.branches):
         own = f"{name}/branch {number}"
-        counts.append(_counts(branch.count, _stream(seed, own), n))
+        counts.append(_counts(branch.count, stream(seed, own), n))
         total = int(counts[-1].sum())
         parts.append(_draw(branch.steps, own, np.arange(total), resources, seed))
     request = np.concatenate([np.repeat(np.arange(n), count) for count in counts])
