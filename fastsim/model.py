@@ -26,6 +26,7 @@ from fastsim.laws import (
     Simple,
     Weibull,
 )
+from fastsim.loop_costs import ColdCost, LoopCosts, Pauses, SpeedDoubt, Wander
 from fastsim.spans import StepKind, Via
 from fastsim.units import Duration, Rate, Share
 
@@ -62,6 +63,7 @@ __all__ = [
     "RespondStep",
     "ServiceModel",
     "Simple",
+    "SpeedDoubt",
     "Step",
     "StreamStep",
     "ThreadStep",
@@ -210,59 +212,6 @@ class Endpoint(Part):
 
 
 # --- the service ------------------------------------------------------------------------------
-
-
-class ColdCost(Part):
-    """What idleness adds to the cost of code: caches are cold and the processor slept.
-
-    Code that runs when the loop slept a share ``s`` of the recent past (exponentially
-    weighted over ``memory``) costs ``1 + extra * s**power`` times what it costs on a busy
-    loop: little until it slept most of the time (docs/decisions/0004). Step times and loop
-    costs in the model are those of a busy loop.
-    """
-
-    extra: Share = 0.0
-    memory: Duration = Field(0.02, gt=0.0)
-    power: float = Field(3.0, gt=0.0)
-
-
-class Wander(Part):
-    """How the machine's speed changes by itself, for all code alike: a noisy neighbour.
-
-    In each ``window`` all CPU is multiplied by a log-normal factor of mean 1 whose logarithm
-    has standard deviation ``sigma`` and is correlated from window to window.
-    """
-
-    sigma: float = Field(0.0, ge=0.0, le=1.0)
-    window: Duration = Field(0.2, gt=0.0)
-    correlation: float = Field(0.0, ge=0.0, lt=1.0)
-
-
-class Pauses(Part):
-    """Rare stops of the whole loop, such as full garbage collections."""
-
-    per_request: Share = Field(0.0, description="chance that a request's code contains one")
-    time: Distribution | None = None
-
-
-class LoopCosts(Part):
-    """CPU that the event loop spends outside the application's own steps."""
-
-    accept: Duration = Field(0.0, description="per request before the application: read, parse")
-    per_suspend: Duration = Field(
-        0.0, description="per wait begun: bookkeeping after the code, while the wait runs already"
-    )
-    per_event: Duration = Field(0.0, description="per finished wait: poll result and its callback")
-    per_pass: Duration = Field(0.0, description="per turn of the loop: select and bookkeeping")
-    handover: Duration | None = Field(
-        None,
-        ge=0.0,
-        description="lost by the loop, beyond the thread's CPU, each time a thread had the GIL; "
-        "a default for the kind of deployment when absent",
-    )
-    cold: ColdCost = ColdCost()
-    wander: Wander = Wander()
-    pauses: Pauses = Pauses()
 
 
 HandOver = Literal["direct", "wake"]

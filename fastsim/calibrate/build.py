@@ -30,7 +30,7 @@ from fastsim.calibrate.variants import (
     Programs,
     group_variants,
 )
-from fastsim.calibrate.wander import MachineSpeed, fit_wander
+from fastsim.calibrate.wander import MachineSpeed, fit_speed_doubt, fit_wander
 from fastsim.errors import NotEnoughDataError
 from fastsim.model import (
     Endpoint,
@@ -100,7 +100,13 @@ def build_model(
         runs = code_runs(requests, observed)
         costs = fit_loop_costs(requests, observed, fit_cold(runs))
         speed = fit_wander(requests, runs, costs.cold)
-        costs = costs.model_copy(update={"wander": speed.law, "pauses": fit_pauses(observed)})
+        costs = costs.model_copy(
+            update={
+                "wander": speed.law,
+                "doubt": fit_speed_doubt(runs, costs.cold),
+                "pauses": fit_pauses(observed),
+            }
+        )
     else:
         assumption, programs = assumed_programs(requests, assume_cpu)
         remarks.append(assumption.sentence())

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastsim import spans
+from fastsim.calibrate.growth import busy_share, per_request_s
 from fastsim.calibrate.loop_costs import ALL_RECORDED, unsampled
 from fastsim.calibrate.requests import RequestSet
+from fastsim.distributions import mean
 from fastsim.model import CpuStep, ServiceModel, all_steps
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin import sample_at, simulate
@@ -27,6 +29,8 @@ MUCH = 0.15
 HANDOVERS_S = (0.0, 100e-6)
 """Costs of a hand-over that are tried; what the loop loses is linear in it."""
 MOST_HANDOVER_S = 200e-6
+MOST_BLOCKED = 0.5
+"""Part of the lost time that may be blocking code; beyond, it says nothing about threads."""
 _FEWEST_LOST_S = 10e-6
 """Loss per request by threads below which nothing can be fitted to it."""
 
@@ -51,7 +55,7 @@ class _Replay:
         names = [endpoint.name for endpoint in model.endpoints]
         known = np.array([names.index(n) if n in names else -1 for n in requests.endpoints])
         endpoint = known[requests.endpoint]
-        used = (endpoint >= 0) & ~requests.rejected
+        used = (endpoint >= 0) & ~requests.rejected & ~requests.warm_up
         order = np.argsort(requests.start_ns[used], kind="stable")
         start_ns = requests.start_ns[used]
         self._arrival_s = (start_ns - start_ns.min())[order] / 1e9
@@ -72,7 +76,7 @@ class _Replay:
 
 def balance(model: ServiceModel, requests: RequestSet) -> Balance | None:
     """Compare the loop's busy time with the twin's; None where the recording cannot tell."""
-    recorded_s = _per_request_s(requests, spans.LOOP_BUSY_NS)
+    recorded_s = per_request_s(requests, spans.LOOP_BUSY_NS)
     if recorded_s is None or unsampled(requests) > ALL_RECORDED:
         return None
     return Balance(recorded_s, _Replay(model, requests).per_request_s(model, REPLAYS)[0])
@@ -82,13 +86,20 @@ def fit_handover(model: ServiceModel, requests: RequestSet) -> float | None:
     """Fit what the loop loses each time a thread has had the GIL, seconds.
 
     The loop's busy time beyond its CPU is what other threads took from it: their own CPU, which
-    is known, and so much per hand-over. None where no thread works beside the loop, or where
-    code blocks (which takes no CPU either).
+    is known, and so much per hand-over. Code that blocks takes no CPU either, and the recorder's
+    own thread works beside the loop as often as the loop is busy: both are taken out first. None
+    where no thread works beside the loop, or where blocking explains most of it.
     """
-    busy_s = _per_request_s(requests, spans.LOOP_BUSY_NS)
-    cpu_s = _per_request_s(requests, spans.LOOP_CPU_NS)
-    if busy_s is None or cpu_s is None or unsampled(requests) > ALL_RECORDED or _blocks(model):
+    busy_s = per_request_s(requests, spans.LOOP_BUSY_NS)
+    cpu_s = per_request_s(requests, spans.LOOP_CPU_NS)
+    share = busy_share(requests)
+    if busy_s is None or cpu_s is None or share is None or unsampled(requests) > ALL_RECORDED:
         return None
+    blocked_s = _blocked_s(model)
+    if blocked_s > MOST_BLOCKED * (busy_s - cpu_s):
+        return None
+    writer_s = (per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0) * share
+    lost_s = busy_s - cpu_s - blocked_s - writer_s
     replay = _Replay(model, requests)
     lost = []
     for handover_s in HANDOVERS_S:
@@ -98,15 +109,17 @@ def fit_handover(model: ServiceModel, requests: RequestSet) -> float | None:
     if lost[1] < _FEWEST_LOST_S or lost[1] <= lost[0]:
         return None
     per_handover = (lost[1] - lost[0]) / (HANDOVERS_S[1] - HANDOVERS_S[0])
-    return float(np.clip((busy_s - cpu_s - lost[0]) / per_handover, 0.0, MOST_HANDOVER_S))
+    return float(np.clip((lost_s - lost[0]) / per_handover, 0.0, MOST_HANDOVER_S))
 
 
-def _blocks(model: ServiceModel) -> bool:
-    return any(
-        isinstance(step, CpuStep) and step.blocking > 0.0
+def _blocked_s(model: ServiceModel) -> float:
+    """Return how long code blocks the loop per request, seconds."""
+    return sum(
+        endpoint.share * variant.share * mean(step.time) * step.blocking
         for endpoint in model.endpoints
         for variant in endpoint.variants
         for step in all_steps(variant.steps)
+        if isinstance(step, CpuStep)
     )
 
 
@@ -132,17 +145,3 @@ def close_account(model: ServiceModel, requests: RequestSet) -> tuple[ServiceMod
             "processes on its core?)"
         )
     return model.model_copy(update={"loop": loop}), said
-
-
-def _per_request_s(requests: RequestSet, counter: str) -> float | None:
-    """Return the growth of a counter per request of all processes; None if it was not kept."""
-    spent_ns = seen = 0
-    for instance in range(len(requests.instances)):
-        rows = requests.instance == instance
-        values = requests.counters[counter][rows]
-        counted = requests.counters[spans.REQUESTS_SEEN][rows]
-        if len(values) < 2 or values.min() < 0 or counted.min() < 0:
-            return None
-        spent_ns += int(values.max() - values.min())
-        seen += int(counted.max() - counted.min())
-    return spent_ns / seen / 1e9 if seen else None

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy.optimize import lsq_linear
 
 from fastsim import spans
+from fastsim.calibrate.growth import growth, processes, rested
 from fastsim.calibrate.observed import walk
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import ObservedEndpoint
@@ -111,7 +112,7 @@ def _wake_path_s(endpoints: list[ObservedEndpoint], cold: ColdCost) -> float | N
 def fit_thread_use(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> ThreadUse:
     """Split the CPU of other threads over the waits that threads ended."""
     total = 0.0
-    for rows in _per_instance(requests):
+    for rows in processes(requests):
         process = _spent(requests, spans.PROCESS_CPU_NS, rows)
         loop = _spent(requests, spans.LOOP_CPU_NS, rows)
         recorder = _spent(requests, spans.RECORDER_CPU_NS, rows)
@@ -144,7 +145,7 @@ def _overhead_windows(
     waits = _waits_per_request(requests, endpoints)
     design: list[list[float]] = []
     overhead: list[float] = []
-    for rows in _per_instance(requests):
+    for rows in processes(requests):
         passes = requests.counters[spans.LOOP_PASSES][rows]
         if len(rows) < 2 or passes.min() < 0:
             continue
@@ -156,7 +157,10 @@ def _overhead_windows(
         own_cpu = requests.counters[spans.SEGMENT_CPU_NS][rows] / 1e9
         busy = requests.counters[spans.LOOP_BUSY_NS][rows] / 1e9
         finished = np.cumsum(waits[rows])
+        rests = np.cumsum([0, *rested(requests, rows)])
         for first, last in itertools.pairwise(edges):
+            if rests[last] > rests[first]:
+                continue
             length = max(float(end_s[last] - end_s[first]), 1e-9)
             idle = 1.0 - min(float(busy[last] - busy[first]) / length, 1.0)
             counts = (
@@ -190,7 +194,7 @@ def _mean_overhead(requests: RequestSet, cold: ColdCost) -> LoopCosts:
     """Without a view into the loop: everything outside the requests' code, per request."""
     overhead = 0.0
     seen = 0.0
-    for rows in _per_instance(requests):
+    for rows in processes(requests):
         overhead += _spent(requests, spans.LOOP_CPU_NS, rows)
         # The counter holds the code of recorded requests; the others ran as much each.
         overhead -= _spent(requests, spans.SEGMENT_CPU_NS, rows) * unsampled(requests)
@@ -198,28 +202,15 @@ def _mean_overhead(requests: RequestSet, cold: ColdCost) -> LoopCosts:
     return LoopCosts(accept=max(overhead, 0.0) / seen if seen > 0.0 else 0.0, cold=cold)
 
 
-def _per_instance(requests: RequestSet) -> list[npt.NDArray[np.int64]]:
-    """Rows of each process that has counters, in the order the counters were read."""
-    chosen: list[npt.NDArray[np.int64]] = []
-    counted = requests.counters[spans.LOOP_CPU_NS] >= 0
-    for instance in range(len(requests.instances)):
-        rows = np.flatnonzero((requests.instance == instance) & counted & ~requests.warm_up)
-        if len(rows) > 1:
-            order = np.argsort(requests.counters[spans.LOOP_CPU_NS][rows], kind="stable")
-            chosen.append(rows[order])
-    return chosen
-
-
 def _spent(requests: RequestSet, counter: str, rows: npt.NDArray[np.int64]) -> float:
-    """Return the growth of a counter over the recording, seconds."""
-    values = requests.counters[counter][rows]
-    return float(values[-1] - values[0]) / 1e9 if values.min() >= 0 else 0.0
+    """Return the growth of a counter of nanoseconds while requests were served, seconds."""
+    return (growth(requests, counter, rows) or 0) / 1e9
 
 
 def utilisation(requests: RequestSet) -> float | None:
     """Busy share of the event loop while recording, else (uvloop) its CPU per time."""
     shares = []
-    for rows in _per_instance(requests):
+    for rows in processes(requests):
         busy = requests.counters[spans.LOOP_BUSY_NS][rows]
         if busy.min() < 0:
             busy = requests.counters[spans.LOOP_CPU_NS][rows]

@@ -10,14 +10,14 @@ other (a large order is slow in all its steps). How much is found by dealing the
 to other windows at random: only what exceeds all such shuffles is wandering.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsim.calibrate.cold import CodeRuns, cold_factor
 from fastsim.calibrate.requests import RequestSet
-from fastsim.model import ColdCost, Wander
+from fastsim.model import ColdCost, SpeedDoubt, Wander
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -25,6 +25,7 @@ IntArray = npt.NDArray[np.int64]
 WINDOW_S = 0.2
 LEAST_WINDOWS = 25
 SHUFFLES = 60
+STRETCHES = (4, 8, 16)
 SURE = 4.0
 """Standard deviations of the shuffles that wandering must exceed them by."""
 _MOST_SIGMA = 0.6
@@ -66,11 +67,7 @@ def fit_wander(requests: RequestSet, runs: CodeRuns, cold: ColdCost) -> MachineS
     flat = MachineSpeed(Wander(), origin, np.ones(1))
     if not len(runs):
         return flat
-    warm = cold_factor(cold, runs.idle)
-    away = runs.ratio / (warm / np.average(warm, weights=runs.weight)) - 1.0
-    away -= np.average(away, weights=runs.weight)
-    window = np.maximum(runs.at_s / WINDOW_S, 0.0).astype(np.int64)
-    pieces = _Pieces.of(window, runs.request, runs.weight, away)
+    pieces = _Pieces.of_runs(runs, cold)
     total, mean = pieces.windows(pieces.window)
     used = total > 0.1 * total.mean()
     if int(used.sum()) < LEAST_WINDOWS:
@@ -92,6 +89,36 @@ def fit_wander(requests: RequestSet, runs: CodeRuns, cold: ColdCost) -> MachineS
     return MachineSpeed(law, origin, np.maximum(factor, 0.2))
 
 
+def fit_speed_doubt(runs: CodeRuns, cold: ColdCost) -> SpeedDoubt:
+    """Measure how well the recording knows the mean speed; no doubt where it is too short.
+
+    The recording is cut into few long stretches of equal length, rests left out; the standard
+    error of its mean is that of their means (batch means). Slow changes show in long stretches
+    only, which are few: the largest error of several lengths is taken.
+    """
+    if not len(runs):
+        return SpeedDoubt()
+    pieces = _Pieces.of_runs(runs, cold)
+    windows, order = np.unique(pieces.window, return_inverse=True)
+    if len(windows) < LEAST_WINDOWS:
+        return SpeedDoubt()
+    rng = np.random.default_rng(0)
+    found = [
+        _stretched(replace(pieces, window=order * count // len(windows)), count, rng)
+        for count in STRETCHES
+    ]
+    error, chance = max(found)
+    drift = float(np.sqrt(max(error**2 - chance**2, 0.0)))
+    return SpeedDoubt(error=min(error, 1.0), drift=min(drift, 1.0), over=len(windows) * WINDOW_S)
+
+
+def _stretched(pieces: "_Pieces", count: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the standard error of the mean of so many stretches, and what chance makes of it."""
+    found = _variance(*pieces.windows(pieces.window))
+    chance = float(np.mean([pieces.shuffled(rng) for _ in range(SHUFFLES)]))
+    return float(np.sqrt(found / (count - 1))), float(np.sqrt(chance / (count - 1)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Pieces:
     """The code of one request in one window, one entry each."""
@@ -108,6 +135,14 @@ class _Pieces:
         keys, piece = np.unique(np.stack([window, request]), axis=1, return_inverse=True)
         piece = piece.ravel()
         return cls(keys[0], _sum(piece, weight), _sum(piece, weight * away))
+
+    @classmethod
+    def of_runs(cls, runs: CodeRuns, cold: ColdCost) -> "_Pieces":
+        warm = cold_factor(cold, runs.idle)
+        away = runs.ratio / (warm / np.average(warm, weights=runs.weight)) - 1.0
+        away -= np.average(away, weights=runs.weight)
+        window = np.maximum(runs.at_s / WINDOW_S, 0.0).astype(np.int64)
+        return cls.of(window, runs.request, runs.weight, away)
 
     def windows(self, window: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return weight and mean of each window, given the window of each piece."""

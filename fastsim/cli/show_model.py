@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fastsim.distributions import mean
 from fastsim.model import (
     AcquireStep,
     CheckRow,
@@ -22,7 +23,7 @@ from fastsim.model import (
     WaitStep,
 )
 from fastsim.report.findings import model_trust, self_check_sentence
-from fastsim.report.means import endpoint_mean_s, mean_s, step_mean_s
+from fastsim.report.means import endpoint_mean_s, step_mean_s
 from fastsim.report.wording import (
     UNKNOWN,
     clean,
@@ -241,7 +242,7 @@ def _rows(step: Step) -> list[_Row]:
 
 
 def _timed(what: str, distribution: Distribution, times: float = 1.0) -> _Row:
-    return _Row(what, distribution, times * mean_s(distribution))
+    return _Row(what, distribution, times * mean(distribution))
 
 
 def _mean_count(chunks: Counts) -> float:

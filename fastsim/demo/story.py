@@ -6,6 +6,7 @@ while the other works, so that the machine's changing speed hits both alike. The
 to the recorded slices and sees nothing of the others but when their requests arrived.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,7 @@ from fastsim.twin import (
 )
 from fastsim.twin.capacity import find_capacity
 from fastsim.twin.compare import TOTAL
+from fastsim.twin.doubt import recording_sd, speed_warning
 from fastsim.twin.forecast import make_plan
 from fastsim.twin.statistics import student_quantile
 from fastsim.yaml_writing import dump_yaml
@@ -55,6 +57,8 @@ DISTURBED_S = 0.02
 """A slice in which 1 % of the requests left later than this is taken again, once."""
 
 CAPACITY_TOLERANCE = 0.10
+NORMAL = 1.96
+"""Standard deviations on either side that hold 95 % of a normal law."""
 
 Say = Callable[[str], None]
 Bar = Callable[[str, float], None]
@@ -74,6 +78,8 @@ class Settings:
     recorded_slice_s: float = 3.2
     predicted_slice_s: float = 5.5
     other_slice_s: float = 2.5
+    warm_up_s: float = 2.0
+    """Load before anything counts: code runs slowly the first hundred times."""
     burst_s: float = 1.2
     """Length of each measurement of the capacity."""
     replications: int = 40
@@ -90,6 +96,8 @@ class _Measured:
     capacity_per_s: list[float] = field(default_factory=list)
     repeated: int = 0
     """Slices that were taken again."""
+    warm_up_s: float = 0.0
+    """For how long the recorded service warmed up, from its first request."""
 
 
 @dataclass(slots=True)
@@ -131,7 +139,7 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
         services.stop_shops()
     bar("calibrating", 0.72)
     joined = to_run(join(measured.recorded))
-    model = _calibrate(recording, joined, directory)
+    model = _calibrate(recording, joined, directory, measured.warm_up_s)
     bar("predicting and comparing", 0.85)
     result = _compare(model, measured, capacity, settings)
     result.notes += _notes(cores, measured, settings)
@@ -147,6 +155,11 @@ def _take_turns(
 ) -> _Measured:
     """Record, measure, measure with the other pool, and saturate, in turns."""
     found = _Measured()
+    # The service that is measured has warmed up while its capacity was.
+    begun = time.monotonic()
+    _slice(urls[0], mix, settings.recorded * capacity, settings.warm_up_s, settings.seed)
+    found.warm_up_s = time.monotonic() - begun
+    _slice(urls[2], mix, settings.other * capacity, settings.warm_up_s, settings.seed)
     for number in range(settings.rounds):
         bar(
             f"recording and measuring, turn {number + 1} of {settings.rounds}", 0.15 + 0.14 * number
@@ -181,8 +194,8 @@ def _disturbed(result: LoadResult) -> bool:
     return bool(np.quantile(late_s[np.isfinite(late_s)], 0.99) > DISTURBED_S)
 
 
-def _calibrate(recording: Path, recorded: Run, directory: Path) -> ServiceModel:
-    requests = read_requests([recording])
+def _calibrate(recording: Path, recorded: Run, directory: Path, warm_up_s: float) -> ServiceModel:
+    requests = read_requests([recording], skip_first_s=warm_up_s)
     model = build_model(requests, command="fastsim demo", data_sha256=hash_inputs([recording]))
     found = replay_recording(model, requests)
     overhead = fit_client_overhead(recorded, requests, found.before_application_s)
@@ -227,10 +240,18 @@ def _compare(
         tolerance={metric: result.comparisons[0].tolerance[metric] for metric in ("p50", "p95")}
         | {"rate": CAPACITY_TOLERANCE},
         verdict=together([row.verdict for row in rows if row.counts or _refutes(row)]),
-        needed_s=max((found.needed_s or 0.0 for found in result.comparisons), default=0.0) or None,
-        warnings=model.warnings,
+        needed_s=_needed_s(result.comparisons),
+        warnings=model.warnings
+        + speed_warning(model.loop, sum(run.duration_s for run in result.live_runs) / len(cases)),
     )
     return result
+
+
+def _needed_s(found: list[Comparison]) -> float | None:
+    """Return how long a live run would tell all of them, seconds; None if none would."""
+    needed = [each.needed_s for each in found if each.verdict == "cannot tell"]
+    known = [length_s for length_s in needed if length_s is not None]
+    return max(known) if known and len(known) == len(needed) else None
 
 
 def _forecast(model: ServiceModel, live: LiveSample, pool: int, settings: Settings) -> Forecast:
@@ -245,6 +266,7 @@ def _forecast(model: ServiceModel, live: LiveSample, pool: int, settings: Settin
         replications=settings.replications,
         seed=settings.seed,
         arrivals=ArrivalReplay(live.at_s, code[live.endpoint]),
+        doubtful=True,
         jobs=None,
         with_table=True,
     )
@@ -273,12 +295,14 @@ def _saturation(model: ServiceModel, measured: list[float], settings: Settings) 
     twin = float("nan") if capacity is None else capacity.per_s
     logs = np.log(measured)
     # The mean of a few bursts: its standard error by Student's t.
-    half = student_quantile(len(logs) - 1) * float(logs.std(ddof=1)) / np.sqrt(len(logs))
+    bursts = student_quantile(len(logs) - 1) * float(logs.std(ddof=1)) / np.sqrt(len(logs))
+    # What the recording does not know about the speed, the twin's capacity does not either.
+    half = float(np.hypot(bursts, NORMAL * recording_sd(model.loop)))
     compared = Compared(
         float(logs.mean()),
         float(np.log(twin)),
         float(np.log1p(CAPACITY_TOLERANCE)),
-        least_half=float(half),
+        least_half=half,
         runs=2,
         log=True,
     )

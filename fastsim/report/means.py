@@ -1,87 +1,34 @@
-"""The mean time of each distribution and step of a model, in seconds, by formula."""
-
-import math
+"""The mean time of each step and endpoint of a model, in seconds, by formula."""
 
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.distributions import quantile
+from fastsim.distributions import mean, quantile
 from fastsim.model import (
-    Constant,
     CpuStep,
-    Distribution,
-    Empirical,
     Endpoint,
-    Expon,
-    Gamma,
-    InvGauss,
-    Lognorm,
-    Mixture,
     ParallelStep,
-    Pareto,
     Step,
     StreamStep,
     ThreadStep,
     WaitStep,
-    Weibull,
 )
 
 FloatArray = npt.NDArray[np.float64]
-
-
-def mean_s(distribution: Distribution) -> float:
-    """Return the mean of a distribution, seconds, its shift included.
-
-    >>> mean_s(Expon(mean=0.02, shift=0.005))
-    0.025
-    """
-    return distribution.shift + _mean_above_shift(distribution)
-
-
-def _mean_above_shift(distribution: Distribution) -> float:
-    match distribution:
-        case Constant():
-            return distribution.value
-        case Expon() | Gamma() | InvGauss():
-            return distribution.mean
-        case Lognorm():
-            return distribution.median * math.exp(distribution.sigma**2 / 2.0)
-        case Weibull():
-            return distribution.scale * math.gamma(1.0 + 1.0 / distribution.shape)
-        case Pareto():
-            return distribution.scale / (1.0 - distribution.tail)
-        case Mixture():
-            pairs = zip(distribution.weights, distribution.parts, strict=True)
-            weighted = sum(weight * mean_s(part) for weight, part in pairs)
-            return weighted / sum(distribution.weights)
-        case Empirical():
-            body = _mean_of_curve(distribution.probabilities, distribution.values)
-            if distribution.tail is None:
-                return body
-            beyond = distribution.values[-1] + mean_s(distribution.tail)
-            return body + distribution.tail_share * (beyond - body)
-
-
-def _mean_of_curve(probabilities: list[float], values: list[float]) -> float:
-    # The mean is the area under the quantile curve, which is linear between its points.
-    area = 0.0
-    for i in range(1, len(values)):
-        area += (probabilities[i] - probabilities[i - 1]) * (values[i] + values[i - 1]) / 2.0
-    return area
 
 
 def step_mean_s(step: Step) -> float:
     """Return the mean time of a step without any queueing, seconds."""
     match step:
         case CpuStep() | WaitStep():
-            return mean_s(step.time)
+            return mean(step.time)
         case ThreadStep():
-            return mean_s(step.cpu) + (mean_s(step.off_gil) if step.off_gil else 0.0)
+            return mean(step.cpu) + (mean(step.off_gil) if step.off_gil else 0.0)
         case StreamStep():
             weights = step.chunks.weights
             pairs = zip(step.chunks.values, weights, strict=True)
             chunks = sum(value * weight for value, weight in pairs) / sum(weights)
-            return chunks * (mean_s(step.gap) + mean_s(step.cpu))
+            return chunks * (mean(step.gap) + mean(step.cpu))
         case ParallelStep():
             return _parallel_mean_s(step)
         case _:

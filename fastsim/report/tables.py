@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from string import ascii_lowercase
 
+from fastsim.distributions import mean
 from fastsim.model import (
     CpuStep,
     Distribution,
@@ -15,7 +16,6 @@ from fastsim.model import (
     WaitStep,
 )
 from fastsim.report.markup import Markup, join, tag
-from fastsim.report.means import mean_s
 from fastsim.report.wording import (
     MARKS,
     UNKNOWN,
@@ -211,7 +211,7 @@ def _distribution_cells(distribution: Distribution, what: str) -> list[str]:
     fit = distribution.fit
     prefix = f"{what}: " if what else ""
     cells = [prefix + distribution.family, distribution_parameters(distribution)]
-    cells.append(duration(mean_s(distribution)))
+    cells.append(duration(mean(distribution)))
     if fit is None:
         return [*cells, UNKNOWN, UNKNOWN, UNKNOWN, "given"]
     distance = UNKNOWN if fit.distance is None else f"{fit.distance:.3f}"

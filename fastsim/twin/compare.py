@@ -19,6 +19,7 @@ from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.load.intervals import mean_estimate, quantile_estimate
 from fastsim.result import CompareRow, Comparison, Estimate, Finding, Run
 from fastsim.twin.counterpart import Counterpart, FromReplications, FromRun
+from fastsim.twin.doubt import speed_warning
 from fastsim.twin.equivalence import Compared, Judgement, judge, times_longer, together
 from fastsim.twin.live import LiveSample
 from fastsim.twin.metrics import View
@@ -145,6 +146,8 @@ def compare(
         warnings.append("both are saturated: latency has no steady value, the rate served decides")
     elif overload is not None:
         warnings.append(f"twin: {overload.sentence()}")
+    if isinstance(twin, Replications) and twin.plan.doubtful:
+        warnings += speed_warning(twin.plan.model.loop, twin.plan.duration_s)
     verdict = _verdict(judged)
     return Comparison(
         mode=mode,
@@ -255,7 +258,7 @@ def _verdict(judged: list[tuple[_Value, Judgement]]) -> Finding:
 def _needed_s(judged: list[tuple[_Value, Judgement]], duration_s: float) -> float | None:
     """Return how long a live run at this load would tell, seconds; None if none within a day."""
     undecided = [
-        (judgement, value.compared.tolerance)
+        (judgement, value.compared)
         for value, judgement in judged
         if value.counts and judgement.finding == "cannot tell"
     ]

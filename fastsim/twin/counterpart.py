@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.result import Estimate, Run, Summary
+from fastsim.twin.doubt import recording_sd, speed_sd
 from fastsim.twin.equivalence import Compared
 from fastsim.twin.live import LiveSample
 from fastsim.twin.metrics import IN_FLIGHT, View
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 
 _RATE_DIFFERS = 0.02
 _SHARE_DIFFERS = 0.03
+_FEWEST_FOR_SLOPE = 10
 
 
 class Counterpart(Protocol):
@@ -102,9 +104,24 @@ class FromReplications:
         if min(live, value, float(np.nanmin(each))) <= 0.0:
             return Compared(1.0, value / live, tolerance, twin=each / live), estimate
         compared = Compared(
-            math.log(live), math.log(value), math.log1p(tolerance), twin=np.log(each), log=True
+            math.log(live),
+            math.log(value),
+            math.log1p(tolerance),
+            twin=np.log(each),
+            fixed=self._fixed(np.log(each)),
+            log=True,
         )
         return compared, estimate
+
+    def _fixed(self, each: Floats) -> float:
+        """Return the share of the variance that the doubt of the recorded speed makes."""
+        speed, known = self._found.cpu_logs(), np.isfinite(each)
+        if speed.std() == 0.0 or known.sum() < _FEWEST_FOR_SLOPE or each[known].std() == 0.0:
+            return 0.0
+        correlation = float(np.corrcoef(speed[known], each[known])[0, 1])
+        plan = self._found.plan
+        recorded = recording_sd(plan.model.loop) / speed_sd(plan.model.loop, plan.duration_s)
+        return (correlation * recorded) ** 2
 
     def compared_errors(
         self, endpoint: str | None, failed: int, finished: int, tolerance: float

@@ -48,6 +48,8 @@ class Compared:
     """Replications behind ``deviation``."""
     least_half: float = 0.0
     """A half-width that counting alone explains."""
+    fixed: float = 0.0
+    """Share of the variance that a longer live run would not lessen: doubt of the model."""
     log: bool = False
     """Whether these are logarithms, so that the error is relative."""
 
@@ -138,19 +140,23 @@ def together(findings: Sequence[Finding]) -> Finding:
     return "cannot tell"
 
 
-def times_longer(judged: Sequence[tuple[Judgement, float]]) -> float:
-    """Return about how many times longer a live run would tell.
+def times_longer(judged: Sequence[tuple[Judgement, Compared]]) -> float:
+    """Return about how many times longer a live run would tell; infinite if none would.
 
-    Half-widths fall with the square root of the length, for live and twin alike. An error near
-    the tolerance may be there by chance, so no more than half the tolerance is asked for.
+    Half-widths fall with the square root of the length, for live and twin alike, but for what
+    is doubtful about the model. An error near the tolerance may be there by chance, so no more
+    than half the tolerance is asked for.
 
     Parameters
     ----------
     judged
-        Values that cannot be told, with their tolerances.
+        Values that cannot be told.
     """
     needed = 1.0
-    for judgement, tolerance in judged:
-        room = max(abs(tolerance - abs(judgement.error)), tolerance / 2.0)
-        needed = max(needed, (judgement.half / room) ** 2)
+    for judgement, row in judged:
+        room = max(abs(row.tolerance - abs(judgement.error)), row.tolerance / 2.0)
+        wanted = (room / judgement.half) ** 2 - row.fixed
+        if wanted <= 0.0:
+            return math.inf
+        needed = max(needed, (1.0 - row.fixed) / wanted)
     return needed

@@ -8,6 +8,7 @@ not in it.
 import itertools
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ def forecast_run(
     jobs: int | None = 1,
     on_progress: OnProgress | None = None,
     arrivals: ArrivalReplay | None = None,
+    doubtful: bool = False,
     with_table: bool = False,
     with_advice: bool = False,
 ) -> Forecast:
@@ -73,6 +75,8 @@ def forecast_run(
         See ``fastsim.twin.replicate.replicate``.
     arrivals
         Repeat these arrivals instead of drawing them.
+    doubtful
+        Give each replication a machine speed of its own, to be compared with a live run.
     with_table
         Put the requests of the first replication into ``Run.table``.
     with_advice
@@ -90,6 +94,7 @@ def forecast_run(
     """
     goals = parse_goals(slo, [endpoint.name for endpoint in model.endpoints])
     plan = make_plan(model, traffic or TrafficPlan(), deployment or Deployment(), arrivals)
+    plan = replace(plan, doubtful=doubtful)
     found = replicate(
         plan, replications=replications, seed=seed, jobs=jobs, on_progress=on_progress
     )

@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from fastsim.errors import InputError
 from fastsim.model import ServiceModel
 from fastsim.scenario import ResolvedDeployment
+from fastsim.twin.doubt import cpu_log
 from fastsim.twin.engine import simulate
 from fastsim.twin.metrics import Measures, View, summarise
 from fastsim.twin.sampling import sample, sample_at
 from fastsim.twin.statistics import METRICS, latency_statistics, stretches
+from fastsim.twin.whatif import with_cpu_scaled
 from fastsim.twin.workload import Workload
 
 Floats = NDArray[np.float64]
@@ -64,6 +66,8 @@ class Plan:
     arrivals: Literal["poisson", "uniform"] = "poisson"
     mix: Mapping[str, float] = field(default_factory=dict)
     replay: ArrivalReplay | None = None
+    doubtful: bool = False
+    """Whether each replication has a machine speed of its own, as far as it is not known."""
 
     def __post_init__(self) -> None:
         for name, value in (("rate", self.rate_per_s), ("duration", self.duration_s)):
@@ -121,6 +125,14 @@ class Replications:
             table = np.array(rows).reshape(len(self.runs), len(METRICS))
             self._known[key] = table, latency_statistics(self.pooled_s(endpoint, view))
         return self._known[key]
+
+    def cpu_logs(self) -> Floats:
+        """Return the logarithm of each replication's CPU over the model's; 0 without doubt."""
+        if not self.plan.doubtful:
+            return np.zeros(len(self))
+        costs, duration_s = self.plan.model.loop, self.plan.duration_s
+        seeds = replication_seeds(self.seed, len(self))
+        return np.array([cpu_log(costs, duration_s, seed) for seed in seeds])
 
     def each(self, value: Callable[[Measures], float]) -> Floats:
         """Return one number for each replication."""
@@ -183,6 +195,9 @@ def replication_seeds(seed: int, replications: int) -> list[int]:
 
 def simulate_once(plan: Plan, seed: int) -> Measures:
     """Draw a workload, simulate it and summarise: one replication."""
+    if plan.doubtful:
+        factor = math.exp(cpu_log(plan.model.loop, plan.duration_s, seed))
+        plan = replace(plan, model=with_cpu_scaled(plan.model, factor), doubtful=False)
     if plan.replay is None:
         warmup_s = plan.warmup_s
         workload = sample(

@@ -3,7 +3,6 @@
 from fastsim.distributions import scaled
 from fastsim.model import (
     CpuStep,
-    LoopCosts,
     ParallelStep,
     Pauses,
     ServiceModel,
@@ -21,17 +20,18 @@ def with_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
     Waits keep their length; the event loop's own costs scale, too.
     """
     loop = model.loop
-    costs = LoopCosts(
-        accept=loop.accept * factor,
-        per_suspend=loop.per_suspend * factor,
-        per_event=loop.per_event * factor,
-        per_pass=loop.per_pass * factor,
-        cold=loop.cold,
-        wander=loop.wander,
-        pauses=Pauses(
-            per_request=loop.pauses.per_request,
-            time=None if loop.pauses.time is None else scaled(loop.pauses.time, factor),
-        ),
+    costs = loop.model_copy(
+        update={
+            "accept": loop.accept * factor,
+            "per_suspend": loop.per_suspend * factor,
+            "per_event": loop.per_event * factor,
+            "per_pass": loop.per_pass * factor,
+            "handover": None if loop.handover is None else loop.handover * factor,
+            "pauses": Pauses(
+                per_request=loop.pauses.per_request,
+                time=None if loop.pauses.time is None else scaled(loop.pauses.time, factor),
+            ),
+        }
     )
     endpoints = [
         endpoint.model_copy(

@@ -66,6 +66,7 @@ def recorded(truth: ServiceModel, template: RequestSet, *, busy_more_s: float = 
         duration_ns=zeros,
         instance=zeros,
         rejected=zeros.astype(np.bool_),
+        warm_up=zeros.astype(np.bool_),
         counters=counters,
     )
 
@@ -82,6 +83,33 @@ def test_what_a_hand_over_costs_is_found(template: RequestSet, handover_s: float
 def test_without_threads_there_is_nothing_to_fit(template: RequestSet) -> None:
     truth = service(LoopCosts())
     assert fit_handover(truth, recorded(truth, template)) is None
+
+
+def test_a_little_blocking_code_is_taken_out(template: RequestSet) -> None:
+    # 1 % of the 3 ms of code that blocks: 30 us beside the 250 us that threads take.
+    truth = service(LoopCosts(handover=60e-6), thread_cpu=0.0004, blocking=0.01)
+    plain = service(LoopCosts(), thread_cpu=0.0004, blocking=0.01)
+    seen = recorded(truth, template)
+    rows = np.arange(len(seen))
+    cpu = seen.counters[spans.LOOP_CPU_NS] - rows * 30_000
+    blocked = replace(seen, counters=seen.counters | {spans.LOOP_CPU_NS: cpu})
+    assert fit_handover(plain, blocked) == pytest.approx(60e-6, abs=12e-6)
+
+
+def test_the_recorder_s_own_thread_is_no_hand_over(template: RequestSet) -> None:
+    truth = service(LoopCosts(handover=40e-6), thread_cpu=0.0004)
+    seen = recorded(truth, template)
+    rows = np.arange(len(seen))
+    end_ns = seen.start_ns.max() - seen.start_ns.min()
+    share = seen.counters[spans.LOOP_BUSY_NS][-1] / end_ns
+    # A writer that takes 0.3 ms a request, and takes it from the loop when that is busy.
+    writer = rows * 300_000
+    busy = seen.counters[spans.LOOP_BUSY_NS] + (writer * share).astype(np.int64)
+    more = {spans.LOOP_BUSY_NS: busy, spans.RECORDER_CPU_NS: writer}
+    found = fit_handover(
+        service(LoopCosts(), thread_cpu=0.0004), replace(seen, counters=seen.counters | more)
+    )
+    assert found == pytest.approx(40e-6, abs=15e-6)
 
 
 def test_blocking_code_is_not_taken_for_hand_overs(template: RequestSet) -> None:
@@ -106,3 +134,24 @@ def test_time_that_nothing_explains_is_put_on_every_request(template: RequestSet
     much, said = close_account(truth, recorded(truth, template, busy_more_s=0.003))
     assert much.loop.accept == pytest.approx(0.0032, abs=0.0002)
     assert "not explained by the requests' code" in said[0]
+
+
+def test_what_the_service_does_while_it_warms_up_or_rests_is_no_request_s(
+    template: RequestSet,
+) -> None:
+    truth = service(LoopCosts(accept=0.0002))
+    found = recorded(truth, template)
+    rows = np.arange(len(found))
+    early, late = rows < 200, rows >= 800
+    # 4 s of imports in the first 200 requests, 20 s of rest with 2 s of background work.
+    busy = found.counters[spans.LOOP_BUSY_NS] + np.minimum(rows, 200) * 20_000_000
+    busy = busy + late * 2_000_000_000
+    disturbed = replace(
+        found,
+        start_ns=found.start_ns + late * 20_000_000_000,
+        warm_up=early,
+        counters=found.counters | {spans.LOOP_BUSY_NS: busy},
+    )
+    missing = balance(truth, disturbed)
+    assert missing is not None
+    assert abs(missing.missing) < 0.02

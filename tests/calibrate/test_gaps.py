@@ -9,9 +9,9 @@ from fastsim.calibrate.build import build_model
 from fastsim.calibrate.gaps import Assumption, assume, gaps_of, program
 from fastsim.calibrate.inner_spans import InnerSpans, Wait, wait_of
 from fastsim.calibrate.requests import RequestSet, collect_requests
+from fastsim.distributions import mean
 from fastsim.errors import NotEnoughDataError
 from fastsim.model import CpuStep, ParallelStep, WaitStep
-from fastsim.report.means import mean_s
 from fastsim.spans import Attributes, Span, SpanKind, StepKind
 
 MS = 1_000_000
@@ -154,8 +154,8 @@ def test_a_model_from_spans_alone_says_what_it_assumes() -> None:
     assert isinstance(last, CpuStep)
     assert isinstance(query, WaitStep)
     assert (query.kind, query.label) == (StepKind.DB, "postgresql")
-    assert mean_s(query.time) == pytest.approx(0.010, rel=0.05)
-    assert mean_s(first.time) == pytest.approx(0.005, rel=0.01)
+    assert mean(query.time) == pytest.approx(0.010, rel=0.05)
+    assert mean(first.time) == pytest.approx(0.005, rel=0.01)
     assert model.warnings[0].startswith("recorded without FastSim: spans do not tell CPU")
     assert "100% of the time between calls is assumed" in model.warnings[0]
     assert model.loop.wander.sigma == 0.0
@@ -167,7 +167,7 @@ def test_the_share_of_code_can_be_chosen() -> None:
     steps = model.endpoints[0].variants[0].steps
     unknown = [step for step in steps if isinstance(step, WaitStep) and step.label == "unknown"]
     assert len(unknown) == 2
-    assert mean_s(unknown[0].time) == pytest.approx(0.0025, rel=0.01)
+    assert mean(unknown[0].time) == pytest.approx(0.0025, rel=0.01)
 
 
 def test_processes_are_told_by_their_instances() -> None:

@@ -143,6 +143,16 @@ def test_findings_together() -> None:
     assert together([]) == "cannot tell"
 
 
+def undecided(error: float, half: float, fixed: float = 0.0) -> tuple[Judgement, Compared]:
+    return Judgement(error, half, "cannot tell"), Compared(0.0, error, 0.1, fixed=fixed)
+
+
 def test_how_much_longer_a_live_run_would_tell() -> None:
-    assert times_longer([(Judgement(0.0, 0.2, "cannot tell"), 0.1)]) == pytest.approx(4.0)
-    assert times_longer([(Judgement(0.1, 0.2, "cannot tell"), 0.1)]) == pytest.approx(16.0)
+    assert times_longer([undecided(0.0, 0.2)]) == pytest.approx(4.0)
+    assert times_longer([undecided(0.1, 0.2)]) == pytest.approx(16.0)
+
+
+def test_a_longer_live_run_does_not_lessen_the_doubt_of_the_model() -> None:
+    # Of a variance of 4, three quarters of which stay, 1 is never left.
+    assert times_longer([undecided(0.0, 0.2, fixed=0.75)]) == float("inf")
+    assert times_longer([undecided(0.0, 0.2, fixed=0.125)]) == pytest.approx(7.0)

@@ -1,0 +1,79 @@
+"""How much a cumulative counter of a process grew while requests were served.
+
+Counters are read when a span is written. Between two slices of a recording a process rests, and
+what it does then (the recorder's own thread, timers, a garbage collection) belongs to no request:
+growth across a rest does not count, nor does that of the warm-up.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim import spans
+from fastsim.calibrate.requests import RequestSet
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+LEAST_REST_S = 1.0
+REST_GAPS = 20.0
+"""A rest is at least so many times the typical time between two responses."""
+
+
+def processes(requests: RequestSet) -> list[IntArray]:
+    """Rows of each process that has counters, in the order the counters were read."""
+    chosen: list[IntArray] = []
+    counted = requests.counters[spans.LOOP_CPU_NS] >= 0
+    for instance in range(len(requests.instances)):
+        rows = np.flatnonzero((requests.instance == instance) & counted & ~requests.warm_up)
+        if len(rows) > 1:
+            order = np.argsort(requests.counters[spans.LOOP_CPU_NS][rows], kind="stable")
+            chosen.append(rows[order])
+    return chosen
+
+
+def rested(requests: RequestSet, rows: IntArray) -> BoolArray:
+    """Tell after which of the rows, but the last, the process rested; shape (len(rows) - 1,)."""
+    end_s = (requests.start_ns[rows] + requests.duration_ns[rows]) / 1e9
+    gaps_s = np.diff(end_s)
+    away: BoolArray = gaps_s > max(LEAST_REST_S, REST_GAPS * float(np.median(np.abs(gaps_s))))
+    return away
+
+
+def growth(requests: RequestSet, counter: str, rows: IntArray) -> int | None:
+    """Return by how much a counter grew over rows of one process, outside of rests.
+
+    None where it was not kept.
+    """
+    values = requests.counters[counter][rows]
+    if len(values) < 2 or values.min() < 0:
+        return None
+    return int(np.diff(values)[~rested(requests, rows)].sum())
+
+
+def per_request_s(requests: RequestSet, counter: str) -> float | None:
+    """Return the growth of a counter of nanoseconds per request served, in seconds.
+
+    Over all processes; None where one of them did not keep it.
+    """
+    spent_ns = served = 0
+    for rows in processes(requests):
+        spent = growth(requests, counter, rows)
+        seen = growth(requests, spans.REQUESTS_SEEN, rows)
+        if spent is None or seen is None:
+            return None
+        spent_ns += spent
+        served += seen
+    return spent_ns / served / 1e9 if served else None
+
+
+def busy_share(requests: RequestSet) -> float | None:
+    """Return the share of the time with requests that the loops were busy; None if not kept."""
+    busy_ns = length_ns = 0
+    for rows in processes(requests):
+        busy = growth(requests, spans.LOOP_BUSY_NS, rows)
+        if busy is None:
+            return None
+        end_ns = requests.start_ns[rows] + requests.duration_ns[rows]
+        busy_ns += busy
+        length_ns += int(np.diff(end_ns)[~rested(requests, rows)].sum())
+    return min(busy_ns / length_ns, 1.0) if length_ns > 0 else None

@@ -1,0 +1,70 @@
+"""How well a recording knows the machine's mean speed."""
+
+import numpy as np
+import pytest
+
+from fastsim.calibrate.cold import CodeRuns
+from fastsim.calibrate.wander import fit_speed_doubt
+from fastsim.model import ColdCost, SpeedDoubt
+
+LENGTH_S = 40.0
+PER_S = 100
+WINDOW_S = 0.2
+
+
+def runs_at(rng: np.random.Generator, *, drift: float = 0.0, rest_s: float = 0.0) -> CodeRuns:
+    """Code of sd 20 % on a machine whose speed differs by ``drift`` from 10 s to 10 s."""
+    n = int(LENGTH_S * PER_S)
+    at_s = np.sort(rng.random(n)) * LENGTH_S
+    part = (at_s / 10.0).astype(np.int64)
+    level = 1.0 + drift * rng.standard_normal(int(LENGTH_S / 10.0))
+    ratio = level[part] * rng.gamma(25.0, 1.0 / 25.0, n)
+    ratio /= ratio.mean()
+    return CodeRuns(
+        at_s + rest_s * part, np.arange(n), ratio, np.full(n, 0.5), np.full(n, 1.0 / 0.04)
+    )
+
+
+def test_a_steady_machine_leaves_what_chance_makes() -> None:
+    found = [fit_speed_doubt(runs_at(np.random.default_rng(n)), ColdCost()) for n in range(20)]
+    chance = 0.2 / np.sqrt(LENGTH_S * PER_S)
+    # The largest of three estimates is above it if anything.
+    assert np.median([each.error for each in found]) == pytest.approx(1.1 * chance, rel=0.3)
+    assert np.median([each.drift for each in found]) < 1.3 * chance
+    assert found[0].over == pytest.approx(LENGTH_S)
+
+
+def test_slow_changes_are_found() -> None:
+    found = [
+        fit_speed_doubt(runs_at(np.random.default_rng(n), drift=0.1), ColdCost()) for n in range(20)
+    ]
+    # Four levels of sd 10 %: their mean has 5 %.
+    assert np.median([each.error for each in found]) == pytest.approx(0.05, rel=0.3)
+    assert np.median([each.drift for each in found]) == pytest.approx(0.05, rel=0.3)
+
+
+def test_rests_do_not_count() -> None:
+    steady, broken = (
+        fit_speed_doubt(runs_at(np.random.default_rng(5), drift=0.1, rest_s=rest_s), ColdCost())
+        for rest_s in (0.0, 60.0)
+    )
+    assert broken.over == pytest.approx(steady.over)
+    assert broken.error == pytest.approx(steady.error, rel=0.05)
+
+
+def test_what_idleness_costs_is_no_doubt() -> None:
+    rng = np.random.default_rng(3)
+    runs = runs_at(rng)
+    idle = np.where(runs.at_s < LENGTH_S / 2.0, 0.0, 1.0)
+    ratio = runs.ratio * (1.0 + 0.3 * idle)
+    cold = CodeRuns(runs.at_s, runs.request, ratio / ratio.mean(), idle, runs.weight)
+    assert fit_speed_doubt(cold, ColdCost(extra=0.3)).error < 0.01
+    assert fit_speed_doubt(cold, ColdCost()).error > 0.05
+
+
+def test_too_little_says_nothing() -> None:
+    empty = CodeRuns(*(np.zeros(0),) * 5)  # type: ignore[arg-type]
+    assert fit_speed_doubt(empty, ColdCost()) == SpeedDoubt()
+    at_s = np.linspace(0.0, 3.0, 100)
+    brief = CodeRuns(at_s, np.arange(100), np.ones(100), np.ones(100), np.ones(100))
+    assert fit_speed_doubt(brief, ColdCost()) == SpeedDoubt()
