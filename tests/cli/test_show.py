@@ -191,9 +191,11 @@ def test_traces_show_what_was_read_skipped_and_found(
     traces: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = show(capsys, traces)
-    assert "OTLP/JSON, 5 spans read, 4 kept, skipped" in text
-    assert "1 × span met before" in text
-    assert "1 × line torn off" in text
+    # Where lines are broken depends on how long the path is.
+    running = " ".join(text.split())
+    assert "OTLP/JSON, 5 spans read, 4 kept, skipped" in running
+    assert "1 × span met before" in running
+    assert "1 × line torn off" in running
     assert "services with server spans: shop (4)" in text
     (row,) = [line for line in text.splitlines() if line.lstrip().startswith("GET /a")]
     assert row.split()[:3] == ["GET", "/a", "4"]

@@ -250,7 +250,8 @@ def test_anthropic(url: str) -> None:
 def test_aiobotocore(url: str) -> None:
     session = pytest.importorskip("aiobotocore.session")
 
-    async def handle(_path: str) -> None:
+    @asynccontextmanager
+    async def service() -> AsyncIterator[Handler]:
         made = session.get_session().create_client(
             "s3",
             region_name="none",
@@ -259,9 +260,15 @@ def test_aiobotocore(url: str) -> None:
             aws_secret_access_key="none",
         )
         async with made as client:
+            # The first call of a client loads what it needs in threads, for as long as it takes.
             await client.get_object(Bucket="bucket", Key="key")
 
-    wait, where = wait_of(handle)
+            async def handle(_path: str) -> None:
+                await client.get_object(Bucket="bucket", Key="key")
+
+            yield handle
+
+    wait, where = wait_in(service)
     assert wait == ("http", "socket", "aiobotocore")
     assert here(where)
 
