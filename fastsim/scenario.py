@@ -12,6 +12,9 @@ from fastsim.errors import InputError
 from fastsim.model import HandOver, Part, Resource, ServiceModel
 from fastsim.units import Duration, Rate, Share, parse_duration, parse_share
 
+MOST_PROCESSES = 4096
+"""Workers and cores of one machine; each worker is an event loop that is simulated."""
+
 
 class TrafficPlan(Part):
     """Open-loop traffic: when requests arrive and which endpoint they ask for."""
@@ -28,8 +31,8 @@ class TrafficPlan(Part):
 class Deployment(Part):
     """What runs the service; absent fields keep what was recorded."""
 
-    workers: int | None = Field(None, ge=1)
-    cores: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=MOST_PROCESSES)
+    cores: int | None = Field(None, ge=1, le=MOST_PROCESSES)
     thread_tokens: int | None = Field(None, ge=1)
     limit_concurrency: int | None = Field(None, ge=1)
     resources: dict[str, Resource] = Field(default_factory=dict)
@@ -138,4 +141,9 @@ def parse_slo(text: str) -> Slo:
     metric = match["metric"].replace("99.9", "999")
     limit_text = match["limit"].strip()
     limit = parse_share(limit_text) if metric == "errors" else parse_duration(limit_text)
+    if limit <= 0.0:
+        raise InputError(
+            f"nothing can meet the goal {text!r}: it has to be below {limit_text}",
+            hint="give a limit above 0, such as 'errors < 0.5%'",
+        )
     return Slo(text=text.strip(), endpoint=match["endpoint"], metric=metric, limit=limit)

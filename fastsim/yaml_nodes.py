@@ -257,7 +257,8 @@ class _Walk:
             return None
         too_large = isinstance(value, int) and abs(value) > _LARGEST
         if too_large or (isinstance(value, float) and not math.isfinite(value)):
-            self._note(node, path, f"{_short(node.text)} is not a finite number")
+            wrong = "too large" if too_large else "not a finite number"
+            self._note(node, path, f"{_short(node.text)} is {wrong}")
             return None
         return value
 

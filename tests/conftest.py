@@ -1,8 +1,4 @@
-"""Which tests may run side by side, and in which order.
-
-What needs no server runs first, on all cores; ``alone`` marks the rest (``make test`` runs the
-two one after the other).
-"""
+"""Order of the tests: what needs no server first, so that most mistakes show in seconds."""
 
 import pytest
 
@@ -10,14 +6,9 @@ _SLOW = ("live", "examples")
 """Folders whose tests start processes and wait for them."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if _needs_the_machine(item):
-            item.add_marker("alone")
-    items.sort(key=_needs_the_machine)
+    items.sort(key=_needs_a_server)
 
 
-def _needs_the_machine(item: pytest.Item) -> bool:
-    marked = any(item.get_closest_marker(name) is not None for name in ("live", "timed"))
-    return marked or item.path.parent.name in _SLOW
+def _needs_a_server(item: pytest.Item) -> bool:
+    return item.get_closest_marker("live") is not None or item.path.parent.name in _SLOW

@@ -1,4 +1,5 @@
 import pytest
+from pydantic import ValidationError
 
 from fastsim.errors import InputError
 from fastsim.model import ServiceModel
@@ -44,3 +45,16 @@ def test_what_is_no_goal_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_slo(text)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["errors < -1%", "errors < 0%", "p95 < 0ms"])
+def test_a_goal_that_nothing_can_meet_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="nothing can meet"):
+        parse_slo(text)
+
+
+def test_nobody_runs_more_workers_than_can_be_simulated() -> None:
+    Deployment(workers=4096, cores=4096)
+    for field in ("workers", "cores"):
+        with pytest.raises(ValidationError, match="4096"):
+            Deployment.model_validate({field: 4097})

@@ -83,6 +83,7 @@ def test_at_most_20_problems_are_shown() -> None:
         ("capacity: 5", "capacity: yes", "yes is not a whole number", None),
         ("capacity: 5", "capacity: 2.5", "2.5 is not a whole number", None),
         ("failed: true", "failed: 1", "1 is not true or false", None),
+        ("capacity: 5", f"capacity: {10**26}", f"'{10**26}' is too large", None),
         ("sigma: 0.41", "sigma: .inf", "'.inf' is not a finite number", None),
         ("sigma: 0.41", "sigma: -1", "-1 is out of range: it must be above 0", None),
         ("tail: 0.2", "tail: 1.5", "1.5 is out of range: it must be below 1", None),

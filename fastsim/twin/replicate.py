@@ -33,6 +33,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 OnProgress = Callable[[int, int], None]
 
+MOST_REQUESTS = 5_000_000
+"""Requests of one replication: about 1.7 kB and 60 us of CPU each at six steps, so 8 GB."""
+
 WORTH_PROCESSES = 150_000
 """Requests below which starting processes costs more time than it saves (about 1 s)."""
 
@@ -75,6 +78,13 @@ class Plan:
                 raise InputError(f"{name} must be above 0, not {value:g}")
         if not 0.0 <= self.warmup_s < math.inf:
             raise InputError(f"warm-up must not be negative, not {self.warmup_s:g}")
+        requests = self.rate_per_s * (self.warmup_s + self.duration_s)
+        if requests > MOST_REQUESTS:
+            raise InputError(
+                f"{self.rate_per_s:.3g}/s for {self.warmup_s + self.duration_s:.3g}s are "
+                f"{requests:.3g} requests; one simulation holds {MOST_REQUESTS:,} at most",
+                hint="a shorter duration says the same: --duration 60s",
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

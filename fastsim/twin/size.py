@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fastsim.errors import InputError, UnknownNameError
 from fastsim.model import Resource
 from fastsim.result import Candidate, Size
-from fastsim.scenario import Deployment, ResolvedDeployment, Slo, resolve_deployment
+from fastsim.scenario import MOST_PROCESSES, Deployment, ResolvedDeployment, Slo, resolve_deployment
 from fastsim.twin.replicate import Plan
 from fastsim.twin.trial import Trial, run_trial
 
@@ -75,6 +75,9 @@ def find_size(
     if not vary or not all(vary.values()):
         raise InputError("nothing varies", hint="say what: --vary deployment.workers=1..8")
     check_paths(plan, [*vary, *(prices or {})])
+    for path in ("deployment.workers", "deployment.cores"):
+        if max(vary.get(path, (1,))) > MOST_PROCESSES:
+            raise InputError(f"{path} can be {MOST_PROCESSES} at most", where=f"--vary {path}")
     ordered = _by_cost(vary, prices or {})
     largest = {path: float(max(values)) for path, values in vary.items()}
     first = next(iter(vary))

@@ -113,3 +113,8 @@ def test_pooled_latencies_hold_every_replication() -> None:
     expected = sum(len(run.latency_s("GET /items")) for run in found.runs)
     assert len(found.pooled_s("GET /items")) == expected
     assert (found.pooled_s(None, "server") < found.pooled_s(None)).all()
+
+
+def test_more_requests_than_a_simulation_holds_are_refused() -> None:
+    with pytest.raises(InputError, match="5,000,000 at most"):
+        plan(duration=1e26)

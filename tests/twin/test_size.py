@@ -116,3 +116,8 @@ def test_what_cannot_vary() -> None:
 def test_the_same_seed_gives_the_same_answer() -> None:
     vary = {WORKERS: [3]}
     assert find_size(plan(), GOAL, vary, seed=3) == find_size(plan(), GOAL, vary, seed=3)
+
+
+def test_more_workers_than_can_be_simulated_are_refused() -> None:
+    with pytest.raises(InputError, match="4096 at most"):
+        find_size(plan(), GOAL, {WORKERS: [1, 10**26]})
