@@ -30,7 +30,7 @@ from fastsim.calibrate.variants import (
     Programs,
     group_variants,
 )
-from fastsim.calibrate.wander import MachineSpeed, fit_speed_doubt, fit_wander
+from fastsim.calibrate.wander import MachineSpeed, fit_wander
 from fastsim.errors import NotEnoughDataError
 from fastsim.model import (
     Endpoint,
@@ -103,7 +103,7 @@ def build_model(
         costs = costs.model_copy(
             update={
                 "wander": speed.law,
-                "doubt": fit_speed_doubt(runs, costs.cold),
+                "doubt": speed.doubt,
                 "pauses": fit_pauses(observed),
             }
         )

@@ -10,6 +10,7 @@ other (a large order is slow in all its steps). How much is found by dealing the
 to other windows at random: only what exceeds all such shuffles is wandering.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,13 +37,15 @@ class MachineSpeed:
     """The speed of the machine by window, and the law it follows."""
 
     law: Wander
+    doubt: SpeedDoubt
+    """How well the recording knows the mean."""
     _origin_ns: int
     _factor: FloatArray
 
     @classmethod
     def steady(cls) -> "MachineSpeed":
         """Return a speed that does not change."""
-        return cls(Wander(), 0, np.ones(1))
+        return cls(Wander(), SpeedDoubt(), 0, np.ones(1))
 
     def factors(
         self, requests: RequestSet, rows: tuple[int, ...], start_s: FloatArray
@@ -63,11 +66,12 @@ class MachineSpeed:
 
 def fit_wander(requests: RequestSet, runs: CodeRuns, cold: ColdCost) -> MachineSpeed:
     """Measure the machine's speed over the recording; constant where it cannot be told."""
-    origin = int(requests.start_ns.min())
-    flat = MachineSpeed(Wander(), origin, np.ones(1))
     if not len(runs):
-        return flat
-    pieces = _Pieces.of_runs(runs, cold)
+        return MachineSpeed.steady()
+    origin = int(requests.start_ns.min())
+    pieces = CodePieces.of_runs(runs, cold)
+    doubt = fit_speed_doubt(pieces)
+    flat = MachineSpeed(Wander(), doubt, origin, np.ones(1))
     total, mean = pieces.windows(pieces.window)
     used = total > 0.1 * total.mean()
     if int(used.sum()) < LEAST_WINDOWS:
@@ -86,41 +90,35 @@ def fit_wander(requests: RequestSet, runs: CodeRuns, cold: ColdCost) -> MachineS
         window=WINDOW_S,
         correlation=_correlation(mean[used], true),
     )
-    return MachineSpeed(law, origin, np.maximum(factor, 0.2))
+    return MachineSpeed(law, doubt, origin, np.maximum(factor, 0.2))
 
 
-def fit_speed_doubt(runs: CodeRuns, cold: ColdCost) -> SpeedDoubt:
+def fit_speed_doubt(pieces: "CodePieces") -> SpeedDoubt:
     """Measure how well the recording knows the mean speed; no doubt where it is too short.
 
     The recording is cut into few long stretches of equal length, rests left out; the standard
     error of its mean is that of their means (batch means). Slow changes show in long stretches
     only, which are few: the largest error of several lengths is taken.
     """
-    if not len(runs):
-        return SpeedDoubt()
-    pieces = _Pieces.of_runs(runs, cold)
     windows, order = np.unique(pieces.window, return_inverse=True)
     if len(windows) < LEAST_WINDOWS:
         return SpeedDoubt()
+    found = []
+    for count in STRETCHES:
+        parts = replace(pieces, window=order * count // len(windows))
+        found.append((_variance(*parts.windows(parts.window)) / (count - 1), count, parts))
+    square, count, parts = max(found, key=lambda each: each[0])
     rng = np.random.default_rng(0)
-    found = [
-        _stretched(replace(pieces, window=order * count // len(windows)), count, rng)
-        for count in STRETCHES
-    ]
-    error, chance = max(found)
-    drift = float(np.sqrt(max(error**2 - chance**2, 0.0)))
-    return SpeedDoubt(error=min(error, 1.0), drift=min(drift, 1.0), over=len(windows) * WINDOW_S)
-
-
-def _stretched(pieces: "_Pieces", count: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the standard error of the mean of so many stretches, and what chance makes of it."""
-    found = _variance(*pieces.windows(pieces.window))
-    chance = float(np.mean([pieces.shuffled(rng) for _ in range(SHUFFLES)]))
-    return float(np.sqrt(found / (count - 1))), float(np.sqrt(chance / (count - 1)))
+    chance = float(np.mean([parts.shuffled(rng) for _ in range(SHUFFLES)])) / (count - 1)
+    return SpeedDoubt(
+        error=min(math.sqrt(square), 1.0),
+        drift=min(math.sqrt(max(square - chance, 0.0)), 1.0),
+        over=len(windows) * WINDOW_S,
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Pieces:
+class CodePieces:
     """The code of one request in one window, one entry each."""
 
     window: IntArray
@@ -131,13 +129,15 @@ class _Pieces:
     @classmethod
     def of(
         cls, window: IntArray, request: IntArray, weight: FloatArray, away: FloatArray
-    ) -> "_Pieces":
+    ) -> "CodePieces":
+        """Add up the runs of each request in each window."""
         keys, piece = np.unique(np.stack([window, request]), axis=1, return_inverse=True)
         piece = piece.ravel()
         return cls(keys[0], _sum(piece, weight), _sum(piece, weight * away))
 
     @classmethod
-    def of_runs(cls, runs: CodeRuns, cold: ColdCost) -> "_Pieces":
+    def of_runs(cls, runs: CodeRuns, cold: ColdCost) -> "CodePieces":
+        """Take what idleness costs out of runs of code, of which there must be some."""
         warm = cold_factor(cold, runs.idle)
         away = runs.ratio / (warm / np.average(warm, weights=runs.weight)) - 1.0
         away -= np.average(away, weights=runs.weight)

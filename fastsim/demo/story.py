@@ -42,9 +42,9 @@ from fastsim.twin import (
 )
 from fastsim.twin.capacity import find_capacity
 from fastsim.twin.compare import TOTAL
-from fastsim.twin.doubt import recording_sd, speed_warning
+from fastsim.twin.doubt import speed_warning
 from fastsim.twin.forecast import make_plan
-from fastsim.twin.statistics import student_quantile
+from fastsim.twin.statistics import normal_quantile, student_quantile
 from fastsim.yaml_writing import dump_yaml
 
 POOL = "sqlalchemy"
@@ -57,8 +57,6 @@ DISTURBED_S = 0.02
 """A slice in which 1 % of the requests left later than this is taken again, once."""
 
 CAPACITY_TOLERANCE = 0.10
-NORMAL = 1.96
-"""Standard deviations on either side that hold 95 % of a normal law."""
 
 Say = Callable[[str], None]
 Bar = Callable[[str, float], None]
@@ -297,7 +295,7 @@ def _saturation(model: ServiceModel, measured: list[float], settings: Settings) 
     # The mean of a few bursts: its standard error by Student's t.
     bursts = student_quantile(len(logs) - 1) * float(logs.std(ddof=1)) / np.sqrt(len(logs))
     # What the recording does not know about the speed, the twin's capacity does not either.
-    half = float(np.hypot(bursts, NORMAL * recording_sd(model.loop)))
+    half = float(np.hypot(bursts, normal_quantile() * model.loop.doubt.error))
     compared = Compared(
         float(logs.mean()),
         float(np.log(twin)),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.result import Estimate, Run, Summary
-from fastsim.twin.doubt import recording_sd, speed_sd
+from fastsim.twin.doubt import speed_sd
 from fastsim.twin.equivalence import Compared
 from fastsim.twin.live import LiveSample
 from fastsim.twin.metrics import IN_FLIGHT, View
@@ -69,6 +69,7 @@ class FromReplications:
     def __init__(self, found: Replications, view: View) -> None:
         self._found = found
         self._view = view
+        self._cpu_logs = found.cpu_logs()
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -103,24 +104,25 @@ class FromReplications:
             return None
         if min(live, value, float(np.nanmin(each))) <= 0.0:
             return Compared(1.0, value / live, tolerance, twin=each / live), estimate
+        logs = np.log(each)
         compared = Compared(
             math.log(live),
             math.log(value),
             math.log1p(tolerance),
-            twin=np.log(each),
-            fixed=self._fixed(np.log(each)),
+            twin=logs,
+            fixed=self._fixed(logs),
             log=True,
         )
         return compared, estimate
 
     def _fixed(self, each: Floats) -> float:
         """Return the share of the variance that the doubt of the recorded speed makes."""
-        speed, known = self._found.cpu_logs(), np.isfinite(each)
+        speed, known = self._cpu_logs, np.isfinite(each)
         if speed.std() == 0.0 or known.sum() < _FEWEST_FOR_SLOPE or each[known].std() == 0.0:
             return 0.0
         correlation = float(np.corrcoef(speed[known], each[known])[0, 1])
-        plan = self._found.plan
-        recorded = recording_sd(plan.model.loop) / speed_sd(plan.model.loop, plan.duration_s)
+        plan, costs = self._found.plan, self._found.plan.model.loop
+        recorded = costs.doubt.error / speed_sd(costs, plan.duration_s)
         return (correlation * recorded) ** 2
 
     def compared_errors(

@@ -9,18 +9,13 @@ of the replications, as chance is, and grows with load as the latency does.
 import math
 
 from fastsim.model import LoopCosts, Wander
+from fastsim.twin.statistics import normal_quantile
 from fastsim.twin.streams import stream
 
 SHORTEST_STRETCH = 1.0 / 16.0
 """Part of the recording; how shorter stretches differ has not been measured."""
 MUCH = 0.02
 """Doubt of the CPU, at 95 %, that is worth a word."""
-_NORMAL = 1.96
-
-
-def recording_sd(costs: LoopCosts) -> float:
-    """Return the standard error of the logarithm of the speed that was recorded."""
-    return costs.doubt.error
 
 
 def speed_sd(costs: LoopCosts, duration_s: float) -> float:
@@ -35,7 +30,7 @@ def speed_sd(costs: LoopCosts, duration_s: float) -> float:
     length_s = max(duration_s, SHORTEST_STRETCH * doubt.over)
     drift = doubt.drift**2 * doubt.over / length_s
     own = max(0.0, drift - _wander_variance(costs.wander, length_s))
-    return math.sqrt(recording_sd(costs) ** 2 + own)
+    return math.sqrt(doubt.error**2 + own)
 
 
 def cpu_log(costs: LoopCosts, duration_s: float, seed: int) -> float:
@@ -52,7 +47,7 @@ def _wander_variance(law: Wander, length_s: float) -> float:
 
 def speed_warning(costs: LoopCosts, duration_s: float) -> list[str]:
     """Say how far the machine's speed may differ from the recorded one, if by much."""
-    doubt = _NORMAL * speed_sd(costs, duration_s)
+    doubt = normal_quantile() * speed_sd(costs, duration_s)
     if doubt < MUCH:
         return []
     return [

@@ -8,7 +8,6 @@ not in it.
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -93,8 +92,9 @@ def forecast_run(
         When a goal cannot be evaluated because no request got an answer.
     """
     goals = parse_goals(slo, [endpoint.name for endpoint in model.endpoints])
-    plan = make_plan(model, traffic or TrafficPlan(), deployment or Deployment(), arrivals)
-    plan = replace(plan, doubtful=doubtful)
+    plan = make_plan(
+        model, traffic or TrafficPlan(), deployment or Deployment(), arrivals, doubtful=doubtful
+    )
     found = replicate(
         plan, replications=replications, seed=seed, jobs=jobs, on_progress=on_progress
     )
@@ -163,6 +163,8 @@ def make_plan(
     traffic: TrafficPlan,
     deployment: Deployment,
     arrivals: ArrivalReplay | None = None,
+    *,
+    doubtful: bool = False,
 ) -> Plan:
     """Fill in what was recorded and check that everything named exists.
 
@@ -189,6 +191,7 @@ def make_plan(
         arrivals=traffic.arrivals,
         mix=complete_mix(model, traffic.mix),
         replay=arrivals,
+        doubtful=doubtful,
     )
 
 

@@ -211,7 +211,7 @@ def simulate_live(
             [names.index(name) if name in names else -1 for name in known.endpoints], np.int64
         )
         arrivals = ArrivalReplay(known.at_s, code[known.endpoint])
-    plan = replace(make_plan(model, traffic, deployment or Deployment(), arrivals), doubtful=True)
+    plan = make_plan(model, traffic, deployment or Deployment(), arrivals, doubtful=True)
     return replicate(plan, replications=replications, seed=seed, jobs=jobs, on_progress=on_progress)
 
 

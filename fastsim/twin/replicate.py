@@ -34,7 +34,7 @@ Ints = NDArray[np.int64]
 OnProgress = Callable[[int, int], None]
 
 MOST_REQUESTS = 5_000_000
-"""Requests of one replication: about 1.7 kB and 60 us of CPU each at six steps, so 8 GB."""
+"""Requests of one replication: all are in memory at once, with every step they take."""
 
 WORTH_PROCESSES = 150_000
 """Requests below which starting processes costs more time than it saves (about 1 s)."""

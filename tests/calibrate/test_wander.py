@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from fastsim.calibrate.cold import CodeRuns
-from fastsim.calibrate.wander import fit_speed_doubt
+from fastsim.calibrate.requests import collect_requests
+from fastsim.calibrate.wander import CodePieces, fit_speed_doubt, fit_wander
 from fastsim.model import ColdCost, SpeedDoubt
+from tests.calibrate.trace_formats import trace
 
 LENGTH_S = 40.0
 PER_S = 100
@@ -25,8 +27,12 @@ def runs_at(rng: np.random.Generator, *, drift: float = 0.0, rest_s: float = 0.0
     )
 
 
+def doubt_of(runs: CodeRuns, cold: ColdCost) -> SpeedDoubt:
+    return fit_speed_doubt(CodePieces.of_runs(runs, cold))
+
+
 def test_a_steady_machine_leaves_what_chance_makes() -> None:
-    found = [fit_speed_doubt(runs_at(np.random.default_rng(n)), ColdCost()) for n in range(20)]
+    found = [doubt_of(runs_at(np.random.default_rng(n)), ColdCost()) for n in range(20)]
     chance = 0.2 / np.sqrt(LENGTH_S * PER_S)
     # The largest of three estimates is above it if anything.
     assert np.median([each.error for each in found]) == pytest.approx(1.1 * chance, rel=0.3)
@@ -35,9 +41,7 @@ def test_a_steady_machine_leaves_what_chance_makes() -> None:
 
 
 def test_slow_changes_are_found() -> None:
-    found = [
-        fit_speed_doubt(runs_at(np.random.default_rng(n), drift=0.1), ColdCost()) for n in range(20)
-    ]
+    found = [doubt_of(runs_at(np.random.default_rng(n), drift=0.1), ColdCost()) for n in range(20)]
     # Four levels of sd 10 %: their mean has 5 %.
     assert np.median([each.error for each in found]) == pytest.approx(0.05, rel=0.3)
     assert np.median([each.drift for each in found]) == pytest.approx(0.05, rel=0.3)
@@ -45,7 +49,7 @@ def test_slow_changes_are_found() -> None:
 
 def test_rests_do_not_count() -> None:
     steady, broken = (
-        fit_speed_doubt(runs_at(np.random.default_rng(5), drift=0.1, rest_s=rest_s), ColdCost())
+        doubt_of(runs_at(np.random.default_rng(5), drift=0.1, rest_s=rest_s), ColdCost())
         for rest_s in (0.0, 60.0)
     )
     assert broken.over == pytest.approx(steady.over)
@@ -58,13 +62,14 @@ def test_what_idleness_costs_is_no_doubt() -> None:
     idle = np.where(runs.at_s < LENGTH_S / 2.0, 0.0, 1.0)
     ratio = runs.ratio * (1.0 + 0.3 * idle)
     cold = CodeRuns(runs.at_s, runs.request, ratio / ratio.mean(), idle, runs.weight)
-    assert fit_speed_doubt(cold, ColdCost(extra=0.3)).error < 0.01
-    assert fit_speed_doubt(cold, ColdCost()).error > 0.05
+    assert doubt_of(cold, ColdCost(extra=0.3)).error < 0.01
+    assert doubt_of(cold, ColdCost()).error > 0.05
 
 
 def test_too_little_says_nothing() -> None:
     empty = CodeRuns(*(np.zeros(0),) * 5)  # type: ignore[arg-type]
-    assert fit_speed_doubt(empty, ColdCost()) == SpeedDoubt()
+    requests = collect_requests(trace(3), skip_first_s=0.0)
+    assert fit_wander(requests, empty, ColdCost()).doubt == SpeedDoubt()
     at_s = np.linspace(0.0, 3.0, 100)
     brief = CodeRuns(at_s, np.arange(100), np.ones(100), np.ones(100), np.ones(100))
-    assert fit_speed_doubt(brief, ColdCost()) == SpeedDoubt()
+    assert doubt_of(brief, ColdCost()) == SpeedDoubt()

@@ -81,7 +81,7 @@ def test_draws_follow_the_seed() -> None:
 def test_each_replication_runs_at_its_own_speed() -> None:
     model = service(costs(0.1))
     traffic = TrafficPlan(rate=RATE, duration=DURATION_S)
-    plan = replace(make_plan(model, traffic, Deployment()), doubtful=True)
+    plan = make_plan(model, traffic, Deployment(), doubtful=True)
     found = replicate(plan, replications=5, seed=3)
     usual = replicate(replace(plan, doubtful=False), replications=5, seed=3)
     factor = np.exp(found.cpu_logs())
