@@ -121,6 +121,10 @@ def _run(arguments: list[str]) -> int:
         if isinstance(error.__context__, BrokenPipeError):  # Typer makes it a 1, which means "no"
             _forget_stdout()
             return ExitCode.PIPE_CLOSED
+        # Typer makes Ctrl-C a silent exit.
+        if isinstance(getattr(error.__context__, "__cause__", None), KeyboardInterrupt):
+            _print("interrupted")
+            return ExitCode.INTERRUPTED
         return error.code if isinstance(error.code, int) else ExitCode.YES
     except FastSimError as error:
         _print(error.report())

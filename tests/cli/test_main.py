@@ -150,7 +150,9 @@ def test_debug_shows_where_a_bug_is(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_ctrl_c_inside_a_command_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_inside_a_command_is_130_and_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     interrupted = typer.Typer()
 
     @interrupted.command()
@@ -159,6 +161,7 @@ def test_ctrl_c_inside_a_command_is_130(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(sys.modules["fastsim.cli.main"], "app", interrupted)
     assert exit_code([]) == ExitCode.INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
