@@ -18,6 +18,10 @@ class ColdCost(Part):
     extra: Share = 0.0
     memory: Duration = Field(0.02, gt=0.0)
     power: float = Field(3.0, gt=0.0)
+    error: Share = Field(0.0, description="standard error of extra; a comparison allows for it")
+    seen: Share = Field(
+        0.0, description="mean of s**power over the recorded code: there, the total is known"
+    )
 
 
 class Wander(Part):

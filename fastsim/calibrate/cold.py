@@ -5,10 +5,11 @@ to its step's own mean grows with the cube of that share. Recent idleness predic
 more alike over loads, than the last idle gap (docs/decisions/0004).
 
 The slope is found from contrasts within short windows of time, so that the machine's changing
-speed cannot pass for it, nor it for that; steady code counts for more than code whose length
-varies by itself; and what chance alone could have made counts for nothing.
+speed cannot pass for it, nor it for that; and steady code counts for more than code whose length
+varies by itself. How well it is known goes into the model: short recordings know little of it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,8 @@ WINDOW_S = 0.2
 LEAST_SAMPLES = 200
 LEAST_RANGE = 0.1
 """Idle shares must differ by so much to say anything."""
-SURE = 3.0
-"""Standard errors that an effect must be from zero to be taken for one."""
+USUAL = 0.4
+"""Scale of what may be expected before looking: 11 to 45 % were measured (decision 0004)."""
 MOST_EXTRA = 1.0
 
 _WILD_RATIO = 3.0
@@ -89,11 +90,18 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
 
 
 def fit_cold(runs: CodeRuns) -> ColdCost:
-    """Fit the cost of idleness; none where it cannot be told from chance."""
-    if len(runs) < LEAST_SAMPLES or float(np.ptp(runs.idle)) < LEAST_RANGE:
-        return ColdCost()
+    """Fit the cost of idleness, with its standard error.
+
+    The value is the most likely one, given the contrasts and that it is not below 0 and seldom
+    above ``USUAL``. A recording that says nothing gives none, with the error of not knowing.
+    """
     power = ColdCost().power
     idle_power = runs.idle**power
+    # Ratios are to the mean, which holds the mean idleness already.
+    mean = float(np.average(idle_power, weights=runs.weight)) if len(runs) else 0.0
+    unknown = ColdCost(error=USUAL, seen=mean)
+    if len(runs) < LEAST_SAMPLES or float(np.ptp(runs.idle)) < LEAST_RANGE:
+        return unknown
     _, window = np.unique(np.floor(runs.at_s / WINDOW_S), return_inverse=True)
     total = np.maximum(np.bincount(window, runs.weight), 1e-300)
 
@@ -103,19 +111,22 @@ def fit_cold(runs: CodeRuns) -> ColdCost:
     idle, ratio = within(idle_power), within(runs.ratio)
     information = float(runs.weight @ idle**2)
     if information <= 0.0:
-        return ColdCost()
+        return unknown
     slope = float(runs.weight @ (idle * ratio)) / information
     left = ratio - slope * idle
     # Runs of one request share what the request is like: their errors are added up first.
     _, request = np.unique(runs.request, return_inverse=True)
     scores = np.bincount(request, runs.weight * idle * left)
-    error = float(np.sqrt(scores @ scores)) / information
-    if slope <= SURE * error:
-        return ColdCost()
-    # Ratios are to the mean, which holds the mean idleness already.
-    mean = float(np.average(idle_power, weights=runs.weight))
-    base = max(1.0 - slope * mean, 1e-3)
-    return ColdCost(extra=float(np.clip(slope / base, 0.0, MOST_EXTRA)))
+    variance = float(scores @ scores) / information**2
+    kept = USUAL**2 / (USUAL**2 + variance)
+    likely = max(slope * kept, 0.0)
+    base = max(1.0 - likely * mean, 1e-3)
+    return ColdCost(
+        extra=min(likely / base, MOST_EXTRA),
+        # d(likely / base) = d(likely) / base**2
+        error=min(math.sqrt(kept * variance) / base**2, USUAL),
+        seen=mean,
+    )
 
 
 def cold_factor(cold: ColdCost, idle_share: FloatArray) -> FloatArray:

@@ -42,7 +42,7 @@ from fastsim.twin import (
 )
 from fastsim.twin.capacity import find_capacity
 from fastsim.twin.compare import TOTAL
-from fastsim.twin.doubt import speed_warning
+from fastsim.twin.doubt import busy_loop_sd, processor_warnings
 from fastsim.twin.forecast import make_plan
 from fastsim.twin.statistics import normal_quantile, student_quantile
 from fastsim.yaml_writing import dump_yaml
@@ -240,7 +240,9 @@ def _compare(
         verdict=together([row.verdict for row in rows if row.counts or _refutes(row)]),
         needed_s=_needed_s(result.comparisons),
         warnings=model.warnings
-        + speed_warning(model.loop, sum(run.duration_s for run in result.live_runs) / len(cases)),
+        + processor_warnings(
+            model.loop, sum(run.duration_s for run in result.live_runs) / len(cases)
+        ),
     )
     return result
 
@@ -294,8 +296,9 @@ def _saturation(model: ServiceModel, measured: list[float], settings: Settings) 
     logs = np.log(measured)
     # The mean of a few bursts: its standard error by Student's t.
     bursts = student_quantile(len(logs) - 1) * float(logs.std(ddof=1)) / np.sqrt(len(logs))
-    # What the recording does not know about the speed, the twin's capacity does not either.
-    half = float(np.hypot(bursts, normal_quantile() * model.loop.doubt.error))
+    # What the recording does not know about the processor, the twin's capacity does not either.
+    recorded = np.hypot(model.loop.doubt.error, busy_loop_sd(model.loop))
+    half = float(np.hypot(bursts, normal_quantile() * recorded))
     compared = Compared(
         float(logs.mean()),
         float(np.log(twin)),

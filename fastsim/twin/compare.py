@@ -19,7 +19,7 @@ from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.load.intervals import mean_estimate, quantile_estimate
 from fastsim.result import CompareRow, Comparison, Estimate, Finding, Run
 from fastsim.twin.counterpart import Counterpart, FromReplications, FromRun
-from fastsim.twin.doubt import speed_warning
+from fastsim.twin.doubt import processor_warnings
 from fastsim.twin.equivalence import Compared, Judgement, judge, times_longer, together
 from fastsim.twin.live import LiveSample
 from fastsim.twin.metrics import View
@@ -147,7 +147,7 @@ def compare(
     elif overload is not None:
         warnings.append(f"twin: {overload.sentence()}")
     if isinstance(twin, Replications) and twin.plan.doubtful:
-        warnings += speed_warning(twin.plan.model.loop, twin.plan.duration_s)
+        warnings += processor_warnings(twin.plan.model.loop, twin.plan.duration_s)
     verdict = _verdict(judged)
     return Comparison(
         mode=mode,

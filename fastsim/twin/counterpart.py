@@ -69,7 +69,9 @@ class FromReplications:
     def __init__(self, found: Replications, view: View) -> None:
         self._found = found
         self._view = view
-        self._cpu_logs = found.cpu_logs()
+        drawn = found.processors()
+        self._speed = np.array([each.cpu_log for each in drawn])
+        self._cold = np.array([each.cold_extra for each in drawn])
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -116,14 +118,14 @@ class FromReplications:
         return compared, estimate
 
     def _fixed(self, each: Floats) -> float:
-        """Return the share of the variance that the doubt of the recorded speed makes."""
-        speed, known = self._cpu_logs, np.isfinite(each)
-        if speed.std() == 0.0 or known.sum() < _FEWEST_FOR_SLOPE or each[known].std() == 0.0:
+        """Return the share of the variance that no longer live run would lessen."""
+        if not len(self._speed):
             return 0.0
-        correlation = float(np.corrcoef(speed[known], each[known])[0, 1])
         plan, costs = self._found.plan, self._found.plan.model.loop
-        recorded = costs.doubt.error / speed_sd(costs, plan.duration_s)
-        return (correlation * recorded) ** 2
+        deviation = speed_sd(costs, plan.duration_s)
+        recorded = costs.doubt.error / deviation if deviation > 0.0 else 0.0
+        speed = (_correlation(self._speed, each) * recorded) ** 2
+        return min(speed + _correlation(self._cold, each) ** 2, 1.0)
 
     def compared_errors(
         self, endpoint: str | None, failed: int, finished: int, tolerance: float
@@ -218,6 +220,13 @@ class FromRun:
 
     def _summary(self, endpoint: str | None) -> Summary:
         return self._run.total if endpoint is None else self._run.endpoints[endpoint]
+
+
+def _correlation(doubt: Floats, each: Floats) -> float:
+    known = np.isfinite(each)
+    if known.sum() < _FEWEST_FOR_SLOPE or not doubt[known].std() or not each[known].std():
+        return 0.0
+    return float(np.corrcoef(doubt[known], each[known])[0, 1])
 
 
 def _errors(

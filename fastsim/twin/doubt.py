@@ -1,16 +1,20 @@
-"""What a comparison has to allow for: the machine ran at another speed than while recording.
+"""What a comparison has to allow for: what the recording does not know about the processor.
 
 A twin runs at the speed that was recorded. That is known to ``SpeedDoubt.error`` only, and the
 machine of another run is faster or slower than in the mean by itself: by less, the longer it is
-watched. Each replication of a comparison takes one such speed, so that the doubt is in the spread
-of the replications, as chance is, and grows with load as the latency does.
+watched. What idleness adds to the cost of code is known to ``ColdCost.error``; a busier loop than
+the recorded one has less of it. Each replication of a comparison takes one such processor, so that
+the doubt is in the spread of the replications, as chance is, and grows with load as the latency
+does.
 """
 
 import math
+from dataclasses import dataclass
 
-from fastsim.model import LoopCosts, Wander
+from fastsim.model import LoopCosts, ServiceModel, Wander
 from fastsim.twin.statistics import normal_quantile
 from fastsim.twin.streams import stream
+from fastsim.twin.whatif import with_cpu_scaled, with_loop_cpu_scaled
 
 SHORTEST_STRETCH = 1.0 / 16.0
 """Part of the recording; how shorter stretches differ has not been measured."""
@@ -33,10 +37,39 @@ def speed_sd(costs: LoopCosts, duration_s: float) -> float:
     return math.sqrt(doubt.error**2 + own)
 
 
-def cpu_log(costs: LoopCosts, duration_s: float, seed: int) -> float:
-    """Draw the logarithm of how many times its recorded time code takes in one replication."""
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """One processor that the recording may have run on."""
+
+    cpu_log: float
+    """Logarithm of how many times its recorded time code takes."""
+    cold_extra: float
+    """What code costs more after long idleness, relative."""
+
+
+def draw_processor(costs: LoopCosts, duration_s: float, seed: int) -> Processor:
+    """Draw the processor of one replication of a run of ``duration_s`` seconds."""
     deviation = speed_sd(costs, duration_s)
-    return deviation * float(stream(seed, "machine speed").standard_normal())
+    log = deviation * float(stream(seed, "machine speed").standard_normal())
+    cold = costs.cold
+    extra = cold.extra + cold.error * float(stream(seed, "cold code").standard_normal())
+    return Processor(log, min(max(extra, 0.0), 1.0))
+
+
+def on_processor(model: ServiceModel, drawn: Processor) -> ServiceModel:
+    """Return the model on the processor that was drawn.
+
+    Another cost of idleness leaves the mean cost of code at the recorded idleness as it was:
+    that is what the recording knows.
+    """
+    cold = model.loop.cold
+    model = with_cpu_scaled(model, math.exp(drawn.cpu_log))
+    if drawn.cold_extra == cold.extra:
+        return model
+    kept = (1.0 + cold.extra * cold.seen) / (1.0 + drawn.cold_extra * cold.seen)
+    model = with_loop_cpu_scaled(model, kept)
+    other = cold.model_copy(update={"extra": drawn.cold_extra})
+    return model.model_copy(update={"loop": model.loop.model_copy(update={"cold": other})})
 
 
 def _wander_variance(law: Wander, length_s: float) -> float:
@@ -45,14 +78,25 @@ def _wander_variance(law: Wander, length_s: float) -> float:
     return law.sigma**2 * min(1.0, law.window / length_s * (1.0 + kept) / (1.0 - kept))
 
 
-def speed_warning(costs: LoopCosts, duration_s: float) -> list[str]:
-    """Say how far the machine's speed may differ from the recorded one, if by much."""
-    doubt = normal_quantile() * speed_sd(costs, duration_s)
-    if doubt < MUCH:
-        return []
-    return [
-        (
-            f"the machine's speed changed while recording: the same code may take {doubt:.0%} more "
+def busy_loop_sd(costs: LoopCosts) -> float:
+    """Return how well the CPU of code on a busy loop is known beside that at the recorded load."""
+    cold = costs.cold
+    return cold.error * cold.seen / (1.0 + cold.extra * cold.seen)
+
+
+def processor_warnings(costs: LoopCosts, duration_s: float) -> list[str]:
+    """Say how far the cost of the same code may differ from the recorded one, if by much."""
+    speed = normal_quantile() * speed_sd(costs, duration_s)
+    cold = normal_quantile() * busy_loop_sd(costs)
+    found = []
+    if speed >= MUCH:
+        found.append(
+            f"the machine's speed changed while recording: the same code may take {speed:.0%} more "
             "or less CPU in the live run, which every interval allows for"
         )
-    ]
+    if cold >= MUCH:
+        found.append(
+            f"the recording hardly tells how much cheaper code is on a busier loop: {cold:.0%} "
+            "more or less at most, which every interval allows for; record at several loads to know"
+        )
+    return found

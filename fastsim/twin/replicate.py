@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from fastsim.errors import InputError
 from fastsim.model import ServiceModel
 from fastsim.scenario import ResolvedDeployment
-from fastsim.twin.doubt import cpu_log
+from fastsim.twin.doubt import Processor, draw_processor, on_processor
 from fastsim.twin.engine import simulate
 from fastsim.twin.metrics import Measures, View, summarise
 from fastsim.twin.sampling import sample, sample_at
 from fastsim.twin.statistics import METRICS, latency_statistics, stretches
-from fastsim.twin.whatif import with_cpu_scaled
 from fastsim.twin.workload import Workload
 
 Floats = NDArray[np.float64]
@@ -70,7 +69,7 @@ class Plan:
     mix: Mapping[str, float] = field(default_factory=dict)
     replay: ArrivalReplay | None = None
     doubtful: bool = False
-    """Whether each replication has a machine speed of its own, as far as it is not known."""
+    """Whether each replication has a processor of its own, as far as it is not known."""
 
     def __post_init__(self) -> None:
         for name, value in (("rate", self.rate_per_s), ("duration", self.duration_s)):
@@ -136,13 +135,13 @@ class Replications:
             self._known[key] = table, latency_statistics(self.pooled_s(endpoint, view))
         return self._known[key]
 
-    def cpu_logs(self) -> Floats:
-        """Return the logarithm of each replication's CPU over the model's; 0 without doubt."""
+    def processors(self) -> list[Processor]:
+        """Return the processor that each replication drew; none without doubt."""
         if not self.plan.doubtful:
-            return np.zeros(len(self))
+            return []
         costs, duration_s = self.plan.model.loop, self.plan.duration_s
         seeds = replication_seeds(self.seed, len(self))
-        return np.array([cpu_log(costs, duration_s, seed) for seed in seeds])
+        return [draw_processor(costs, duration_s, seed) for seed in seeds]
 
     def each(self, value: Callable[[Measures], float]) -> Floats:
         """Return one number for each replication."""
@@ -206,8 +205,8 @@ def replication_seeds(seed: int, replications: int) -> list[int]:
 def simulate_once(plan: Plan, seed: int) -> Measures:
     """Draw a workload, simulate it and summarise: one replication."""
     if plan.doubtful:
-        factor = math.exp(cpu_log(plan.model.loop, plan.duration_s, seed))
-        plan = replace(plan, model=with_cpu_scaled(plan.model, factor), doubtful=False)
+        drawn = draw_processor(plan.model.loop, plan.duration_s, seed)
+        plan = replace(plan, model=on_processor(plan.model, drawn), doubtful=False)
     if plan.replay is None:
         warmup_s = plan.warmup_s
         workload = sample(

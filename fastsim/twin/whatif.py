@@ -1,5 +1,7 @@
 """Changes to a model that are not deployment: code that costs more or less."""
 
+from collections.abc import Mapping
+
 from fastsim.distributions import scaled
 from fastsim.model import (
     CpuStep,
@@ -20,47 +22,66 @@ def with_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
     Waits keep their length; the event loop's own costs scale, too.
     """
     loop = model.loop
-    costs = loop.model_copy(
-        update={
-            "accept": loop.accept * factor,
-            "per_suspend": loop.per_suspend * factor,
-            "per_event": loop.per_event * factor,
-            "per_pass": loop.per_pass * factor,
-            "handover": None if loop.handover is None else loop.handover * factor,
-            "pauses": Pauses(
-                per_request=loop.pauses.per_request,
-                time=None if loop.pauses.time is None else scaled(loop.pauses.time, factor),
-            ),
-        }
-    )
+    costs = {
+        "handover": None if loop.handover is None else loop.handover * factor,
+        "pauses": Pauses(
+            per_request=loop.pauses.per_request,
+            time=None if loop.pauses.time is None else scaled(loop.pauses.time, factor),
+        ),
+    }
+    return _scaled(model, factor, costs, threads=factor)
+
+
+def with_loop_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
+    """Return the model with code on the loop, and what the loop spends on it, taking ``factor``.
+
+    What threads do and stops of the whole process stay as they are.
+    """
+    return _scaled(model, factor, {}, threads=1.0)
+
+
+def _scaled(
+    model: ServiceModel, factor: float, costs: Mapping[str, object], *, threads: float
+) -> ServiceModel:
+    loop = model.loop
+    own = {
+        name: getattr(loop, name) * factor
+        for name in ("accept", "per_suspend", "per_event", "per_pass")
+    }
     endpoints = [
         endpoint.model_copy(
-            update={"variants": [_variant(variant, factor) for variant in endpoint.variants]}
+            update={"variants": [_variant(each, factor, threads) for each in endpoint.variants]}
         )
         for endpoint in model.endpoints
     ]
-    return model.model_copy(update={"loop": costs, "endpoints": endpoints})
+    return model.model_copy(
+        update={"loop": loop.model_copy(update={**own, **costs}), "endpoints": endpoints}
+    )
 
 
-def _variant(variant: Variant, factor: float) -> Variant:
-    return variant.model_copy(update={"steps": [_step(step, factor) for step in variant.steps]})
+def _variant(variant: Variant, factor: float, threads: float) -> Variant:
+    return variant.model_copy(
+        update={"steps": [_step(step, factor, threads) for step in variant.steps]}
+    )
 
 
-def _step(step: Step, factor: float) -> Step:
+def _step(step: Step, factor: float, threads: float) -> Step:
     match step:
         case CpuStep():
             return step.model_copy(update={"time": scaled(step.time, factor)})
-        case ThreadStep() | StreamStep():
+        case StreamStep():
             return step.model_copy(update={"cpu": scaled(step.cpu, factor)})
+        case ThreadStep():
+            return step.model_copy(update={"cpu": scaled(step.cpu, threads)})
         case ParallelStep():
             branches = [
                 branch.model_copy(
-                    update={"steps": [_step(inner, factor) for inner in branch.steps]}
+                    update={"steps": [_step(inner, factor, threads) for inner in branch.steps]}
                 )
                 for branch in step.branches
             ]
             return step.model_copy(update={"branches": branches})
         case WaitStep():
-            return step.model_copy(update={"thread_cpu": step.thread_cpu * factor})
+            return step.model_copy(update={"thread_cpu": step.thread_cpu * threads})
         case _:
             return step

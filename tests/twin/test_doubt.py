@@ -6,14 +6,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastsim.model import LoopCosts, ServiceModel, SpeedDoubt, Wander
+from fastsim.distributions import mean as distribution_mean_s
+from fastsim.model import ColdCost, CpuStep, LoopCosts, ServiceModel, SpeedDoubt, Wander
 from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin.compare import compare
 from fastsim.twin.counterpart import FromReplications
-from fastsim.twin.doubt import cpu_log, speed_sd, speed_warning
+from fastsim.twin.doubt import (
+    Processor,
+    busy_loop_sd,
+    draw_processor,
+    on_processor,
+    processor_warnings,
+    speed_sd,
+)
 from fastsim.twin.forecast import make_plan
 from fastsim.twin.live import LiveSample, simulate_live
 from fastsim.twin.replicate import Replications, replicate, simulate_once
+from fastsim.twin.statistics import METRICS
 from fastsim.twin.whatif import with_cpu_scaled
 
 RATE, DURATION_S = 25.0, 20.0
@@ -53,7 +62,7 @@ def live_of(model: ServiceModel, seed: int) -> LiveSample:
 
 def test_without_doubt_there_is_one_speed() -> None:
     assert speed_sd(LoopCosts(), 10.0) == 0.0
-    assert cpu_log(LoopCosts(), 10.0, 1) == 0.0
+    assert draw_processor(LoopCosts(), 10.0, 1) == Processor(0.0, 0.0)
 
 
 def test_recording_and_live_run_both_drift() -> None:
@@ -73,9 +82,9 @@ def test_what_is_simulated_as_wandering_counts_once() -> None:
 
 def test_draws_follow_the_seed() -> None:
     doubtful = costs(0.05)
-    draws = [cpu_log(doubtful, 10.0, seed) for seed in range(400)]
-    assert np.std(draws) == pytest.approx(0.05, rel=0.1)
-    assert draws[:3] == [cpu_log(doubtful, 10.0, seed) for seed in range(3)]
+    draws = [draw_processor(doubtful, 10.0, seed) for seed in range(400)]
+    assert np.std([each.cpu_log for each in draws]) == pytest.approx(0.05, rel=0.1)
+    assert draws[:3] == [draw_processor(doubtful, 10.0, seed) for seed in range(3)]
 
 
 def test_each_replication_runs_at_its_own_speed() -> None:
@@ -84,10 +93,10 @@ def test_each_replication_runs_at_its_own_speed() -> None:
     plan = make_plan(model, traffic, Deployment(), doubtful=True)
     found = replicate(plan, replications=5, seed=3)
     usual = replicate(replace(plan, doubtful=False), replications=5, seed=3)
-    factor = np.exp(found.cpu_logs())
+    factor = np.exp([each.cpu_log for each in found.processors()])
     busy = found.each(lambda run: run.loop.utilisation)
     assert busy == pytest.approx(factor * usual.each(lambda run: run.loop.utilisation), rel=0.02)
-    assert not usual.cpu_logs().any()
+    assert not usual.processors()
 
 
 def test_a_machine_that_drifts_as_it_did_is_not_held_against_the_twin() -> None:
@@ -126,9 +135,83 @@ def test_how_long_a_run_would_tell_knows_what_it_would_not_lessen() -> None:
 
 
 def test_a_speed_that_changed_is_said() -> None:
-    assert speed_warning(costs(0.005), 10.0) == []
-    [said] = speed_warning(costs(0.05), 10.0)
+    assert processor_warnings(costs(0.005), 10.0) == []
+    [said] = processor_warnings(costs(0.05), 10.0)
     assert "10% more or less CPU" in said
     live = live_of(service(LoopCosts()), seed=1)
     found = compare(simulate_live(service(costs(0.05)), live, replications=20), live)
     assert said in found.warnings
+
+
+# --- what idleness adds to the cost of code ----------------------------------------------
+
+
+def cold(extra: float, error: float, seen: float) -> LoopCosts:
+    return LoopCosts(cold=ColdCost(extra=extra, error=error, seen=seen))
+
+
+def test_draws_of_the_cost_of_idleness_are_never_below_zero() -> None:
+    drawn = [draw_processor(cold(0.1, 0.1, 0.3), 10.0, seed).cold_extra for seed in range(400)]
+    assert min(drawn) == 0.0
+    assert np.mean(np.array(drawn) == 0.0) == pytest.approx(0.16, abs=0.05)
+    assert np.median(drawn) == pytest.approx(0.1, abs=0.02)
+
+
+def test_what_the_recording_knows_of_code_stays() -> None:
+    model = service(cold(0.2, 0.1, 0.4))
+    other = on_processor(model, Processor(0.0, 0.5))
+    [before], [after] = (
+        [step.time for step in each.endpoints[0].variants[0].steps if isinstance(step, CpuStep)]
+        for each in (model, other)
+    )
+    assert other.loop.cold.extra == 0.5
+    # At the recorded idleness the same total, on a busy loop less.
+    known = distribution_mean_s(before) * (1.0 + 0.2 * 0.4)
+    assert distribution_mean_s(after) * (1.0 + 0.5 * 0.4) == pytest.approx(known)
+
+
+def test_what_threads_do_does_not_depend_on_how_busy_the_loop_is() -> None:
+    thread = {"do": "thread", "cpu": {"family": "constant", "value": 0.01}}
+    model = ServiceModel.model_validate(
+        {
+            "service": "s",
+            "loop": cold(0.2, 0.1, 0.4).model_dump() | {"accept": 0.001},
+            "endpoints": [{"name": "GET /", "share": 1.0, "variants": [{"steps": [thread]}]}],
+        }
+    )
+    other = on_processor(model, Processor(0.0, 0.5))
+    assert other.endpoints == model.endpoints
+    assert other.loop.accept == pytest.approx(0.001 * 1.08 / 1.2)
+
+
+def test_an_unknown_cost_of_idleness_makes_another_load_uncertain() -> None:
+    """The recording was idle; live, the loop is three quarters busy."""
+    sure, unsure = service(cold(0.0, 0.0, 0.4)), service(cold(0.0, 0.2, 0.4))
+    traffic = TrafficPlan(rate=75.0, duration=DURATION_S)
+    spreads = []
+    for model in (sure, unsure):
+        plan = make_plan(model, traffic, Deployment(), doubtful=True)
+        found = replicate(plan, replications=40, seed=1)
+        spreads.append(float(np.log(found.statistics(None)[:, METRICS.index("p50")]).std()))
+    assert spreads[1] > 1.25 * spreads[0]
+    assert busy_loop_sd(unsure.loop) == pytest.approx(0.08)
+
+
+def test_a_longer_live_run_does_not_lessen_it() -> None:
+    traffic = TrafficPlan(rate=75.0, duration=DURATION_S)
+    shares = []
+    for error in (0.0, 0.4):
+        model = service(cold(0.0, error, 0.6))
+        plan = make_plan(model, traffic, Deployment(), doubtful=True)
+        found = replicate(plan, replications=40, seed=1)
+        row = FromReplications(found, "client").compared(None, "p50", 0.02, 1000, 0.1)
+        assert row is not None
+        shares.append(row[0].fixed)
+    assert shares[0] == 0.0
+    assert 0.2 < shares[1] < 1.0
+
+
+def test_an_unknown_cost_of_idleness_is_said() -> None:
+    assert processor_warnings(cold(0.2, 0.02, 0.4), 10.0) == []
+    [said] = processor_warnings(cold(0.2, 0.2, 0.4), 10.0)
+    assert "15% more or less" in said
