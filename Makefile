@@ -11,12 +11,13 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 	>/dev/null 2>&1; then echo $$name; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check clean
+.PHONY: help demo test beside lint check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    record the example service, calibrate, predict, measure, compare"
 	@echo "make test    run the tests              (ARGS='-k name' passes options on)"
+	@echo "make beside  record services with old and new libraries on every Python there is"
 	@echo "make lint    style, types, layering"
 	@echo "make check   lint and test"
 	@echo "make clean   remove the environment and what tools left behind"
@@ -27,6 +28,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest $(ARGS)
 
+beside: $(VENV)/.dev
+	@FASTSIM_BESIDE="$$($(BIN)/python requirements/beside.py)" && export FASTSIM_BESIDE && \
+		$(BIN)/python -m pytest tests/live/test_beside.py $(ARGS)
+
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -36,7 +41,7 @@ lint: $(VENV)/.dev
 check: lint test
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .beside .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,6 +1,6 @@
 """Record a service under mixed load for long: memory stays flat, no request goes missing.
 
-Run: python benchmarks/soak.py [--minutes 10] [--rate 100] [--mode full] [--loop asyncio]
+Run: python benchmarks/soak.py [--minutes 10] [--rate 100] [--loop asyncio]
 
 Every request the client sent must be one the recorder saw and wrote; clients that leave in the
 middle of an answer, errors and unknown paths included. Memory is the resident set of the
@@ -60,7 +60,7 @@ def start(options: argparse.Namespace, output: Path) -> tuple["subprocess.Popen[
         *("--log-level", "critical", "--no-access-log"),
     ]
     if not options.bare:
-        record = (sys.executable, "-m", "fastsim", "record", "--json", "--mode", options.mode)
+        record = (sys.executable, "-m", "fastsim", "record", "--json")
         serve = [*record, "-o", str(output), "--", *serve]
     process = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True)
     if not wait_for_port("127.0.0.1", port, process, 30.0):  # type: ignore[arg-type]
@@ -133,7 +133,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rate", type=float, default=100.0)
-    parser.add_argument("--mode", default="full")
     parser.add_argument("--loop", default="asyncio")
     parser.add_argument("--bare", action="store_true")
     options = parser.parse_args()

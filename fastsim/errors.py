@@ -10,7 +10,8 @@
     ├── AnswerError (exit 3)         asked rightly, but no honest answer exists
     │   ├── NotEnoughDataError       too few requests or spans
     │   └── NoSteadyStateError       offered load exceeds capacity
-    └── StoreError (exit 2)          results could not be written or read back
+    ├── StoreError (exit 2)          results could not be written or read back
+    └── ServiceFailedError           the recorded service failed; exits with its own code
 
 "The answer is no" (exit 1) is not an error: it is a verdict in the result.
 """
@@ -52,7 +53,7 @@ class FastSimError(Exception):
         File, file:line:column or flag the message is about.
     """
 
-    exit_code = ExitCode.BUG
+    exit_code: int = ExitCode.BUG
 
     def __init__(self, message: str, *, hint: str | None = None, where: str | None = None) -> None:
         super().__init__(message)
@@ -114,3 +115,18 @@ class StoreError(FastSimError):
     """A result could not be written or read back."""
 
     exit_code = ExitCode.BAD_INPUT
+
+
+class ServiceFailedError(FastSimError):
+    """The command that was recorded failed.
+
+    Parameters
+    ----------
+    code
+        Its exit code, negative for a signal; as a shell would, FastSim ends with it.
+    """
+
+    def __init__(self, code: int, what: str, *, hint: str | None = None) -> None:
+        ended = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        super().__init__(f"the service ended with {ended}{what}", hint=hint)
+        self.exit_code: int = 128 - code if code < 0 else code

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastsim.cli.recordable import ONE_LINE
 from fastsim.cli.recording_account import because
 from fastsim.collector.destination import DEFAULT_MODE, MODES
 from fastsim.errors import (
     AnswerError,
+    FastSimError,
     FileFormatError,
     InputError,
     NotEnoughDataError,
+    ServiceFailedError,
     UnknownNameError,
 )
 from fastsim.units import parse_bytes, parse_duration
@@ -23,9 +26,11 @@ from fastsim.units import parse_bytes, parse_duration
 if TYPE_CHECKING:
     from fastsim.collector.cost import TimerCost
     from fastsim.collector.destination import Destination
+    from fastsim.collector.notes import Notes
     from fastsim.collector.recorded import Recorded
 
 _CLEAN_ENDS = frozenset({0, 130, 143, -2, -15, -1, 129})
+"""Nothing went wrong: it ended by itself or was told to (interrupt, terminate, hang up)."""
 
 
 def record(
@@ -44,7 +49,7 @@ def record(
     ] = 1.0,
     mode: Annotated[
         str,
-        typer.Option("--mode", help="OpenTelemetry's spans: auto (if you use it), full or light"),
+        typer.Option("--mode", help="your OpenTelemetry's spans: auto (used) or light (not)"),
     ] = DEFAULT_MODE,
     service: Annotated[
         str | None, typer.Option("--service", help="service name; by default the app's title")
@@ -66,8 +71,11 @@ def record(
 ) -> None:
     """Start a service and record what its requests do, with no change to its code.
 
-    Works for uvicorn (also with --workers), gunicorn with uvicorn workers and fastapi run.
-    The recording goes to one file per process; stop the service as usual, or give --duration.
+    Works for whatever serves with Uvicorn: uvicorn, fastapi run, gunicorn with its workers,
+    a script, opentelemetry-instrument, uv run.
+    Nothing of FastSim has to be installed where the service runs. The recording goes to one
+    file per process; stop the service as usual, or give --duration. A service that fails ends
+    this command with its own exit code.
 
     Example: fastsim record -o traces -- uvicorn shop.app:app --port 8000
     """
@@ -75,6 +83,7 @@ def record(
     from fastsim.cli.recordable import check_command, check_script
     from fastsim.collector.cost import measure_timer_cost
     from fastsim.collector.launcher import recording_environment, run_recorded
+    from fastsim.collector.notes import read_notes
     from fastsim.collector.recorded import count_recorded, processes_in
 
     check_command(command)
@@ -87,17 +96,25 @@ def record(
         raise UnknownNameError("mode", mode, MODES, where="--mode")
     resolved = _resolve(command)
     check_script(resolved[0])
-    with _destination(output, max_file, max_total, otlp=otlp, force=force) as destination:
+    with (
+        _destination(output, max_file, max_total, otlp=otlp, force=force) as destination,
+        tempfile.TemporaryDirectory(prefix="fastsim-notes-") as noted,
+    ):
         directory = destination.directory or destination.accounts or Path()
         environment = recording_environment(
-            destination, sample_ratio=sample, mode=mode, service_name=service
+            destination,
+            sample_ratio=sample,
+            mode=mode,
+            service_name=service,
+            notes=Path(noted),
         )
         before = processes_in(directory)
         note(f"recording into {_where(destination)}; stop the service to finish")
         code = run_recorded(resolved, environment, duration_s=duration_s, keep_stdout=as_json)
         found = count_recorded(directory, besides=before)
+        notes = read_notes(Path(noted))
     if found.total.recorded == 0:
-        raise _nothing_recorded(command, code)
+        raise _nothing_recorded(command, code, notes)
     cost = measure_timer_cost()
     for line in _report(found, cost):
         note(line)
@@ -111,6 +128,8 @@ def record(
         )
     if destination.directory is not None:
         note(f"next: fastsim calibrate {output} -o model.yaml")
+    if code not in _CLEAN_ENDS:
+        raise ServiceFailedError(code, "; what it had served is recorded")
 
 
 def _resolve(command: list[str]) -> list[str]:
@@ -236,13 +255,28 @@ def _as_json(
     }
 
 
-def _nothing_recorded(command: list[str], code: int) -> AnswerError | InputError:
+def _nothing_recorded(command: list[str], code: int, notes: "Notes") -> FastSimError:
+    """Say why: the service failed, we were not in it, or nobody asked it anything."""
     if code not in _CLEAN_ENDS:
-        return InputError(
-            f"the service ended with exit code {code} before it served a request",
+        return ServiceFailedError(
+            code,
+            " before it served a request",
             hint=f"see its own messages above; does it run without fastsim? {' '.join(command)}",
         )
-    return NotEnoughDataError(
-        "no request was recorded",
-        hint="send some traffic while recording, for example with fastsim load",
+    if notes.attached:
+        return NotEnoughDataError(
+            "no request was recorded",
+            hint="send some traffic while recording, for example with fastsim load",
+        )
+    if notes.failures:
+        return InputError(f"the recorder could not be loaded: {'; '.join(notes.failures)}")
+    if notes.loaded:
+        return InputError(
+            f"the recorder was loaded into {notes.loaded} Python process(es), none ran Uvicorn",
+            hint="start the service with uvicorn, fastapi run or gunicorn -k "
+            f"uvicorn_worker.UvicornWorker, or {ONE_LINE}",
+        )
+    return InputError(
+        "the recorder was never loaded: the command started no Python that reads PYTHONPATH",
+        hint=f"put fastsim record where Python starts, or {ONE_LINE}",
     )

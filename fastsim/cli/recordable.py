@@ -8,7 +8,7 @@ from fastsim.errors import InputError
 
 _OTHER_SERVERS = ("hypercorn", "granian", "daphne", "uwsgi", "nginx-unit")
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*t?")
-_ONE_LINE = "add one line to the service: fastsim.collector.instrument(app)"
+ONE_LINE = "add one line to the service: fastsim.collector.instrument(app)"
 _WITH_VALUE = "XW"
 
 
@@ -34,7 +34,7 @@ def check_command(command: Sequence[str]) -> None:
     if name == "fastapi" and "dev" in arguments[:1]:
         raise InputError("fastapi dev reloads the service", hint="use: fastapi run")
     if name in _OTHER_SERVERS:
-        raise InputError(f"{name} cannot be recorded from outside", hint=_ONE_LINE)
+        raise InputError(f"{name} cannot be recorded from outside", hint=ONE_LINE)
     if name == "gunicorn":
         _check_gunicorn(arguments)
 
@@ -75,7 +75,7 @@ def _module_of_python(command: Sequence[str], where: str | None = None) -> tuple
                 raise InputError(
                     f"python -{letter} keeps the recorder out: it ignores "
                     + ("the site packages" if letter == "S" else "PYTHONPATH"),
-                    hint=f"leave -{letter} out, or {_ONE_LINE}",
+                    hint=f"leave -{letter} out, or {ONE_LINE}",
                     where=where,
                 )
             if letter == "m":

@@ -1,8 +1,8 @@
 """The recorder that runs inside the user's service.
 
-Standard library and OpenTelemetry only. ``instrument(app)`` attaches it by hand,
-``fastsim record -- uvicorn app:app`` without touching the code. ``resource``, ``step`` and
-``register_library`` name what the recorder cannot know by itself.
+Standard library only; OpenTelemetry is used where the service has it. ``instrument(app)``
+attaches it by hand, ``fastsim record -- uvicorn app:app`` without touching the code.
+``resource``, ``step`` and ``register_library`` name what the recorder cannot know by itself.
 """
 
 from fastsim.collector.attach import instrument

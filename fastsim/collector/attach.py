@@ -45,8 +45,8 @@ def instrument(
     sample_ratio
         Share of requests to record, 0 to 1.
     mode
-        ``auto``, ``full`` or ``light``: with the service's own OpenTelemetry spans if it
-        makes any, always with OpenTelemetry's, or never.
+        ``auto`` or ``light``: with the service's own OpenTelemetry spans if it makes any, or
+        leaving them alone.
     otlp
         Send everything to the endpoint that the OTEL_EXPORTER_OTLP_* variables name.
     max_file_bytes, max_total_bytes

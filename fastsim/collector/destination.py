@@ -10,11 +10,11 @@ MIB = 1 << 20
 MAX_FILE_BYTES = 64 * MIB
 MAX_TOTAL_BYTES = 1024 * MIB
 
-Mode = Literal["auto", "full", "light"]
+Mode = Literal["auto", "light"]
 """Who makes the server spans that timelines ride on. ``auto``: the service's own OpenTelemetry
-where it has one, else the recorder itself, which costs a fraction of it. ``full``: always
-OpenTelemetry, through its FastAPI instrumentation if need be. ``light``: never."""
-MODES: tuple[Mode, ...] = ("auto", "full", "light")
+where it has one and samples the request, else the recorder itself, which costs a fraction of it.
+``light``: always the recorder; the service's own spans are left alone."""
+MODES: tuple[Mode, ...] = ("auto", "light")
 DEFAULT_MODE: Mode = "auto"
 
 ENV_OUTPUT = "FASTSIM_RECORD_OUTPUT"

@@ -16,8 +16,17 @@ from types import FrameType
 
 from fastsim.collector.destination import DEFAULT_MODE, Destination
 from fastsim.collector.hook import ENV_MODE, ENV_SAMPLE, ENV_SERVICE
+from fastsim.collector.notes import ENV_NOTES
 
 STOP_WITHIN_S = 15.0
+# What ends a server, and what gunicorn takes orders by: reload, reopen logs, more or less workers.
+_PASSED_ON = tuple(
+    number
+    for number in signal.Signals
+    if number.name
+    in {"SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"}
+)
+_FROM_THE_KEYBOARD = {signal.SIGINT, signal.SIGQUIT}
 _LAUNCH = Path(__file__).resolve().parent / "launch"
 
 
@@ -28,6 +37,7 @@ def recording_environment(
     mode: str = DEFAULT_MODE,
     service_name: str | None = None,
     environment: Mapping[str, str] | None = None,
+    notes: Path | None = None,
 ) -> dict[str, str]:
     """Return the environment that attaches the recorder to Python processes.
 
@@ -39,6 +49,8 @@ def recording_environment(
         Share of requests to record, 0 to 1.
     environment
         To start from; this process's own by default.
+    notes
+        Directory for what happened in each process, see ``fastsim.collector.notes``.
     """
     variables = dict(os.environ if environment is None else environment)
     inherited = variables.get("PYTHONPATH")
@@ -49,23 +61,25 @@ def recording_environment(
     variables[ENV_MODE] = mode
     if service_name:
         variables[ENV_SERVICE] = service_name
+    if notes is not None:
+        variables[ENV_NOTES] = str(notes)
     return variables
 
 
 def find_command(command: Sequence[str]) -> list[str]:
-    """Resolve the program as the shell would, preferring this interpreter's own scripts.
+    """Resolve the program as the shell would, else among this interpreter's own scripts.
 
     Raises
     ------
     FileNotFoundError
         When there is no such program.
     """
-    beside = Path(sys.executable).parent / command[0]
-    if os.sep not in command[0] and beside.is_file():
-        return [str(beside), *command[1:]]
     found = shutil.which(command[0])
     if found is None:
-        raise FileNotFoundError(command[0])
+        beside = Path(sys.executable).parent / command[0]
+        if os.sep in command[0] or not beside.is_file():
+            raise FileNotFoundError(command[0])
+        found = str(beside)
     return [found, *command[1:]]
 
 
@@ -80,8 +94,8 @@ def run_recorded(
 
     ``keep_stdout`` sends what the command prints to standard error, the rest is the caller's.
 
-    Signals that ask this process to end are passed on, and it waits for the command to
-    finish in its own time, so that nothing is left running or unwritten.
+    Signals are passed on, and it waits for the command to finish in its own time, so that nothing
+    is left running or unwritten.
     """
     with (
         subprocess.Popen(
@@ -97,22 +111,19 @@ def run_recorded(
 
 @contextmanager
 def _signals_passed_on(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    interrupts = 0
+    seen: set[int] = set()
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupts
-        interrupts += number == signal.SIGINT
         # The terminal's Ctrl-C reached the command too. A second one would make uvicorn
         # drop what it is serving, so it is passed on only if the user insists.
-        if number == signal.SIGINT and interrupts == 1 and _in_foreground():
+        first = number not in seen
+        seen.add(number)
+        if number in _FROM_THE_KEYBOARD and first and _in_foreground():
             return
         with suppress(ProcessLookupError):
             process.send_signal(number)
 
-    before = {
-        number: signal.signal(number, pass_on)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
     try:
         yield
     finally:

@@ -9,11 +9,12 @@ from typing import Any
 
 from fastsim.collector import clocks
 from fastsim.collector.destination import DEFAULT_MODE, Destination, as_mode
+from fastsim.collector.ending import flush_when_uvicorn_ends
 from fastsim.collector.export import Counters, build_series_span, build_span
 from fastsim.collector.facts import process_facts, thread_tokens
 from fastsim.collector.faults import note_fault
 from fastsim.collector.libraries import hook_libraries
-from fastsim.collector.otel import attach_opentelemetry
+from fastsim.collector.otel import ride_on_global, rides, watch_providers
 from fastsim.collector.propagation import calling_span
 from fastsim.collector.resume import TimedCoroutine, make_task_factory
 from fastsim.collector.routes import route_template
@@ -41,7 +42,7 @@ class FastSimMiddleware:
     Parameters
     ----------
     app
-        The ASGI application; its OpenTelemetry instrumentation is attached here.
+        The ASGI application.
     service_name
         ``service.name`` of the spans.
     output
@@ -49,7 +50,7 @@ class FastSimMiddleware:
     sample_ratio
         Share of requests to record, 0 to 1. The others are only counted.
     mode
-        ``auto``, ``full`` or ``light``, see ``fastsim.collector.destination.Mode``.
+        ``auto`` or ``light``, see ``fastsim.collector.destination.Mode``.
     server
         Facts about the server, for the record: ``fastsim.process.*``.
     """
@@ -78,9 +79,10 @@ class FastSimMiddleware:
         self._reported = 0
         destination = output if isinstance(output, Destination) else Destination(Path(output))
         self._writer = TraceWriter(destination, self._resource, lambda: self._requests_seen)
-        self.opentelemetry = attach_opentelemetry(
-            find_fastapi(app), self._writer.submit, self._mode
-        )
+        self._rides = self._mode == "auto"
+        if self._rides:
+            watch_providers()
+        flush_when_uvicorn_ends(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -96,6 +98,8 @@ class FastSimMiddleware:
             await self.app(scope, receive, send)
             return
         record = RequestRecord(str(scope.get("method", "")), str(scope.get("path", "")))
+        if self._rides:
+            record.submit_child = self._writer.submit
         root_path = str(scope.get("root_path", ""))
         token = current_record.set(record)
         clock.series.in_flight += 1
@@ -147,6 +151,8 @@ class FastSimMiddleware:
 
     def _write_series(self) -> None:
         """Write what the loop did since the last time, unless nothing was asked of it."""
+        if self._rides:
+            ride_on_global()
         clock = self._clock
         if clock is None:
             return
@@ -183,6 +189,8 @@ class FastSimMiddleware:
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> LoopClock:
         self._server = self._server | {PROCESS_THREAD_TOKENS: thread_tokens()}
+        if self._rides:
+            ride_on_global()
         clock = LoopClock()
         clock.watch(loop)
         clock.series.on_full = self._write_series
@@ -236,7 +244,7 @@ class FastSimMiddleware:
             mode=self._mode,
             sample_ratio=self._sample_ratio,
             start_ns=clocks.time_ns(),
-            server=self._server | {PROCESS_OPENTELEMETRY: self.opentelemetry},
+            server=self._server | {PROCESS_OPENTELEMETRY: self._rides and rides()},
         )
 
 

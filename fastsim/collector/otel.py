@@ -1,17 +1,20 @@
-"""Server spans from OpenTelemetry, caught on their way out.
+"""Ride on the service's own OpenTelemetry, if it has any.
 
-FastAPI's own telemetry (0.142 and later) or the contrib instrumentation makes the
-server span. A provider that the user has set is used as it is: a span processor is
-added to it. Without one, if OpenTelemetry's spans are wanted all the same, the contrib
-instrumentation gets a provider of ours, which is not made global, so nothing else in the
-process changes.
+FastAPI's own telemetry (0.142 and later) or the contrib instrumentation makes the server span;
+a span processor of ours, added to every provider of the service, hands it to the request's
+record, and passes client spans on. A span that the service's sampler leaves out never gets here:
+the recorder then writes its own, as it does for a service without OpenTelemetry. Nothing is
+imported, instrumented or made global here; providers are met whenever they appear.
 """
 
-from collections.abc import Callable
+import functools
+import sys
+import weakref
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from fastsim.collector.destination import Mode
 from fastsim.collector.faults import note_fault
+from fastsim.collector.imports import when_imported
 from fastsim.collector.llm import note_llm_span
 from fastsim.collector.privacy import kept_attributes
 from fastsim.collector.timeline import active_record
@@ -21,80 +24,66 @@ from fastsim.spans import Span, SpanKind, StatusCode
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
+_SDK = "opentelemetry.sdk.trace"
 
-def attach_opentelemetry(
-    app: object, on_child: Callable[[Callable[[], Span]], None], mode: Mode = "full"
-) -> bool:
-    """Have OpenTelemetry make server spans for ``app``; return whether it will.
 
-    ``on_child`` receives finished client spans of recorded requests.
-    """
-    if mode == "light":
-        return False
+class _Watching:
+    on = False
+
+
+_ridden: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def watch_providers() -> None:
+    """Ride on every provider that this process makes, and on the global one if there is one."""
+    if not _Watching.on:
+        _Watching.on = True
+        when_imported(_SDK, _watch_new_providers)
+    ride_on_global()
+
+
+def rides() -> bool:
+    """Return whether the service has a provider that we ride on."""
+    return len(_ridden) > 0
+
+
+def ride_on_global() -> None:
+    """Ride on the global provider, one that was made before anybody watched."""
+    # Asking ``get_tracer_provider`` would make one where the environment names it.
+    api = sys.modules.get("opentelemetry.trace")
+    sdk = sys.modules.get(_SDK)
+    provider = getattr(api, "_TRACER_PROVIDER", None)
+    kind = getattr(sdk, "TracerProvider", None)
+    if provider is not None and kind is not None and isinstance(provider, kind):
+        _ride(provider)
+
+
+def _watch_new_providers(module: ModuleType) -> None:
+    kind: Any = module.TracerProvider
+    inner = kind.__init__
+
+    @functools.wraps(inner)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        inner(self, *args, **kwargs)
+        _ride(self)
+
+    kind.__init__ = __init__
+
+
+def _ride(provider: Any) -> None:
     try:
-        from opentelemetry import trace
-        from opentelemetry.sdk.trace import TracerProvider
-    except ImportError:
-        return False
-    try:
+        if provider in _ridden:
+            return
         from fastsim.collector.span_names import name_by_span
 
+        provider.add_span_processor(_make_processor())
+        _ridden.add(provider)
         spans_in_use.name = name_by_span
-        processor = _make_processor(on_child)
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, TracerProvider):
-            provider.add_span_processor(processor)
-            if _traces_itself(app):
-                return True
-            return _instrument(app, provider)
-        if mode == "auto":
-            return False
-        own = TracerProvider(sampler=_make_sampler(), shutdown_on_exit=False)
-        own.add_span_processor(processor)
-        return _instrument(app, own)
     except Exception as fault:  # noqa: BLE001  never into the service
         note_fault(fault)
-        return False
 
 
-def _traces_itself(app: object) -> bool:
-    native = getattr(app, "_native_telemetry", None)
-    return native is not None or bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
-
-
-def _instrument(app: object, provider: Any) -> bool:
-    if getattr(app, "_is_instrumented_by_opentelemetry", False):
-        return True
-    try:
-        from fastapi import FastAPI
-        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-    except ImportError:
-        return False
-    if not isinstance(app, FastAPI):
-        return False
-    FastAPIInstrumentor.instrument_app(
-        app, tracer_provider=provider, exclude_spans=["send", "receive"]
-    )
-    return True
-
-
-def _make_sampler() -> Any:
-    from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-
-    class FollowRecord(Sampler):
-        """Sample exactly the requests that are being recorded."""
-
-        def should_sample(self, *_args: Any, **_kwargs: Any) -> SamplingResult:
-            recording = active_record() is not None
-            return SamplingResult(Decision.RECORD_AND_SAMPLE if recording else Decision.DROP)
-
-        def get_description(self) -> str:
-            return "fastsim: follow the recorder"
-
-    return FollowRecord()
-
-
-def _make_processor(on_child: Callable[[Callable[[], Span]], None]) -> Any:
+def _make_processor() -> Any:
     from opentelemetry.sdk.trace import SpanProcessor
 
     class KeepServerSpan(SpanProcessor):
@@ -103,7 +92,7 @@ def _make_processor(on_child: Callable[[Callable[[], Span]], None]) -> Any:
         def on_end(self, span: "ReadableSpan") -> None:
             try:
                 record = active_record()
-                if record is None:
+                if record is None or record.submit_child is None:
                     return
                 kind = span.kind.name
                 if kind == "SERVER" or (kind == "INTERNAL" and _serves(span)):
@@ -113,7 +102,7 @@ def _make_processor(on_child: Callable[[Callable[[], Span]], None]) -> Any:
                 if kind in {"CLIENT", "INTERNAL"}:
                     note_llm_span(record, span)
                 if kind == "CLIENT":
-                    on_child(lambda: from_readable(span))
+                    record.submit_child(lambda: from_readable(span))
             except Exception as fault:  # noqa: BLE001  never into the request
                 note_fault(fault)
 

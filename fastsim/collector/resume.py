@@ -255,25 +255,54 @@ class TaskFactory(Protocol):
 
 
 def make_task_factory(clock: LoopClock, inner: Any) -> TaskFactory:
-    """Wrap the tasks that a recorded request creates; leave all others alone."""
+    """Wrap the tasks that a recorded request creates; leave all others alone.
+
+    An eager factory is remade as one by asyncio itself, around the constructor that the service
+    gave it: anyio recognises it by its code, and starts tasks by that constructor.
+    """
+    eager = getattr(asyncio, "create_eager_task_factory", None)
+    if eager is not None and _is_eager(inner):
+        construct = inner.__closure__[0].cell_contents
+
+        def make(coro: Any, **kwargs: Any) -> Any:
+            return construct(_timed(clock, coro), **kwargs)
+
+        return eager(make)  # type: ignore[no-any-return]
 
     def factory(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> "asyncio.Future[Any]":
-        record = active_record()
-        if record is not None and not (record.finished and _left_over(clock, record)):
-            try:
-                remember_origin(coro)
-                running = clock.active
-                own = running is not None and running.record is record
-                number = record.new_task(running.task if running is not None and own else -1)
-                coro = TimedCoroutine(coro, record, clock, number)
-                record.open_tasks += 1
-            except Exception as fault:  # noqa: BLE001  never into the request
-                note_fault(fault)
+        coro = _timed(clock, coro)
         if inner is not None:
             return inner(loop, coro, **kwargs)  # type: ignore[no-any-return]
         return asyncio.Task(coro, loop=loop, **kwargs)
 
     return factory
+
+
+def _is_eager(factory: Any) -> bool:
+    code = getattr(getattr(asyncio, "eager_task_factory", None), "__code__", None)
+    return (
+        code is not None
+        and getattr(factory, "__code__", None) is code
+        and bool(getattr(factory, "__closure__", None))
+    )
+
+
+def _timed(clock: LoopClock, coro: Any) -> Any:
+    """Return the coroutine of a new task, timed if a request creates it."""
+    record = active_record()
+    if record is None or (record.finished and _left_over(clock, record)):
+        return coro
+    try:
+        remember_origin(coro)
+        running = clock.active
+        own = running is not None and running.record is record
+        number = record.new_task(running.task if running is not None and own else -1)
+        timed = TimedCoroutine(coro, record, clock, number)
+        record.open_tasks += 1
+    except Exception as fault:  # noqa: BLE001  never into the request
+        note_fault(fault)
+        return coro
+    return timed
 
 
 def _left_over(clock: LoopClock, record: RequestRecord) -> bool:

@@ -12,19 +12,23 @@ from collections.abc import Callable
 from typing import Any
 
 from fastsim.collector.faults import note_fault
+from fastsim.collector.imports import when_imported
 from fastsim.collector.timeline import RequestRecord, ThreadCall, active_record
 from fastsim.spans import StepKind
 
 _THREAD = StepKind.THREAD.value
+_hooked: set[str] = set()
 
 
 def hook_anyio_threads() -> None:
     """Time every ``anyio.to_thread.run_sync`` made for a recorded request."""
-    try:
-        import anyio.to_thread
-    except ImportError:
-        return
-    inner = anyio.to_thread.run_sync
+    if "anyio.to_thread" not in _hooked:
+        _hooked.add("anyio.to_thread")
+        when_imported("anyio.to_thread", _hook_run_sync)
+
+
+def _hook_run_sync(module: Any) -> None:
+    inner = module.run_sync
     if hasattr(inner, "_fastsim"):
         return
 
@@ -40,7 +44,7 @@ def hook_anyio_threads() -> None:
             _store(record, call)
 
     run_sync._fastsim = True  # type: ignore[attr-defined]
-    anyio.to_thread.run_sync = run_sync  # type: ignore[assignment]
+    module.run_sync = run_sync
 
 
 def _store(record: RequestRecord, call: ThreadCall) -> None:

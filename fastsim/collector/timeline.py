@@ -19,6 +19,7 @@ from fastsim.spans import RECENT_NS, StepKind, Via
 
 if TYPE_CHECKING:
     from fastsim.collector.llm import LlmCall
+    from fastsim.spans import Span
 
 MAX_STEPS = 2000
 """Steps kept per request; a streamed answer of 900 chunks still fits."""
@@ -257,6 +258,7 @@ class RequestRecord:
         "status",
         "steps",
         "steps_dropped",
+        "submit_child",
         "task_parents",
         "thread_calls",
     )
@@ -290,6 +292,8 @@ class RequestRecord:
         self.steps_dropped = 0
         self.events: list[tuple[str, str, int, int]] = []
         self.llm_calls: list[LlmCall] = []
+        self.submit_child: Callable[[Callable[[], Span]], None] | None = None
+        """Takes finished client spans of the service's own telemetry; None to leave it alone."""
         self.thread_calls: list[tuple[int, int, int, int]] = []
         self.task_parents: list[int] = []
         """Task 1 was created by task ``task_parents[0]``, and so on; -1: by none of them."""

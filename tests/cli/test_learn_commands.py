@@ -1,6 +1,8 @@
 """record, calibrate and demo refuse bad input with one clear message and lose nothing."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,7 +54,11 @@ def test_record_does_not_mix_recordings(capsys: Capture, tmp_path: Path) -> None
 
 @pytest.mark.live
 def test_record_says_when_the_service_does_not_start(capfd: Capture, tmp_path: Path) -> None:
-    assert run("record", "-o", str(tmp_path / "t"), "--", "uvicorn", "no_such_module:app") == 2
+    code = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "no_such_module:app"], check=False, capture_output=True
+    )
+    end = run("record", "-o", str(tmp_path / "t"), "--", "uvicorn", "no_such_module:app")
+    assert end == code.returncode != 0
     assert "before it served a request" in capfd.readouterr().err
 
 

@@ -52,7 +52,7 @@ def leaky_app() -> FastAPI:
     return app
 
 
-@pytest.mark.parametrize("mode", ["auto", "full"])
+@pytest.mark.parametrize("mode", ["auto", "light"])
 def test_no_secret_reaches_the_files(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

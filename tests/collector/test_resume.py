@@ -3,17 +3,21 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+import anyio
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from fastsim.calibrate.readers import open_traces
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.timeline import Timeline
-from fastsim.collector import FastSimMiddleware
+from fastsim.collector import FastSimMiddleware, instrument
 from fastsim.collector.resume import TimedCoroutine
 from fastsim.collector.timeline import LoopClock, RequestRecord, current_record
 from fastsim.spans import Outcome, StepKind
@@ -91,6 +95,42 @@ def test_an_eager_task_is_counted_once() -> None:
     used = {row[10]: row[4] / 1e9 for row in request.steps}
     assert used[1] == pytest.approx(0.004, rel=0.1)
     assert used[0] == pytest.approx(0.004, rel=0.1)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+@pytest.mark.parametrize("debug", [False, True])
+def test_eager_tasks_are_recorded_and_task_groups_of_anyio_work(
+    tmp_path: Path, *, debug: bool
+) -> None:
+    """Anyio knows an eager factory by its code, and starts tasks past it."""
+    app, done = FastAPI(), list[int]()
+
+    async def part(number: int) -> None:
+        await anyio.sleep(0.001)
+        done.append(number)
+
+    @app.get("/")
+    async def work() -> None:
+        async with anyio.create_task_group() as tasks:
+            for number in range(3):
+                tasks.start_soon(part, number)
+        with anyio.move_on_after(5.0):
+            await asyncio.gather(part(3), part(4))
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        instrument(app, output=tmp_path)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            assert (await client.get("/")).status_code == 200
+        app._fastsim_recorder.flush()  # type: ignore[attr-defined]
+
+    with asyncio.Runner(debug=debug) as runner:
+        runner.run(serve())
+    assert sorted(done) == [0, 1, 2, 3, 4]
+    recorded = collect_requests(open_traces([tmp_path]), skip_first_s=0.0)
+    assert len(set(only(recorded).task)) == 6
 
 
 async def after() -> None:

@@ -39,27 +39,43 @@ STARTERS = {
         "fastapi run {here}/work_app.py --host 127.0.0.1 --port {port} --workers 2"
     ),
 }
+SPECIAL = {
+    "opentelemetry-instrument": (
+        "opentelemetry-instrument --traces_exporter console --metrics_exporter none"
+        " --logs_exporter none"
+        " {python} -m uvicorn --app-dir {here} work_app:app --host 127.0.0.1 --port {port}"
+    ),
+    "starlette": (
+        "{python} -m uvicorn --app-dir {here} starlette_app:app --host 127.0.0.1 --port {port}"
+    ),
+}
 
 
 @dataclass
 class RecordedCommand:
-    """A ``fastsim record`` that is running."""
+    """A ``fastsim record`` that is running: of a starter above, or of another command."""
 
     output: Path
     command: str = "uvicorn"
     options: Sequence[str] = ()
     extra: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
+    """Where it is started; here when absent."""
     port: int = field(default_factory=free_port)
 
     def __enter__(self) -> Self:
-        started = STARTERS[self.command].format(here=HERE, port=self.port, python=sys.executable)
+        known = STARTERS | SPECIAL
+        started = known.get(self.command, self.command).format(
+            here=HERE, port=self.port, python=sys.executable
+        )
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "fastsim", "record", "-o", str(self.output), "--json"),
                 *(*self.options, "--", *started.split(), *self.extra),
             ],
             env={**os.environ, **self.environment},
+            cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -71,9 +87,13 @@ class RecordedCommand:
         if self._process.poll() is None:
             self.end()
 
-    def end(self, how: signal.Signals = signal.SIGTERM) -> dict[str, Any]:
-        """Signal the recorder alone, as a container does; return its JSON answer."""
-        self._process.send_signal(how)
+    def end(self, how: signal.Signals | None = signal.SIGTERM, *, code: int = 0) -> dict[str, Any]:
+        """Signal the recorder alone, as a container does; return its JSON answer.
+
+        Without a signal wait for the service to end by itself.
+        """
+        if how is not None:
+            self._process.send_signal(how)
         try:
             answer, self.said = self._process.communicate(timeout=STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -81,9 +101,14 @@ class RecordedCommand:
                 os.kill(child, signal.SIGKILL)
             self._process.kill()
             raise
-        assert self._process.returncode == 0, self.said
-        parsed: dict[str, Any] = json.loads(answer)
+        assert self._process.returncode == code, self.said
+        parsed: dict[str, Any] = json.loads(answer or "{}")
         return parsed
+
+    @property
+    def pid(self) -> int:
+        """The recorder's process."""
+        return self._process.pid
 
     def get(self, path: str) -> int:
         url = f"http://127.0.0.1:{self.port}/{path}"
@@ -93,6 +118,12 @@ class RecordedCommand:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
+
+    def read(self, path: str) -> str:
+        url = f"http://127.0.0.1:{self.port}/{path}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
 
     def get_many(self, path: str, count: int, *, at_once: int = 8) -> list[int]:
         with ThreadPoolExecutor(at_once) as clients:

@@ -132,7 +132,7 @@ def receive_some(connection: socket.socket) -> bytes:
     return first
 
 
-@pytest.mark.parametrize("mode", ["auto", "full"])
+@pytest.mark.parametrize("mode", ["auto", "light"])
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -50,23 +50,32 @@ def hook_asyncio_limits(module: ModuleType) -> None:
 
 def hook_anyio_limits(module: ModuleType) -> None:
     """Watch anyio's semaphores, locks and capacity limiters on asyncio."""
-    for kind in (module.Semaphore, module.Lock):
+    for kind in (getattr(module, "Semaphore", None), getattr(module, "Lock", None)):
+        if kind is None:  # before anyio 4.5 they are built from what asyncio has
+            continue
         watch_births(kind)
         _watch(kind, "acquire", "release")
         _watch_nowait(kind, "acquire_nowait")
     watch_births(module.CapacityLimiter)
     _watch(module.CapacityLimiter, "acquire_on_behalf_of", "release_on_behalf_of")
-    backend = module.AsyncIOBackend
+    backend = getattr(module, "AsyncIOBackend", None)
+    if backend is None:  # anyio 3
+        name = "current_default_thread_limiter"
+        setattr(module, name, _of_the_thread_pool(getattr(module, name)))
+        return
     inner = backend.__dict__["current_default_thread_limiter"].__func__
+    backend.current_default_thread_limiter = classmethod(_of_the_thread_pool(inner))
 
+
+def _of_the_thread_pool(inner: Any) -> Any:
     @functools.wraps(inner)
-    def current_default_thread_limiter(cls: Any) -> Any:
-        limiter = inner(cls)
+    def current_default_thread_limiter(*args: Any) -> Any:
+        limiter = inner(*args)
         if id(limiter) not in _limits:
             _keep(limiter, _Limit("", 0))  # the thread pool is recorded as such, call by call
         return limiter
 
-    backend.current_default_thread_limiter = classmethod(current_default_thread_limiter)
+    return current_default_thread_limiter
 
 
 def _watch(kind: Any, acquire_name: str, release_name: str) -> None:
