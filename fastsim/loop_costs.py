@@ -1,5 +1,7 @@
 """What a model says about the processor: what the event loop costs, and how fast code runs."""
 
+from typing import Self
+
 from pydantic import Field
 
 from fastsim.laws import Distribution, Part
@@ -59,6 +61,19 @@ class Pauses(Part):
     time: Distribution | None = None
 
 
+class RecorderCost(Part):
+    """What recording cost the event loop: taken out of the loop's costs, put back to compare.
+
+    A service runs without the recorder; a forecast is for that. What was recorded, and every
+    live run that was recorded, too, ran with it.
+    """
+
+    accept: Duration = Field(0.0, description="per request")
+    per_suspend: Duration = Field(0.0, description="per wait begun")
+    per_event: Duration = Field(0.0, description="per finished wait")
+    per_pass: Duration = Field(0.0, description="per turn of the loop")
+
+
 class LoopCosts(Part):
     """CPU that the event loop spends outside the application's own steps."""
 
@@ -78,3 +93,10 @@ class LoopCosts(Part):
     wander: Wander = Wander()
     doubt: SpeedDoubt = SpeedDoubt()
     pauses: Pauses = Pauses()
+    recorder: RecorderCost = RecorderCost()
+
+    def with_recorder(self) -> Self:
+        """Return the costs as they are while the recorder watches."""
+        parts = RecorderCost.model_fields
+        added = {name: getattr(self, name) + getattr(self.recorder, name) for name in parts}
+        return self.model_copy(update={**added, "recorder": RecorderCost()})

@@ -26,7 +26,7 @@ from fastsim.laws import (
     Simple,
     Weibull,
 )
-from fastsim.loop_costs import ColdCost, LoopCosts, Pauses, SpeedDoubt, Wander
+from fastsim.loop_costs import ColdCost, LoopCosts, Pauses, RecorderCost, SpeedDoubt, Wander
 from fastsim.spans import StepKind, Via
 from fastsim.units import Duration, Rate, Share
 
@@ -58,6 +58,7 @@ __all__ = [
     "Process",
     "Provenance",
     "RateWindow",
+    "RecorderCost",
     "ReleaseStep",
     "Resource",
     "RespondStep",
@@ -321,6 +322,10 @@ class ServiceModel(Part):
     resources: dict[str, Resource] = Field(default_factory=dict)
     endpoints: list[Endpoint] = Field(min_length=1)
     self_check: list[CheckRow] = Field(default_factory=list)
+
+    def with_recorder(self) -> Self:
+        """Return the model of the service as it runs while the recorder watches."""
+        return self.model_copy(update={"loop": self.loop.with_recorder()})
 
     @model_validator(mode="after")
     def _known_resources(self) -> Self:

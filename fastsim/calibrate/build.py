@@ -22,6 +22,7 @@ from fastsim.calibrate.loop_costs import (
 from fastsim.calibrate.observed import walk
 from fastsim.calibrate.pauses import fit_pauses
 from fastsim.calibrate.readers import Columns, open_traces, trace_files
+from fastsim.calibrate.recorder_cost import without_recorder
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.steps import StepFitter
 from fastsim.calibrate.variants import (
@@ -137,7 +138,7 @@ def build_model(
     )
     model, said = close_account(model, requests)
     model.warnings += said
-    return model
+    return without_recorder(model, requests)
 
 
 def assumed_programs(requests: RequestSet, code_share: float | None) -> tuple[Assumption, Programs]:

@@ -57,6 +57,7 @@ def replay_recording(
     model: ServiceModel, requests: RequestSet, *, seed: int = 1, replays: int = REPLAYS
 ) -> SelfCheck:
     """Replay the recorded arrivals through the twin and compare server-span latencies."""
+    model = model.with_recorder()
     names = [endpoint.name for endpoint in model.endpoints]
     known = np.array([names.index(n) if n in names else -1 for n in requests.endpoints])
     endpoint = known[requests.endpoint]

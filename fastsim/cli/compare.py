@@ -214,6 +214,7 @@ def _read_traces(path: Path, service: str | None) -> "LiveSample":
         duration_s=duration_s,
         title=requests.service,
         warmup_s=max(0.0, float(-at_s[0])),
+        recorded=bool(requests.recorded.any()),
     )
 
 

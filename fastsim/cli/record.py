@@ -24,7 +24,6 @@ from fastsim.errors import (
 from fastsim.units import parse_bytes, parse_duration
 
 if TYPE_CHECKING:
-    from fastsim.collector.cost import TimerCost
     from fastsim.collector.destination import Destination
     from fastsim.collector.notes import Notes
     from fastsim.collector.recorded import Recorded
@@ -81,7 +80,6 @@ def record(
     """
     from fastsim.cli.output import note, print_json
     from fastsim.cli.recordable import check_command, check_script
-    from fastsim.collector.cost import measure_timer_cost
     from fastsim.collector.launcher import recording_environment, run_recorded
     from fastsim.collector.notes import read_notes
     from fastsim.collector.recorded import count_recorded, processes_in
@@ -115,11 +113,10 @@ def record(
         notes = read_notes(Path(noted))
     if found.total.recorded == 0:
         raise _nothing_recorded(command, code, notes)
-    cost = measure_timer_cost()
-    for line in _report(found, cost):
+    for line in _report(found):
         note(line)
     if as_json:
-        print_json(_as_json(found, cost, destination, code))
+        print_json(_as_json(found, destination, code))
     if found.requests == 0 and destination.directory is not None:
         raise AnswerError(
             f"{found.total.recorded:,} requests were recorded, but none could be written",
@@ -200,7 +197,7 @@ def _where(destination: "Destination") -> str:
     return " and ".join(places)
 
 
-def _report(found: "Recorded", cost: "TimerCost") -> Iterator[str]:
+def _report(found: "Recorded") -> Iterator[str]:
     """Say what was recorded, what was not and why, and what it cost."""
     total = found.total
     yield (
@@ -219,7 +216,7 @@ def _report(found: "Recorded", cost: "TimerCost") -> Iterator[str]:
         yield f"the recorder said: {total.problem}"
     if total.faults:
         yield f"the recorder met {total.faults:,} errors of its own; please report them"
-    timer_s, writer_s = cost.total_s(total.recorded, total.steps), total.writer_cpu_ns / 1e9
+    timer_s, writer_s = total.timer_cpu_ns / 1e9, total.writer_cpu_ns / 1e9
     share = ""
     if total.process_cpu_ns:
         share = f", {(timer_s + writer_s) / (total.process_cpu_ns / 1e9):.1%} of the service's CPU"
@@ -229,9 +226,7 @@ def _report(found: "Recorded", cost: "TimerCost") -> Iterator[str]:
     )
 
 
-def _as_json(
-    found: "Recorded", cost: "TimerCost", destination: "Destination", code: int
-) -> dict[str, object]:
+def _as_json(found: "Recorded", destination: "Destination", code: int) -> dict[str, object]:
     total = found.total
     return {
         "kind": "recording",
@@ -248,7 +243,7 @@ def _as_json(
         "exported": total.exported,
         "not_exported_by_reason": total.export_dropped,
         "recorder_cpu_s": total.writer_cpu_ns / 1e9,
-        "timer_cpu_s": cost.total_s(total.recorded, total.steps),
+        "timer_cpu_s": total.timer_cpu_ns / 1e9,
         "service_cpu_s": total.process_cpu_ns / 1e9,
         "recorder_faults": total.faults,
         "exit_code": code,

@@ -124,6 +124,8 @@ def _loop(model: ServiceModel) -> str:
         f"{duration(loop.per_event)} per event",
         f"{duration(loop.per_pass)} per pass",
     ]
+    if recorded := loop.recorder.accept:
+        facts.append(f"without what recording cost ({duration(recorded)} per request)")
     if cold.extra:
         facts.append(f"up to {share(cold.extra)} more after idling {duration(cold.memory)}")
     return ", ".join(facts)

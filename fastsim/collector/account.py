@@ -41,6 +41,8 @@ class ProcessAccount:
     """All spans in the trace files, those inside requests included."""
     writer_cpu_ns: int = 0
     """CPU of the recorder's own threads."""
+    timer_cpu_ns: int = 0
+    """CPU that recording took on the event loops, by what it was measured to cost there."""
     process_cpu_ns: int = 0
     faults: int = 0
     """Internal errors of the recorder."""

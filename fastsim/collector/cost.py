@@ -1,22 +1,24 @@
 """Measure what recording costs the event loop on this machine, with code that does nothing.
 
-Writing is measured where it happens, in the recorder's own thread; what the timers cost
-inside the service cannot be told apart there, so it is measured here, right after.
+Measured in the process that records, by the same recorder around an application that only
+waits, so that calibration can take it out of the model. Writing is measured where it happens, in
+the recorder's own thread.
 """
 
-import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from types import coroutine
 from typing import Any
 
 from fastsim.collector import clocks
-from fastsim.collector.resume import TimedCoroutine
-from fastsim.collector.timeline import LoopClock, RequestRecord
 
-_ROUNDS = 7
-_REQUESTS = 60
-_WAITS = 20
+_ROUNDS = 5
+_REQUESTS = 10
+_WAITS = 10
+
+Serve = Callable[..., Any]
+"""An ASGI application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,38 +28,66 @@ class TimerCost:
     per_request_s: float
     per_step_s: float
 
-    def total_s(self, requests: int, steps: int) -> float:
-        """Return the cost of so many requests with so many steps in all."""
-        return requests * self.per_request_s + steps * self.per_step_s
 
+def measure_timer_cost(record: Callable[[Serve], Serve]) -> TimerCost:
+    """Time requests of none and of many waits, recorded and not (about 20 ms).
 
-def measure_timer_cost() -> TimerCost:
-    """Time requests of none and of many waits, with and without the timer (about 0.1 s)."""
+    Parameters
+    ----------
+    record
+        Returns an application that records the one it is given, and writes nothing.
+    """
     long: list[float] = []
     short: list[float] = []
-    for _ in range(_ROUNDS):  # interleaved, because the machine's speed wanders
-        for waits, extra in ((_WAITS, long), (0, short)):
-            extra.append(_cpu_s(waits, timed=True) - _cpu_s(waits, timed=False))
+    pairs = [(waits, _application(waits)) for waits in (_WAITS, 0)]
+    for number in range(_ROUNDS + 1):  # interleaved, because the machine's speed wanders
+        for waits, plain in pairs:
+            added = _cpu_s(record(plain)) - _cpu_s(plain)
+            if number > 0:  # the first one warms up
+                (long if waits else short).append(added)
     # Each wait adds two steps: the wait itself and the code after it.
     per_step_s = max(median(long) - median(short), 0.0) / (2 * _WAITS)
     return TimerCost(max(median(short) - per_step_s, 0.0), per_step_s)
 
 
-def _cpu_s(waits: int, *, timed: bool) -> float:
-    """Return the CPU of one request."""
+@coroutine
+def _pass() -> Any:
+    yield
 
-    async def wait_often() -> None:
+
+def _application(waits: int) -> Serve:
+    async def serve(_scope: Any, _receive: Any, send: Any) -> None:
         for _ in range(waits):
-            await asyncio.sleep(0)
+            await _pass()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
 
-    async def serve_all() -> int:
-        clock = LoopClock()
-        start = clocks.thread_time_ns()
-        for _ in range(_REQUESTS):
-            serve: Coroutine[Any, Any, None] = wait_often()
-            if timed:
-                serve = TimedCoroutine(serve, RequestRecord("GET", "/"), clock, 0)
-            await serve
-        return clocks.thread_time_ns() - start
+    return serve
 
-    return asyncio.run(serve_all()) / _REQUESTS / 1e9
+
+_HEADERS = [
+    (name, b"some value of usual length")
+    for name in (b"host", b"user-agent", b"accept", b"accept-encoding", b"cookie", b"connection")
+]
+
+
+async def _receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(_message: dict[str, Any]) -> None:
+    pass
+
+
+def _cpu_s(application: Serve) -> float:
+    """Return the CPU of one request."""
+    start = clocks.thread_time_ns()
+    for _ in range(_REQUESTS):
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": _HEADERS}
+        running = application(scope, _receive, _send)
+        try:  # driven by hand: the loop that this may run on goes on with its own
+            while True:
+                running.send(None)
+        except StopIteration:
+            pass
+    return (clocks.thread_time_ns() - start) / _REQUESTS / 1e9

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsim.collector import clocks
+from fastsim.collector.cost import measure_timer_cost
 from fastsim.collector.destination import DEFAULT_MODE, Destination, as_mode
 from fastsim.collector.ending import flush_when_uvicorn_ends
 from fastsim.collector.export import Counters, build_series_span, build_span
@@ -22,8 +23,14 @@ from fastsim.collector.series import probe_lag, watch_collections
 from fastsim.collector.threads import hook_anyio_threads, hook_executors
 from fastsim.collector.timeline import LoopClock, RequestRecord, current_record
 from fastsim.collector.watchdog import Watchdog
-from fastsim.collector.writer import TraceWriter
-from fastsim.spans import PROCESS_OPENTELEMETRY, PROCESS_THREAD_TOKENS, Attributes
+from fastsim.collector.writer import NoWriter, TraceWriter
+from fastsim.spans import (
+    PROCESS_OPENTELEMETRY,
+    PROCESS_THREAD_TOKENS,
+    PROCESS_TIMER_REQUEST_NS,
+    PROCESS_TIMER_STEP_NS,
+    Attributes,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -78,11 +85,22 @@ class FastSimMiddleware:
         self._probe: asyncio.Task[None] | None = None
         self._reported = 0
         destination = output if isinstance(output, Destination) else Destination(Path(output))
-        self._writer = TraceWriter(destination, self._resource, lambda: self._requests_seen)
+        self._writer: TraceWriter | NoWriter = TraceWriter(
+            destination, self._resource, lambda: self._requests_seen
+        )
         self._rides = self._mode == "auto"
         if self._rides:
             watch_providers()
-        flush_when_uvicorn_ends(self)
+        if destination.directory is not None or destination.otlp:
+            flush_when_uvicorn_ends(self)
+
+    @classmethod
+    def for_nobody(cls, app: AsgiApp) -> "FastSimMiddleware":
+        """Return a recorder that does all its work on the running loop and writes nothing."""
+        recorder = cls(app, output=Destination(None), mode="light")
+        recorder._clock, recorder._loop = LoopClock(), asyncio.get_running_loop()
+        recorder._writer = NoWriter()
+        return recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -188,7 +206,12 @@ class FastSimMiddleware:
         return self._clock
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> LoopClock:
-        self._server = self._server | {PROCESS_THREAD_TOKENS: thread_tokens()}
+        cost = measure_timer_cost(type(self).for_nobody)
+        self._server = self._server | {
+            PROCESS_THREAD_TOKENS: thread_tokens(),
+            PROCESS_TIMER_REQUEST_NS: round(cost.per_request_s * 1e9),
+            PROCESS_TIMER_STEP_NS: round(cost.per_step_s * 1e9),
+        }
         if self._rides:
             ride_on_global()
         clock = LoopClock()

@@ -25,7 +25,7 @@ from fastsim.collector.destination import Destination
 from fastsim.collector.faults import fault_count, note_fault
 from fastsim.collector.files import LimitReachedError, LineSink, TraceFiles, process_stem
 from fastsim.collector.otlp import encode_line, encode_span
-from fastsim.spans import Attributes, Span
+from fastsim.spans import PROCESS_TIMER_REQUEST_NS, PROCESS_TIMER_STEP_NS, Attributes, Span
 
 if TYPE_CHECKING:
     from fastsim.collector.endpoint import OtlpEndpoint
@@ -122,6 +122,23 @@ class TraceWriter:
             process = self._process = _ProcessWriter(self._destination, self._resource, self._seen)
             process.start()
         return process
+
+
+class NoWriter:
+    """Takes what a ``TraceWriter`` takes and forgets it."""
+
+    dropped = 0
+    cpu_ns = 0
+
+    def submit(self, make_span: Callable[[], Span]) -> None:
+        """Forget a span."""
+
+    def submit_request(self, make_span: Callable[[], Span], *, steps: int) -> None:
+        """Forget a request."""
+
+    def flush(self) -> bool:
+        """Do nothing, at once."""
+        return True
 
 
 class _ProcessWriter:
@@ -316,6 +333,7 @@ class _ProcessWriter:
         account.seen = self._seen()
         account.faults = fault_count()
         account.process_cpu_ns = clocks.process_time_ns()
+        account.timer_cpu_ns = self._timer_cpu_ns()
         account.writer_cpu_ns = clocks.thread_time_ns()
         if self._endpoint is not None:
             account.writer_cpu_ns += self._endpoint.cpu_ns
@@ -327,6 +345,13 @@ class _ProcessWriter:
                 self._account_file.write(account)
             except OSError as error:
                 self._say(f"cannot write the recorder's account: {error.strerror or error}")
+
+    def _timer_cpu_ns(self) -> int:
+        per_request, per_step = (
+            int(self._resource.get(name) or 0)  # type: ignore[arg-type]
+            for name in (PROCESS_TIMER_REQUEST_NS, PROCESS_TIMER_STEP_NS)
+        )
+        return self.account.recorded * per_request + self.account.steps * per_step
 
     def _drop(self, reason: str, requests: int, problem: str = "") -> None:
         with self._count_lock:

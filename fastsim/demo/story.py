@@ -8,7 +8,7 @@ to the recorded slices and sees nothing of the others but when their requests ar
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -220,7 +220,7 @@ def _compare(
     rows: list[CompareRow] = []
     for number, (title, slices, pool) in enumerate(cases):
         live = to_run(join(slices)).model_copy(update={"title": title})
-        sample = LiveSample.of_run(live)
+        sample = replace(LiveSample.of_run(live), recorded=True)
         forecast = _forecast(model, sample, pool, settings)
         wanted = _wanted(sample, endpoints=3 if number == 0 else 1)
         found = compare(
@@ -255,6 +255,7 @@ def _needed_s(found: list[Comparison]) -> float | None:
 
 
 def _forecast(model: ServiceModel, live: LiveSample, pool: int, settings: Settings) -> Forecast:
+    model = model.with_recorder()
     names = [endpoint.name for endpoint in model.endpoints]
     live, _ = live.known_to(names)
     code = np.array([names.index(name) if name in names else -1 for name in live.endpoints])
@@ -291,7 +292,8 @@ def _refutes(row: CompareRow) -> bool:
 def _saturation(model: ServiceModel, measured: list[float], settings: Settings) -> CompareRow:
     """Return the predicted saturation rate beside the measured one."""
     start = TrafficPlan(rate=settings.predicted * float(np.mean(measured)))
-    capacity = find_capacity(make_plan(model, start, Deployment()), seed=settings.seed)
+    plan = make_plan(model.with_recorder(), start, Deployment())
+    capacity = find_capacity(plan, seed=settings.seed)
     twin = float("nan") if capacity is None else capacity.per_s
     logs = np.log(measured)
     # The mean of a few bursts: its standard error by Student's t.

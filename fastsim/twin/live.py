@@ -59,6 +59,8 @@ class LiveSample:
     title: str = ""
     warmup_s: float | None = None
     """Load before the measured time, seconds; 0 if the service began idle, None if unknown."""
+    recorded: bool = False
+    """Whether the recorder watched: it makes the service slower."""
 
     @classmethod
     def of_run(cls, run: Run, *, where: str | None = None) -> Self:
@@ -194,6 +196,8 @@ def simulate_live(
     NotEnoughDataError
         When live and model have no endpoint in common.
     """
+    if live.recorded:
+        model = model.with_recorder()
     names = [endpoint.name for endpoint in model.endpoints]
     known, _ = live.known_to(names)
     shares = known.shares()

@@ -7,7 +7,6 @@ import pytest
 from fastsim.cli.record import _report
 from fastsim.cli.recordable import check_command, check_script
 from fastsim.collector.account import ProcessAccount
-from fastsim.collector.cost import TimerCost, measure_timer_cost
 from fastsim.collector.recorded import Recorded
 from fastsim.errors import InputError
 from tests.cli.test_learn_commands import Capture, refused
@@ -96,12 +95,13 @@ def test_the_report_accounts_for_every_request() -> None:
         dropped={"queue": 100, "disk": 50},
         steps=9000,
         writer_cpu_ns=45_000_000,
+        timer_cpu_ns=27_900_000,
         process_cpu_ns=2_000_000_000,
         problem="cannot write traces: No space left on device",
         exported=600,
         export_dropped={"unreachable": 300},
     )
-    text = "\n".join(_report(Recorded(3, 2, 700, 5_000_000, total), TimerCost(1e-6, 3e-6)))
+    text = "\n".join(_report(Recorded(3, 2, 700, 5_000_000, total)))
     assert "recorded 900 of 1,000 requests in 2 process(es): 700 in 3 file(s), 5.0 MB" in text
     assert "150 dropped: 100 because the recorder's queue was full, 50 because" in text
     assert "50 lost with a process that was killed" in text
@@ -109,9 +109,3 @@ def test_the_report_accounts_for_every_request() -> None:
     assert "300 not sent: 300 because the endpoint could not be reached" in text
     assert "No space left" in text
     assert "31 us timing on the event loop, 50 us writing beside it, 3.6%" in text
-
-
-def test_the_cost_of_timing_is_measured() -> None:
-    cost = measure_timer_cost()
-    assert cost.per_step_s > 0.0
-    assert cost.total_s(10, 100) == pytest.approx(10 * cost.per_request_s + 100 * cost.per_step_s)

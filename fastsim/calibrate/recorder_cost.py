@@ -1,0 +1,87 @@
+"""Take what recording cost out of the loop's costs, so that forecasts are for the service alone.
+
+The recorder measured in its own process what a request and a step of it take from the event loop
+(``fastsim.collector.cost``), and counted the CPU of the thread that writes. The fitted costs
+contain both. What is taken out stays in the model, because a recording can only be replayed with
+it: the self-check, and a comparison with another recording.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastsim import spans
+from fastsim.calibrate.growth import busy_share, per_request_s
+from fastsim.calibrate.loop_costs import unsampled
+from fastsim.calibrate.requests import RequestSet
+from fastsim.model import LoopCosts, RecorderCost, ServiceModel
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What the recorder took, seconds."""
+
+    per_request_s: float
+    per_step_s: float
+    writer_s: float
+    """CPU of its own thread per request, as far as that ran while the loop was busy."""
+    waits: float
+    """Waits of a request in the mean."""
+    passes: float
+    """Turns of the loop per request."""
+
+
+def without_recorder(model: ServiceModel, requests: RequestSet) -> ServiceModel:
+    """Return the model with the recorder's share of the loop's costs set apart."""
+    found = _recording(requests)
+    if found is None:
+        return model
+    loop = take_out(model.loop, found)
+    return model.model_copy(update={"loop": loop})
+
+
+def take_out(loop: LoopCosts, found: Recording) -> LoopCosts:
+    """Set apart what recording cost, as far as the fitted costs contain it.
+
+    What a wait took comes out of the costs of waits first. Counts that rise and fall together
+    cannot be told apart by a fit, so the rest, with what a request took, comes out of the costs
+    of requests and then of turns.
+    """
+    per_wait = 2.0 * found.per_step_s
+    suspend = min(per_wait, loop.per_suspend)
+    event = min(per_wait - suspend, loop.per_event)
+    left = found.per_request_s + found.per_step_s + found.writer_s
+    left += (per_wait - suspend - event) * found.waits
+    accept = min(left, loop.accept)
+    turn = 0.0
+    if found.passes > 0.0:
+        turn = min((left - accept) / found.passes, loop.per_pass)
+    parts = {"accept": accept, "per_suspend": suspend, "per_event": event, "per_pass": turn}
+    rest = {name: getattr(loop, name) - part for name, part in parts.items()}
+    return loop.model_copy(update={**rest, "recorder": RecorderCost(**parts)})
+
+
+def _recording(requests: RequestSet) -> Recording | None:
+    """Return what was measured; None for recordings that do not say."""
+    facts = [instance.facts for instance in requests.instances]
+    per_request, per_step = (
+        [value for fact in facts if isinstance(value := fact.get(name), int)]
+        for name in (spans.PROCESS_TIMER_REQUEST_NS, spans.PROCESS_TIMER_STEP_NS)
+    )
+    if not per_request or not per_step:
+        return None
+    lines = [line for _, line in requests.timelines()]
+    steps = sum(len(line) for line in lines)
+    waits = sum(sum(kind is not spans.StepKind.CPU for kind in line.kind) for line in lines)
+    if steps == 0:
+        return None
+    writer_s = per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0
+    writer_s *= busy_share(requests) or 0.0
+    share = 1.0 / unsampled(requests)  # requests that were not recorded cost nothing
+    return Recording(
+        per_request_s=float(np.mean(per_request)) / 1e9 * share,
+        per_step_s=float(np.mean(per_step)) / 1e9 * share,
+        writer_s=writer_s,
+        waits=waits / len(lines),
+        passes=(per_request_s(requests, spans.LOOP_PASSES) or 0.0) * 1e9,
+    )

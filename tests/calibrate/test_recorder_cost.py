@@ -1,0 +1,54 @@
+"""What recording cost is set apart, whole, and comes back where a recording is replayed."""
+
+import pytest
+
+from fastsim.calibrate.recorder_cost import Recording, take_out
+from fastsim.model import LoopCosts, RecorderCost
+
+US = 1e-6
+
+
+def recording(**what: float) -> Recording:
+    usual = {"per_request_s": 30 * US, "per_step_s": 4 * US, "writer_s": 0.0, "waits": 5.0}
+    return Recording(**(usual | {"passes": 10.0} | what))
+
+
+def total_s(costs: LoopCosts | RecorderCost, found: Recording) -> float:
+    per_wait = costs.per_suspend + costs.per_event
+    return costs.accept + found.waits * per_wait + found.passes * costs.per_pass
+
+
+FITTED = LoopCosts(accept=200 * US, per_suspend=10 * US, per_event=15 * US, per_pass=20 * US)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        recording(),
+        recording(writer_s=60 * US),
+        recording(per_step_s=10 * US),  # dearer than all that a wait was found to cost
+        recording(per_request_s=300 * US),
+    ],
+)
+def test_what_was_measured_is_taken_out_once(found: Recording) -> None:
+    loop = take_out(FITTED, found)
+    cost = found.per_request_s + found.writer_s + found.per_step_s * (1 + 2 * found.waits)
+    assert total_s(loop.recorder, found) == pytest.approx(cost)
+    assert total_s(loop, found) == pytest.approx(total_s(FITTED, found) - cost)
+    assert min(loop.accept, loop.per_suspend, loop.per_event, loop.per_pass) >= 0.0
+    assert loop.with_recorder() == FITTED
+
+
+def test_costs_are_never_negative() -> None:
+    """The fit found less than recording is said to cost."""
+    found = recording(per_request_s=5000 * US)
+    loop = take_out(FITTED, found)
+    assert (loop.accept, loop.per_pass) == (0.0, 0.0)
+    assert loop.with_recorder() == FITTED
+
+
+def test_a_wait_pays_for_what_it_cost_first() -> None:
+    loop = take_out(FITTED, recording(per_step_s=7 * US))
+    assert loop.recorder.per_suspend == pytest.approx(10 * US)
+    assert loop.recorder.per_event == pytest.approx(4 * US)
+    assert loop.recorder.accept == pytest.approx(37 * US)
