@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from types import CodeType, FrameType
+from typing import Any
 
 from fastsim.spans import StepKind
 
@@ -96,6 +97,8 @@ class Frame:
 
 known_frames: dict[int, Frame] = {}
 """Every code object met so far, by its identity: equal ones may be in different files."""
+known_paths: dict[object, Any] = {}
+"""Chains of awaits met so far, by the identities of their code objects (see ``waits``)."""
 _met: list[CodeType] = []
 """Keeps them alive, so that no other gets the identity of one."""
 _places: dict[tuple[int, int], str] = {}
@@ -124,6 +127,7 @@ def look_up(code: CodeType) -> Frame:
 def forget_frames() -> None:
     """Classify everything anew from here on."""
     known_frames.clear()
+    known_paths.clear()
     _places.clear()
     _met.clear()
 

@@ -7,18 +7,22 @@ knows the libraries.
 """
 
 import asyncio
-import gc
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from types import CodeType, CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from fastsim.collector.frames import LIBRARY_KINDS, Frame, known_frames, look_up, place_of
+from fastsim.collector.frames import (
+    LIBRARY_KINDS,
+    Frame,
+    known_frames,
+    look_up,
+    place_of,
+)
+from fastsim.collector.paths import MAX_DEPTH, follow, next_link, remember
 from fastsim.spans import StepKind, Via
-
-MAX_DEPTH = 100
 
 _ORIGIN_DEPTH = 40
 """Frames looked at above the creation of a task; an application's own is nearer."""
@@ -115,6 +119,32 @@ def find_wait(
     """
     if users is not None and users.cr_await is None:
         users = None
+    start: Any = coro if users is None else users
+    plain = named_step.get() is None and _is_plain(yielded)
+    if plain:
+        found = follow(start, users, bare=yielded is None)
+        if found is not None:
+            wait, users, last = found
+            if wait.via == _TIMER and last is not None:
+                wait = wait._replace(known_s=_sleep_delay(last.cr_frame))
+            return wait, users
+    wait, users, lasting = _look_closely(coro, yielded, users)
+    if plain and lasting:
+        remember(start, wait, bare=yielded is None)
+    return wait, users
+
+
+def _is_plain(yielded: object) -> bool:
+    """Tell whether the chain alone says what is waited for, whatever the future at its end."""
+    return yielded is None or (
+        type(yielded) is asyncio.Future and not getattr(yielded, "_callbacks", True)
+    )
+
+
+def _look_closely(
+    coro: object, yielded: object, users: "_Coroutine | None"
+) -> "tuple[Wait, _Coroutine | None, bool]":
+    """Name a wait by every frame of its chain; also tell whether the same chain says the same."""
     below: list[tuple[Frame, FrameType | None]] = []
     path: list[int] = []
     user: FrameType | None = None
@@ -127,7 +157,7 @@ def find_wait(
         if type(current) is CoroutineType:
             code, frame, following = current.cr_code, current.cr_frame, current.cr_await
         else:
-            code, frame, following = _next(current)
+            code, frame, following = next_link(current)
         if code is not None:
             known = known_frames.get(id(code)) or look_up(code)
             if known.role == "user":
@@ -159,6 +189,7 @@ def find_wait(
         other = other or any(known.role == "other" for known in frames)
     kind, via, label = found
     named = named_step.get()
+    lasting = met_user
     if named is not None:
         # Queues of their own stay what they are: slots of a pool, threads, the ready queue.
         if yielded is not None and found is not _JOIN and kind != StepKind.POOL:
@@ -166,8 +197,10 @@ def find_wait(
             label = named.name
     elif kind == _IO and via == _SOCKET and (other or not label):
         kind, label = spans_in_use.name(label) or (kind, label)
+        lasting = False  # the current span is another one next time
     known_s = _sleep_delay(below[-1][1]) if via == _TIMER and below else -1.0
-    return Wait(kind, via, label, where, known_s, _WAIT_FOR_IN_A_TASK and waits_for), users
+    wait = Wait(kind, via, label, where, known_s, _WAIT_FOR_IN_A_TASK and waits_for)
+    return wait, users, lasting
 
 
 _decisions: dict[tuple[int, ...], tuple[tuple[str, str, str], list[Frame]]] = {}
@@ -179,9 +212,7 @@ _MOST_DECISIONS = 10_000
 def _decided(
     path: list[int], below: list[tuple[Frame, FrameType | None]], yielded: object
 ) -> tuple[str, str, str]:
-    plain = yielded is None or (
-        type(yielded) is asyncio.Future and not getattr(yielded, "_callbacks", True)
-    )
+    plain = _is_plain(yielded)
     key = (*path, yielded is None)
     known = _decisions.get(key) if plain else None
     if known is None:
@@ -305,31 +336,6 @@ def _with_origin(coro: object, frames: list[Frame]) -> tuple[list[Frame], str]:
         return frames, ""
     # Waiting for this very task is not what the task waits for.
     return [*(frame for frame in origin if frame.role not in _WAITERS), *frames], where
-
-
-# --- the chain ---------------------------------------------------------------------------
-
-
-def _next(item: object) -> tuple[CodeType | None, FrameType | None, object | None]:
-    if isinstance(item, CoroutineType):
-        return item.cr_code, item.cr_frame, item.cr_await
-    if isinstance(item, GeneratorType):
-        return item.gi_code, item.gi_frame, item.gi_yieldfrom
-    if isinstance(item, AsyncGeneratorType):
-        return item.ag_code, item.ag_frame, item.ag_await
-    if type(item).__name__ in {"async_generator_asend", "async_generator_athrow"}:
-        # These objects do not say which generator they drive; the garbage collector knows.
-        return None, None, _referent(item, AsyncGeneratorType)
-    if type(item).__name__ == "coroutine_wrapper":
-        return None, None, _referent(item, CoroutineType)
-    return None, None, None
-
-
-def _referent(item: object, kind: type) -> object | None:
-    for referent in gc.get_referents(item):
-        if isinstance(referent, kind):
-            return referent
-    return None
 
 
 def _sleep_delay(frame: FrameType | None) -> float:
