@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsim import spans as names
+from fastsim.step_columns import pack_steps
 
 SIZES = (10_000, 100_000, 1_000_000)
 START_NS = 1_700_000_000_000_000_000
@@ -129,21 +130,23 @@ def plain_span(number: int) -> dict[str, Any]:
 def recorded_span(number: int) -> dict[str, Any]:
     """A request as FastSim records it: ten steps."""
     steps = 10
+    packed, named = pack_steps(
+        row
+        for step in range(0, steps, 2)
+        for row in (
+            ("cpu", "loop", 90_000 * step, 90_000, 80_000, 0, 0, 500, "", "app.py:read", 0),
+            ("db", "socket", 90_000 * step, 90_000, 0, 900, 90, 0, "asyncpg", "app.py:read", 0),
+        )
+    )
     columns: dict[str, Any] = {
-        names.FORMAT: 1,
+        names.FORMAT: names.FORMAT_VERSION,
         names.START_UNIX_NS: START_NS + number * 1_000_000,
         names.START_CLOCK_NS: number * 1_000_000,
         names.RESPONSE_NS: 900_000,
         names.END_NS: 900_000,
-        names.STEP_KIND: ["cpu", "db"] * (steps // 2),
-        names.STEP_VIA: ["loop", "socket"] * (steps // 2),
-        names.STEP_LABEL: ["", "asyncpg"] * (steps // 2),
-        names.STEP_WHERE: ["app.py:read", "app.py:read"] * (steps // 2),
+        names.STEPS: packed,
+        names.STEP_NAMES: named,
     }
-    for name in (names.STEP_START_NS, names.STEP_WALL_NS, names.STEP_CPU_NS, names.STEP_BOUND_NS,
-                 names.STEP_LATE_NS, names.STEP_IDLE_PPM, names.STEP_TASK):  # fmt: skip
-        columns[name] = [0 if name == names.STEP_TASK else 90_000 + step for step in range(steps)]
-    columns[names.STEP_START_NS] = [90_000 * step for step in range(steps)]
     span = plain_span(number * 5)
     span["attributes"] += [pair(key, value) for key, value in columns.items()]
     return span

@@ -4,15 +4,14 @@ Standard library only: the collector imports this inside production services.
 Times are integer nanoseconds, as in OTLP; names say so (``_ns``).
 
 A request is one SERVER span. FastSim adds its *timeline* to it: the steps the
-request's code took, in time order, as parallel arrays of equal length
-(``STEP_*``). A step is either a stretch of code on the event loop (kind
-``cpu``) or a suspension (any other kind).
+request's code took, in time order. A step is either a stretch of code on the
+event loop (kind ``cpu``) or a suspension (any other kind).
 """
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 RECENT_NS = 20_000_000
 """Time constant of the recent idle share (found by experiment: docs/decisions/0004)."""
@@ -130,31 +129,23 @@ BLOCK_WHERE = "fastsim.block.where"
 BLOCK_CALLED = "fastsim.block.called"
 """str[]: the library function that line had called; empty if none or unknown."""
 
-STEP_KIND = "fastsim.step.kind"
-"""str[]: StepKind."""
-STEP_VIA = "fastsim.step.via"
-"""str[]: Via; ``loop`` for cpu steps."""
-STEP_START_NS = "fastsim.step.start_ns"
-"""int[]: offset from START_CLOCK_NS."""
-STEP_WALL_NS = "fastsim.step.wall_ns"
-"""int[]: length. For a wait: from suspension to resume, queueing included."""
-STEP_CPU_NS = "fastsim.step.cpu_ns"
-"""int[]: thread CPU of a cpu step; 0 for waits (see THREAD_* for work in threads)."""
-STEP_BOUND_NS = "fastsim.step.bound_ns"
-"""int[]: wait: the most queueing it can contain, so the true wait is at least wall - bound.
-cpu: idle gap of the loop just before (0 when other code ran since)."""
-STEP_LATE_NS = "fastsim.step.late_ns"
-"""int[]: wait: the least queueing it contains, so the true wait is at most wall - late.
-Equal to bound when the loop was idle and the moment is known exactly. cpu: 0."""
-STEP_IDLE_PPM = "fastsim.step.idle_ppm"
-"""int[]: cpu: share of the last RECENT_NS that the loop slept, exponentially weighted, in
-parts per million. Code costs more on a cold processor; this says how cold. Waits: 0."""
-STEP_LABEL = "fastsim.step.label"
-"""str[]: what was waited for (library or peer); empty for cpu."""
-STEP_WHERE = "fastsim.step.where"
-"""str[]: the user's own frame, ``file.py:function``."""
-STEP_TASK = "fastsim.step.task"
-"""int[]: 0 = the request's main task, 1.. = child tasks in order of creation."""
+STEPS = "fastsim.steps"
+"""str: the numbers of all steps, packed as ``fastsim.step_columns`` says. For each step
+
+- the index of its name in STEP_NAMES;
+- start: offset from START_CLOCK_NS;
+- wall: length; for a wait from suspension to resume, queueing included;
+- cpu: thread CPU of a cpu step; 0 for waits (see THREAD_* for work in threads);
+- bound: of a wait the most queueing it can contain, so the true wait is at least wall - bound;
+  of code the idle gap of the loop just before (0 when other code ran since);
+- late: of a wait the least queueing it contains, so the true wait is at most wall - late, and
+  equal to bound when the loop was idle and the moment is known exactly; of code 0;
+- idle: of code the share of the last RECENT_NS that the loop slept, exponentially weighted, in
+  parts per million: code costs more on a cold processor, this says how cold; of waits 0;
+- task: 0 is the request's main task, 1.. are child tasks in order of creation."""
+STEP_NAMES = "fastsim.step.names"
+"""str[]: kind (StepKind), via (Via; ``loop`` for code), label (library or peer that was waited
+for; empty for code) and the user's own frame, ``file.py:12 function``, separated by tabs."""
 
 TASK_PARENT = "fastsim.task.parent"
 """int[]: which task created task 1, task 2, ...: its number, 0 for the main task, -1 when
@@ -170,7 +161,7 @@ RESOURCE_CAPACITY = "fastsim.resource.capacity"
 """int[]: capacity of that resource in this process; 0 = unknown."""
 
 THREAD_STEP = "fastsim.thread.step"
-"""int[]: index into the STEP_* arrays of the wait that a thread call caused."""
+"""int[]: index of the step, the wait that a thread call caused."""
 THREAD_QUEUE_NS = "fastsim.thread.queue_ns"
 """int[]: submit to first instruction in the thread."""
 THREAD_WALL_NS = "fastsim.thread.wall_ns"
@@ -185,7 +176,7 @@ call are the steps of its task inside it (of a stream: of the task that reads it
 LLM_WALL_NS = "fastsim.llm.wall_ns"
 """int[]: from the call to its answer, of a stream to the last chunk that was read."""
 LLM_TASK = "fastsim.llm.task"
-"""int[]: number of the task that made the call, as in STEP_TASK."""
+"""int[]: number of the task that made the call, as of a step."""
 LLM_MODEL = "fastsim.llm.model"
 """str[]: the model that answered, else the one asked for."""
 LLM_PROVIDER = "fastsim.llm.provider"

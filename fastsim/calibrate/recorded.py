@@ -15,6 +15,7 @@ from typing import Literal, NoReturn, TypeVar, cast
 from fastsim import spans
 from fastsim.errors import FileFormatError
 from fastsim.spans import Attributes, Outcome, StepKind, Via
+from fastsim.step_columns import StepColumns, unpack_steps
 
 _E = TypeVar("_E", bound=StrEnum)
 _C = TypeVar("_C", bound=Sequence[object])
@@ -141,40 +142,41 @@ def decode_timeline(attributes: Attributes) -> Timeline | None:
         raise FileFormatError("timeline of another format version")
     if attributes.get(spans.STEPS_DROPPED):
         raise FileFormatError("timeline cut at the recorder's limit of steps")
-    kind = _names(attributes, spans.STEP_KIND, StepKind)
+    columns = _columns(attributes)
+    kind = _words(columns.kind, StepKind)
     steps = len(kind)
     if steps == 0:
         raise FileFormatError("timeline without steps")
     response_ns = _number(attributes, spans.RESPONSE_NS, lowest=-1)
-    late = spans.STEP_LATE_NS in attributes  # absent from the first recordings
+    start_s = _checked(columns.start_ns)
     return Timeline(
         kind=_shared("kind", kind),
-        via=_shared("via", _same(steps, _names(attributes, spans.STEP_VIA, Via))),
-        start_s=_same(steps, _seconds(attributes, spans.STEP_START_NS)),
-        wall_s=_same(steps, _seconds(attributes, spans.STEP_WALL_NS)),
-        cpu_s=_same(steps, _seconds(attributes, spans.STEP_CPU_NS)),
-        bound_s=_same(steps, _seconds(attributes, spans.STEP_BOUND_NS)),
-        late_s=_same(steps, _seconds(attributes, spans.STEP_LATE_NS))
-        if late
-        else array("d", bytes(8 * steps)),
-        label=_shared("label", _same(steps, _texts(attributes, spans.STEP_LABEL))),
-        where=_shared("where", _same(steps, _texts(attributes, spans.STEP_WHERE))),
-        task=_shared("task", _same(steps, _whole(attributes, spans.STEP_TASK))),
+        via=_shared("via", _words(columns.via, Via)),
+        start_s=start_s,
+        wall_s=_checked(columns.wall_ns),
+        cpu_s=_checked(columns.cpu_ns),
+        bound_s=_checked(columns.bound_ns),
+        late_s=_checked(columns.late_ns),
+        label=_shared("label", columns.label),
+        where=_shared("where", columns.where),
+        task=_shared("task", tuple(_within(columns.task, _LONGEST_NS))),
         end_s=_number(attributes, spans.END_NS, lowest=0) / 1e9,
         response_s=None if response_ns < 0 else response_ns / 1e9,
         events=_events(attributes),
-        llm_calls=_llm_calls(attributes, kind) if spans.LLM_START_NS in attributes else (),
+        llm_calls=_llm_calls(attributes, kind, start_s, columns.task),
         threads=_threads(attributes, steps),
         blocks=_blocks(attributes),
         task_parent=_task_parents(attributes),
         outcome=_outcome(attributes),
-        idle_share=_idle_share(attributes, steps),
+        idle_share=_checked(columns.idle_ppm, unit=1e6, longest=1_000_000),
     )
 
 
-def _llm_calls(attributes: Attributes, kind: Sequence[StepKind]) -> tuple[LlmCall, ...]:
-    begin = _seconds(attributes, spans.STEP_START_NS)
-    task = _whole(attributes, spans.STEP_TASK)
+def _llm_calls(
+    attributes: Attributes, kind: Sequence[StepKind], begin: Sequence[float], task: Sequence[int]
+) -> tuple[LlmCall, ...]:
+    if spans.LLM_START_NS not in attributes:
+        return ()
     starts = _seconds(attributes, spans.LLM_START_NS)
     calls = len(starts)
     walls = _same(calls, _seconds(attributes, spans.LLM_WALL_NS))
@@ -237,11 +239,36 @@ def _perhaps(attributes: Attributes, name: str) -> tuple[int | None, ...]:
     )
 
 
-def _idle_share(attributes: Attributes, steps: int) -> Sequence[float]:
-    if spans.STEP_IDLE_PPM not in attributes:
-        return ()
-    column = _same(steps, _whole(attributes, spans.STEP_IDLE_PPM, longest=1_000_000))
-    return array("d", [value / 1e6 for value in column])
+def _columns(attributes: Attributes) -> StepColumns:
+    packed = attributes.get(spans.STEPS)
+    if not isinstance(packed, str):
+        raise FileFormatError("timeline with a missing column", where=spans.STEPS)
+    try:
+        return unpack_steps(packed, _texts(attributes, spans.STEP_NAMES))
+    except ValueError as damage:
+        raise FileFormatError(str(damage), where=spans.STEPS) from None
+
+
+def _words(column: tuple[str, ...], names: type[_E]) -> tuple[_E, ...]:
+    try:
+        return tuple(map(names, column))
+    except ValueError:
+        raise FileFormatError(
+            "timeline with an unknown kind of step", where=spans.STEP_NAMES
+        ) from None
+
+
+def _within(column: Sequence[int], longest: int) -> Sequence[int]:
+    if not 0 <= min(column) <= max(column) <= longest:
+        _refuse(spans.STEPS)
+    return column
+
+
+def _checked(
+    column: Sequence[int], *, unit: float = 1e9, longest: int = _LONGEST_NS
+) -> Sequence[float]:
+    # A third of the memory of a tuple of floats; a recording holds millions.
+    return array("d", [value / unit for value in _within(column, longest)])
 
 
 def _same(length: int, column: _C) -> _C:
@@ -278,13 +305,6 @@ def _texts(attributes: Attributes, name: str) -> tuple[str, ...]:
     )
 
 
-def _names(attributes: Attributes, name: str, names: type[_E]) -> tuple[_E, ...]:
-    try:
-        return tuple(map(names, _texts(attributes, name)))
-    except ValueError:
-        raise FileFormatError("timeline with an unknown kind of step", where=name) from None
-
-
 def _whole(attributes: Attributes, name: str, longest: int = _LONGEST_NS) -> tuple[int, ...]:
     return tuple(
         value if type(value) is int and 0 <= value <= longest else _refuse(name)
@@ -293,7 +313,6 @@ def _whole(attributes: Attributes, name: str, longest: int = _LONGEST_NS) -> tup
 
 
 def _seconds(attributes: Attributes, name: str) -> Sequence[float]:
-    # A third of the memory of a tuple of floats; a recording holds millions.
     return array("d", [value / 1e9 for value in _whole(attributes, name)])
 
 

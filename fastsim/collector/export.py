@@ -1,6 +1,6 @@
 """Turn a finished request record into the server span that goes to the file."""
 
-import random
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,10 +9,30 @@ from fastsim.collector import clocks
 from fastsim.collector.otel import from_readable
 from fastsim.collector.privacy import path_is_known
 from fastsim.collector.series import Window
-from fastsim.collector.timeline import RequestRecord, StepRow
+from fastsim.collector.timeline import RequestRecord
 from fastsim.spans import Attributes, Outcome, Span, SpanKind, StatusCode, StepKind, Via
+from fastsim.step_columns import StepRow, pack_steps
 
-_id_source = random.SystemRandom()
+_IDS_AT_ONCE = 256
+
+
+class _Ids:
+    """Random ids in hex, many from one call of the system; not those of the parent after a fork."""
+
+    def __init__(self) -> None:
+        self._ready = ""
+        self._pid = 0
+
+    def next(self, digits: int) -> str:
+        """Return an id of so many digits."""
+        if len(self._ready) < digits or self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._ready = os.urandom(16 * _IDS_AT_ONCE).hex()
+        found, self._ready = self._ready[-digits:], self._ready[:-digits]
+        return found
+
+
+_ids = _Ids()
 
 
 class Counters(NamedTuple):
@@ -61,8 +81,8 @@ def _own_span(record: RequestRecord, route: str | None) -> Span:
         attributes["url.path"] = record.path
     end, parent = record.response_clock or record.end_clock, record.parent
     return Span(
-        trace_id=parent.trace_id if parent else f"{_id_source.getrandbits(128):032x}",
-        span_id=f"{_id_source.getrandbits(64):016x}",
+        trace_id=parent.trace_id if parent else _ids.next(32),
+        span_id=_ids.next(16),
         parent_id=parent.span_id if parent else None,
         kind=SpanKind.SERVER,
         name=f"{record.method} {route}" if route else record.method,
@@ -76,28 +96,15 @@ def _own_span(record: RequestRecord, route: str | None) -> Span:
 
 def _timeline(record: RequestRecord) -> Attributes:
     start = record.start_clock
-    rows = record.steps + _unclaimed_calls(record)
-    columns: list[list[object]] = [list(column) for column in zip(*rows, strict=True)]
-    if not columns:
-        columns = [[] for _ in range(11)]
-    kind, via, at, wall, cpu, bound, late, idle, label, where, task = columns
+    packed, step_names = pack_steps(record.steps + _unclaimed_calls(record))
     attributes: dict[str, object] = {
         spans.FORMAT: spans.FORMAT_VERSION,
         spans.START_UNIX_NS: record.start_unix,
         spans.START_CLOCK_NS: start,
         spans.RESPONSE_NS: record.response_clock - start if record.response_clock else -1,
         spans.END_NS: record.end_clock - start,
-        spans.STEP_KIND: kind,
-        spans.STEP_VIA: via,
-        spans.STEP_START_NS: at,
-        spans.STEP_WALL_NS: wall,
-        spans.STEP_CPU_NS: cpu,
-        spans.STEP_BOUND_NS: bound,
-        spans.STEP_LATE_NS: late,
-        spans.STEP_IDLE_PPM: idle,
-        spans.STEP_LABEL: label,
-        spans.STEP_WHERE: where,
-        spans.STEP_TASK: task,
+        spans.STEPS: packed,
+        spans.STEP_NAMES: step_names,
     }
     if record.task_parents:
         attributes[spans.TASK_PARENT] = list(record.task_parents)
@@ -180,8 +187,8 @@ def build_series_span(windows: Sequence[Window], collections: Sequence[tuple[int
         began, lasted = zip(*collections, strict=True)
         attributes |= {spans.GC_AT_NS: list(began), spans.GC_NS: list(lasted)}
     return Span(
-        trace_id=f"{_id_source.getrandbits(128):032x}",
-        span_id=f"{_id_source.getrandbits(64):016x}",
+        trace_id=_ids.next(32),
+        span_id=_ids.next(16),
         parent_id=None,
         kind=SpanKind.INTERNAL,
         name=spans.LOOP_SPAN_NAME,

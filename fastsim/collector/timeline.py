@@ -16,6 +16,7 @@ from fastsim.collector.passes import Passes
 from fastsim.collector.propagation import Parent
 from fastsim.collector.series import LoopSeries
 from fastsim.spans import RECENT_NS, StepKind, Via
+from fastsim.step_columns import StepRow
 
 if TYPE_CHECKING:
     from fastsim.collector.llm import LlmCall
@@ -41,9 +42,6 @@ SAME_BUSY_PERIOD_NS = 200_000
 
 _CPU = StepKind.CPU.value
 _LOOP = Via.LOOP.value
-
-StepRow = tuple[str, str, int, int, int, int, int, int, str, str, int]
-"""kind, via, start, wall, cpu, bound, late, idle, label, where, task (see fastsim.spans)."""
 
 
 class _Selector(Protocol):

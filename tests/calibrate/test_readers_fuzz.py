@@ -16,6 +16,7 @@ from fastsim.calibrate.readers import Account, read_spans
 from fastsim.calibrate.requests import collect_requests
 from fastsim.calibrate.timeline import normalise
 from fastsim.errors import FastSimError
+from fastsim.step_columns import pack_steps
 
 Json = Any
 ODD: list[Json] = [None, True, -1, 2**70, 0.5, 1e400, "", "x", "\ud800", [], [[]], {}, {"a": 1}]
@@ -27,26 +28,27 @@ def _value(value: object) -> Json:
     return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
 
 
+STEPS, NAMES = pack_steps(
+    [
+        ("cpu", "loop", 0, 10, 5, 0, 0, 0, "", "", 0),
+        ("thread", "thread", 10, 10, 0, 1, 1, 0, "anyio", "a.py:f", 0),
+        ("cpu", "loop", 20, 10, 5, 0, 0, 0, "", "", 0),
+    ]
+)
+
+
 def _span(number: int) -> Json:
     attributes = {
         "http.request.method": "GET",
         "http.route": "/a",
         "http.response.status_code": 200,
-        spans.FORMAT: 1,
+        spans.FORMAT: spans.FORMAT_VERSION,
         spans.START_UNIX_NS: 1_700_000_000_000_000_000 + number,
         spans.START_CLOCK_NS: 5,
         spans.RESPONSE_NS: 25,
         spans.END_NS: 30,
-        spans.STEP_KIND: ["cpu", "thread", "cpu"],
-        spans.STEP_VIA: ["loop", "thread", "loop"],
-        spans.STEP_LABEL: ["", "anyio", ""],
-        spans.STEP_WHERE: ["", "a.py:f", ""],
-        spans.STEP_TASK: [0, 0, 0],
-        spans.STEP_START_NS: [0, 10, 20],
-        spans.STEP_WALL_NS: [10, 10, 10],
-        spans.STEP_CPU_NS: [5, 0, 5],
-        spans.STEP_BOUND_NS: [0, 1, 0],
-        spans.STEP_LATE_NS: [0, 1, 0],
+        spans.STEPS: STEPS,
+        spans.STEP_NAMES: NAMES,
         spans.RESOURCE_NAME: ["db"],
         spans.RESOURCE_EVENT: ["acquire"],
         spans.RESOURCE_AT_NS: [3],
@@ -193,7 +195,8 @@ def test_parts_repeated_and_shuffled(data: st.DataObject, tmp_path: Path) -> Non
             holder[first], holder[second] = holder[second], holder[first]
     path = tmp_path / "t.json"
     _save(path, damaged, None)
-    assert use(path) <= 3
+    # A copy of a span that is damaged differently is another span.
+    assert use(path) <= json.dumps(damaged).count('"traceId"')
 
 
 def test_nesting_without_end(tmp_path: Path) -> None:

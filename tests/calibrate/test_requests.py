@@ -9,24 +9,20 @@ from fastsim import spans
 from fastsim.calibrate.requests import COUNTERS, RequestSet, collect_requests
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.spans import Attributes, Span, SpanKind, StatusCode
+from fastsim.step_columns import pack_steps
 
 START_NS = 1_700_000_000_000_000_000
 MS = 1_000_000
 
+STEPS, NAMES = pack_steps([("cpu", "loop", 0, 3 * MS, 2 * MS, 0, 0, 0, "", "", 0)])
+
 TIMELINE: Attributes = {
-    spans.FORMAT: 1,
+    spans.FORMAT: spans.FORMAT_VERSION,
     spans.START_CLOCK_NS: 123,
     spans.END_NS: 3 * MS,
     spans.RESPONSE_NS: 2 * MS,
-    spans.STEP_KIND: ["cpu"],
-    spans.STEP_VIA: ["loop"],
-    spans.STEP_LABEL: [""],
-    spans.STEP_WHERE: [""],
-    spans.STEP_TASK: [0],
-    spans.STEP_START_NS: [0],
-    spans.STEP_WALL_NS: [3 * MS],
-    spans.STEP_CPU_NS: [2 * MS],
-    spans.STEP_BOUND_NS: [0],
+    spans.STEPS: STEPS,
+    spans.STEP_NAMES: NAMES,
     spans.REQUESTS_SEEN: 7,
 }
 
@@ -263,7 +259,7 @@ def test_traces_without_requests_say_what_they_hold() -> None:
 
 
 def test_requests_without_a_timeline_are_counted_by_reason() -> None:
-    damaged = {**TIMELINE, spans.STEP_WALL_NS: [1, 2]}
+    damaged = {**TIMELINE, spans.STEPS: "AAAAAAAAAAA="}
     requests = collect_requests([
         span(1), span(2, attributes=damaged), span(3, attributes=TIMELINE),
     ])  # fmt: skip
@@ -317,7 +313,7 @@ def test_refused_requests_do_not_describe_their_endpoint() -> None:
 
 
 def test_summary_says_what_was_found() -> None:
-    damaged = {**TIMELINE, spans.STEP_WALL_NS: [1, 2]}
+    damaged = {**TIMELINE, spans.STEPS: "AAAAAAAAAAA="}
     requests = collect_requests([span(1, attributes=damaged), span(2), span(2)])
     text = requests.account.summary()
     assert text.startswith("2 requests from 3 spans (0 failed, 0 not routed or refused)")

@@ -10,6 +10,7 @@ from fastsim.calibrate.timeline import (
 )
 from fastsim.errors import FileFormatError
 from fastsim.spans import StepKind
+from fastsim.step_columns import pack_steps
 from tests.calibrate.timeline_story import attributes, timeline
 
 # --- damage ------------------------
@@ -24,19 +25,20 @@ def test_a_span_without_the_recorders_mark_has_no_timeline() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        (spans.FORMAT, 2, "another format version"),
+        (spans.FORMAT, 1, "another format version"),
         (spans.STEPS_DROPPED, 3, "limit of steps"),
-        (spans.STEP_KIND, [], "without steps"),
-        (spans.STEP_KIND, ["cpu", "db", "nap"], "unknown kind"),
-        (spans.STEP_KIND, ["cpu", "db"], "unequal length"),
-        (spans.STEP_VIA, None, "missing column"),
-        (spans.STEP_WALL_NS, [1, 2], "unequal length"),
-        (spans.STEP_WALL_NS, 7, "no list"),
-        (spans.STEP_WALL_NS, [1, 2, -3], "impossible values"),
-        (spans.STEP_WALL_NS, [1, 2, 10**18], "impossible values"),
-        (spans.STEP_WALL_NS, [1, 2, 0.5], "impossible values"),
-        (spans.STEP_TASK, [0, 0, True], "impossible values"),
-        (spans.STEP_LABEL, ["", "", 5], "impossible values"),
+        (spans.STEPS, "", "without steps"),
+        (spans.STEPS, None, "missing column"),
+        (spans.STEPS, 7, "missing column"),
+        (spans.STEPS, "no base64!", "no base64"),
+        (spans.STEPS, "AAAAAAAAAAA=", "unequal length"),
+        (spans.STEP_NAMES, None, "missing column"),
+        (spans.STEP_NAMES, "cpu", "no list"),
+        (spans.STEP_NAMES, ["cpu\tloop\t\t"], "step of no name"),
+        (spans.STEP_NAMES, ["cpu\tloop\t\t", "db\tsocket"], "broken name"),
+        (spans.STEP_NAMES, ["cpu\tloop\t\t", "nap\tsocket\t\t"], "unknown kind"),
+        (spans.STEP_NAMES, ["cpu\tloop\t\t", "db\tpigeon\t\t"], "unknown kind"),
+        (spans.STEP_NAMES, ["cpu\tloop\t\t", 5], "impossible values"),
         (spans.END_NS, None, "impossible times"),
         (spans.END_NS, -1, "impossible times"),
         (spans.RESPONSE_NS, -2, "impossible times"),
@@ -55,12 +57,15 @@ def test_damaged_timelines_are_refused_with_a_reason(name: str, value: Any, reas
         decode_timeline(damaged)
 
 
-def test_recordings_without_the_lateness_column_are_read() -> None:
-    old = attributes(*GOOD)
-    del old[spans.STEP_LATE_NS]
-    decoded = decode_timeline(old)
-    assert decoded is not None
-    assert list(decoded.late_s) == [0.0, 0.0, 0.0]
+@pytest.mark.parametrize("wall", [-3, 10**18])
+@pytest.mark.parametrize("column", range(2, 8))
+def test_impossible_numbers_are_refused(column: int, wall: int) -> None:
+    row = ["db", "socket", 1, 4, 0, 0, 0, 0, "db", "", 0]
+    row[column] = wall
+    damaged = attributes(*GOOD)
+    damaged[spans.STEPS], damaged[spans.STEP_NAMES] = pack_steps([tuple(row)])  # type: ignore[list-item]
+    with pytest.raises(FileFormatError, match="impossible values"):
+        decode_timeline(damaged)
 
 
 def test_labels_that_read_like_kinds_do_not_replace_them() -> None:

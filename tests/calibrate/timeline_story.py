@@ -5,6 +5,7 @@ from typing import Any
 from fastsim import spans
 from fastsim.calibrate.timeline import ObservedStep, Timeline, decode_timeline, normalise
 from fastsim.spans import Attributes
+from fastsim.step_columns import pack_steps
 
 MS = 1_000_000
 Row = tuple[Any, ...]
@@ -33,26 +34,26 @@ def attributes(
         own = {"kind": kind, "start": start, "wall": wall, "via": via}
         full.append({**usual, **own, "cpu": wall if kind == "cpu" else 0, **extra})
 
-    def ns(name: str) -> list[int]:
-        return [round(row[name] * MS) for row in full]
-
     last = max((row["start"] + row["wall"] for row in full), default=0.0)
     found: Attributes = {
-        spans.FORMAT: 1,
+        spans.FORMAT: spans.FORMAT_VERSION,
         spans.END_NS: round((end or last) * MS),
         spans.RESPONSE_NS: -1 if response is None else round(response * MS),
-        spans.STEP_KIND: [row["kind"] for row in full],
-        spans.STEP_VIA: [row["via"] for row in full],
-        spans.STEP_LABEL: [row["label"] for row in full],
-        spans.STEP_WHERE: [row["where"] for row in full],
-        spans.STEP_TASK: [row["task"] for row in full],
-        spans.STEP_START_NS: ns("start"),
-        spans.STEP_WALL_NS: ns("wall"),
-        spans.STEP_CPU_NS: ns("cpu"),
-        spans.STEP_BOUND_NS: ns("bound"),
-        spans.STEP_LATE_NS: ns("late"),
-        spans.STEP_IDLE_PPM: [round(row["idle"] * 1e6) for row in full],
     }
+    numbers = ("start", "wall", "cpu", "bound", "late")
+    packed, names = pack_steps(
+        (
+            row["kind"],
+            row["via"],
+            *(round(row[name] * MS) for name in numbers),
+            round(row["idle"] * 1e6),
+            row["label"],
+            row["where"],
+            row["task"],
+        )
+        for row in full
+    )
+    found |= {spans.STEPS: packed, spans.STEP_NAMES: names}
     if events:
         found |= {
             spans.RESOURCE_NAME: [name for name, _, _ in events],

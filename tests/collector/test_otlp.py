@@ -15,6 +15,7 @@ from fastsim.collector.otlp import encode_line, encode_span
 from fastsim.collector.otlp_binary import line_to_protobuf
 from fastsim.collector.timeline import RequestRecord
 from fastsim.spans import Attributes, AttributeValue, Span, SpanKind, StatusCode
+from fastsim.step_columns import unpack_steps
 from tests.collector.otlp_published import from_json
 
 TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
@@ -52,8 +53,10 @@ def test_a_recorded_request_is_what_the_definitions_say() -> None:
     assert (len(span.trace_id), len(span.span_id), span.parent_span_id) == (16, 8, b"")
     assert span.kind == trace_pb2.Span.SPAN_KIND_SERVER
     values = {item.key: item.value for item in span.attributes}
-    walls = values["fastsim.step.wall_ns"].array_value.values
-    assert [value.int_value for value in walls] == [5] * 6
+    names = [value.string_value for value in values["fastsim.step.names"].array_value.values]
+    steps = unpack_steps(values["fastsim.steps"].string_value, names)
+    assert list(steps.wall_ns) == [5] * 6
+    assert set(steps.where) == {"shop.py:product"}
     assert values["fastsim.thread.cpu_ns"].array_value.values[0].int_value == 4
     assert "fastsim.loop_busy_ns" not in values  # None is left out, not written as something
 
