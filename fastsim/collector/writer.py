@@ -1,12 +1,13 @@
 """Write finished requests from a background thread of this process.
 
-Nothing here may disturb the service. The queue is bounded, in requests and in steps:
+Nothing here may disturb the service. The queue is bounded, in requests and in bytes:
 when it is full, requests are dropped and counted. Only the thread touches disk and
 network, so a stalled disk stalls nobody else; waiting for it (at shutdown) is limited.
 Everything belongs to one process: after a fork the child starts with its own thread,
-files and counts at its first request. The thread encodes for a sixth of a millisecond, or
-one record, and pauses, so that it never keeps the GIL from the event loop for long; a
-pause after every record would cost more in switches between threads than it saves.
+files and counts at its first request. Spans are encoded where they are handed over, right
+after the response: a thread that encodes takes the GIL and the caches from the event loop,
+which cost the process more than the encoding (docs/decisions/0009). The thread wakes up ten
+times a second and writes what is there.
 """
 
 import atexit
@@ -35,15 +36,11 @@ FLUSH_EVERY_S = 0.5
 FLUSH_WITHIN_S = 3.0
 """How long shutdown waits for a slow disk or endpoint."""
 QUEUE_LIMIT = 20_000
-QUEUE_STEPS = 200_000
-"""About 60 MB of steps."""
+QUEUE_BYTES = 32 << 20
 SPANS_PER_LINE = 100
 LINE_BYTES = 1 << 20
-_PAUSE_S = 0.005
-_HOLD_NS = 150_000
 _MARGIN_S = 0.1
 _IDLE_S = 0.1
-_HURRY_ABOVE = 500
 _LIMIT_TEXT = "the trace files have reached their total size, nothing more is written"
 
 _logger = logging.getLogger("fastsim.collector")
@@ -76,11 +73,11 @@ class TraceWriter:
         self._process: _ProcessWriter | None = None
 
     def submit(self, make_span: Callable[[], Span]) -> None:
-        """Queue a span inside a request; ``make_span`` builds it later, in the thread."""
+        """Encode and queue a span inside a request, unless there is no room for it."""
         self._ready().submit(make_span, steps=0, is_request=False)
 
     def submit_request(self, make_span: Callable[[], Span], *, steps: int) -> None:
-        """Queue the server span of a finished request of so many steps."""
+        """Encode and queue the server span of a finished request of so many steps."""
         self._ready().submit(make_span, steps=steps, is_request=True)
 
     def flush(self, within_s: float = FLUSH_WITHIN_S) -> bool:
@@ -125,16 +122,18 @@ class TraceWriter:
 
 
 class NoWriter:
-    """Takes what a ``TraceWriter`` takes and forgets it."""
+    """Takes what a ``TraceWriter`` takes, does with it what costs something, and forgets it."""
 
     dropped = 0
     cpu_ns = 0
 
     def submit(self, make_span: Callable[[], Span]) -> None:
-        """Forget a span."""
+        """Encode and forget a span."""
+        encode_span(make_span())
 
-    def submit_request(self, make_span: Callable[[], Span], *, steps: int) -> None:
-        """Forget a request."""
+    def submit_request(self, make_span: Callable[[], Span], *, steps: int) -> None:  # noqa: ARG002  as a TraceWriter
+        """Encode and forget a request."""
+        encode_span(make_span())
 
     def flush(self) -> bool:
         """Do nothing, at once."""
@@ -151,9 +150,9 @@ class _ProcessWriter:
         self.account = ProcessAccount(pid=self.pid)
         self._make_resource = resource
         self._seen = seen
-        self._queue: deque[tuple[Callable[[], Span], int, bool]] = deque()
-        self._steps_in = 0
-        self._steps_out = 0
+        self._queue: deque[tuple[str, bool]] = deque()
+        self._bytes_in = 0
+        self._bytes_out = 0
         self._count_lock = threading.Lock()
         self._encoded: list[str] = []
         self._encoded_bytes = 0
@@ -191,10 +190,7 @@ class _ProcessWriter:
         atexit.register(self.flush)
 
     def submit(self, make_span: Callable[[], Span], *, steps: int, is_request: bool) -> None:
-        full = (
-            len(self._queue) >= QUEUE_LIMIT
-            or self._steps_in - self._steps_out + steps > QUEUE_STEPS
-        )
+        full = len(self._queue) >= QUEUE_LIMIT or self._bytes_in - self._bytes_out > QUEUE_BYTES
         if is_request:
             self.account.recorded += 1
             self.account.steps += steps
@@ -204,8 +200,19 @@ class _ProcessWriter:
             return
         if self._nowhere:
             return
-        self._steps_in += steps
-        self._queue.append((make_span, steps, is_request))
+        if self._limit_reached and self._endpoint is None:
+            if is_request:
+                self._drop("limit", 1)
+            return
+        try:
+            text = encode_span(make_span())
+        except Exception as fault:  # noqa: BLE001  one bad record must not stop the rest
+            if is_request:
+                self._drop("fault", 1)
+            note_fault(fault)
+            return
+        self._bytes_in += len(text)
+        self._queue.append((text, is_request))
 
     def flush(self, within_s: float = FLUSH_WITHIN_S) -> bool:
         if not self._thread.is_alive() or self.pid != os.getpid():
@@ -236,12 +243,9 @@ class _ProcessWriter:
                     self._drain()
                     self._announce(wanted)
                     continue
-                if self._queue:
-                    self._encode_some()
-                    time.sleep(_PAUSE_S if len(self._queue) < _HURRY_ABOVE else 0)
-                else:
-                    self._wake.wait(_IDLE_S)
-                    self._wake.clear()
+                self._take_all()
+                self._wake.wait(_IDLE_S)
+                self._wake.clear()
                 if time.monotonic() >= next_flush:
                     self._write_line()
                     self._write_account()
@@ -267,8 +271,7 @@ class _ProcessWriter:
             note_fault(fault)
 
     def _drain(self) -> None:
-        for _ in range(len(self._queue)):  # not what arrives meanwhile: that has no end
-            self._encode_one()
+        self._take_all()
         self._write_line()
         if self._endpoint is not None:
             self._endpoint.flush(self._flush_until - time.monotonic() - _MARGIN_S)
@@ -279,26 +282,13 @@ class _ProcessWriter:
             self._flush_done = wanted
             self._flushed.notify_all()
 
-    def _encode_some(self) -> None:
-        """Encode for as long as the event loop can be kept from the GIL without harm."""
-        end = time.perf_counter_ns() + _HOLD_NS
-        while self._queue and time.perf_counter_ns() < end:
-            self._encode_one()
+    def _take_all(self) -> None:
+        for _ in range(len(self._queue)):  # not what arrives meanwhile: that has no end
+            self._take_one()
 
-    def _encode_one(self) -> None:
-        make_span, steps, is_request = self._queue.popleft()
-        self._steps_out += steps
-        if self._limit_reached and self._endpoint is None:
-            if is_request:
-                self._drop("limit", 1)
-            return
-        try:
-            text = encode_span(make_span())
-        except Exception as fault:  # noqa: BLE001  one bad record must not stop the rest
-            if is_request:
-                self._drop("fault", 1)
-            note_fault(fault)
-            return
+    def _take_one(self) -> None:
+        text, is_request = self._queue.popleft()
+        self._bytes_out += len(text)
         self._encoded.append(text)
         self._encoded_bytes += len(text)
         self._encoded_requests += is_request

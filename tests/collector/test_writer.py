@@ -84,16 +84,17 @@ def test_a_stalled_disk_bounds_the_queue_and_counts_what_it_loses(
     writer.close()
 
 
-def test_long_requests_fill_the_queue_by_their_steps(
+def test_long_requests_fill_the_queue_by_their_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stalled: threading.Event
 ) -> None:
-    monkeypatch.setattr(writer_module, "QUEUE_STEPS", 10_000)
+    monkeypatch.setattr(writer_module, "QUEUE_BYTES", 10_000)
+    long = Span("0" * 32, "1" * 16, None, SpanKind.SERVER, "GET /" + "x" * 2000, 0, 1)
     writer = TraceWriter(tmp_path, resource)
     for _ in range(500):
-        writer.submit_request(span, steps=2000)
+        writer.submit_request(lambda: long, steps=2000)
     process = writer._process
     assert process is not None
-    assert len(process._queue) <= 5
+    assert sum(len(text) for text, _ in process._queue) <= 13_000
     assert writer.dropped > 0
     stalled.set()
     writer.close()
