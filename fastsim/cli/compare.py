@@ -1,5 +1,6 @@
 """``fastsim compare``: set the twin against what the live service did."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -44,6 +45,15 @@ def compare(
         Literal["client", "server"] | None,
         typer.Option("--view", help="Latencies of the client (load results) or server (traces)."),
     ] = None,
+    recorded: Annotated[
+        bool | None,
+        typer.Option(
+            "--recorded/--not-recorded",
+            help="Whether fastsim record watched the live run, which costs it CPU. "
+            "[default: what traces show; not, for load results]",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change a key of the scenario."),
@@ -79,6 +89,8 @@ def compare(
         refuse_existing(output, force=force)
     limits = _limits(tolerance or [])
     sample, seen = _read_live(live, service)
+    if recorded is not None:
+        sample = replace(sample, recorded=recorded)
     if view is not None and view != seen:
         raise InputError(
             f"{live} holds {seen} latencies, not {view} latencies",
@@ -87,7 +99,7 @@ def compare(
         )
     stored = _read_run(twin)
     if stored is not None:
-        _refuse_for_stored(settings, mode, seed)
+        _refuse_for_stored(settings, mode, seed, recorded)
         result = compare_twin(stored, sample, view=seen, tolerance=limits)
     else:
         question = apply_settings(read_question(twin), settings or [])
@@ -218,8 +230,15 @@ def _read_traces(path: Path, service: str | None) -> "LiveSample":
     )
 
 
-def _refuse_for_stored(settings: list[str] | None, mode: str, seed: int | None) -> None:
-    asked = {"--set": bool(settings), "--mode": mode != "free", "--seed": seed is not None}
+def _refuse_for_stored(
+    settings: list[str] | None, mode: str, seed: int | None, recorded: bool | None
+) -> None:
+    asked = {
+        "--set": bool(settings),
+        "--mode": mode != "free",
+        "--seed": seed is not None,
+        "--recorded": recorded is not None,
+    }
     for name, given in asked.items():
         if given:
             raise InputError(

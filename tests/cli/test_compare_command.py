@@ -7,9 +7,11 @@ from typer.testing import CliRunner, Result
 
 from fastsim.cli.main import app
 from fastsim.errors import FastSimError
+from fastsim.loop_costs import RecorderCost
 from fastsim.report.json import to_json
 from fastsim.result import Comparison, Run
 from fastsim.scenario import TrafficPlan
+from fastsim.twin.compare import TOTAL
 from fastsim.twin.forecast import forecast_run
 from fastsim.yaml_source import dump_yaml
 from tests.twin.replication_story import shop
@@ -133,6 +135,28 @@ def test_traces_are_the_server_view_without_their_warm_up(
     total = next(row for row in found.rows if (row.endpoint, row.metric) == ("total", "mean"))
     assert total.requests == int(warm.sum())
     assert total.live == pytest.approx(float(span_s[warm].mean()), rel=1e-6)
+
+
+def test_a_live_run_under_the_recorder_is_compared_with_its_cost(
+    live: Path, tmp_path: Path
+) -> None:
+    """The model holds what recording cost; the live run here had none of it."""
+    recorder = RecorderCost(accept=0.002)
+    watched = shop().model_copy(
+        update={"loop": shop().loop.model_copy(update={"recorder": recorder})}
+    )
+    path = tmp_path / "watched.yaml"
+    path.write_text(dump_yaml(watched))
+
+    def p50(*options: str) -> float:
+        result = fastsim_compare(path, live, *FEW, "--json", *options)
+        rows = Comparison.model_validate_json(result.stdout).rows
+        return next(row.twin for row in rows if (row.endpoint, row.metric) == (TOTAL, "p50"))
+
+    without = p50()
+    assert p50("--not-recorded") == without
+    # Every request takes the loop 2 ms more, and waits for others that do.
+    assert p50("--recorded") > without + 0.002
 
 
 def test_a_stored_result_is_compared_without_simulating(live: Path, tmp_path: Path) -> None:
