@@ -215,6 +215,8 @@ IDLE_WAKEUPS = "fastsim.idle_wakeups"
 """int: times the loop woke from an idle ``select``; absent on uvloop."""
 RECORDER_CPU_NS = "fastsim.recorder_cpu_ns"
 """int: CPU of the recorder's own writer thread."""
+RECORDER_LOOP_NS = "fastsim.recorder_loop_ns"
+"""int: time that recording itself took on the event loop."""
 SPANS_DROPPED = "fastsim.spans_dropped"
 """int: spans lost because the writer's queue was full."""
 

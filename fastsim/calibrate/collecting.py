@@ -28,6 +28,7 @@ COUNTERS = (
     spans.LOOP_PASSES,
     spans.IDLE_WAKEUPS,
     spans.RECORDER_CPU_NS,
+    spans.RECORDER_LOOP_NS,
     spans.SPANS_DROPPED,
 )
 _COLUMNS = (

@@ -1,12 +1,13 @@
 """Take what recording cost out of the loop's costs, so that forecasts are for the service alone.
 
-The recorder measured in its own process what a request and a step of it take from the event loop
-(``fastsim.collector.cost``), and counted the CPU of the thread that writes. The fitted costs
+The recorder counted what it took from the event loop, and the CPU of the thread that writes. How
+the first divides into requests and steps it measured on code that does nothing
+(``fastsim.collector.cost``), where it is cheaper: everything is in the caches. The fitted costs
 contain both. What is taken out stays in the model, because a recording can only be replayed with
 it: the self-check, and a comparison with another recording.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,10 +79,32 @@ def _recording(requests: RequestSet) -> Recording | None:
     writer_s = per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0
     writer_s *= busy_share(requests) or 0.0
     share = 1.0 / unsampled(requests)  # requests that were not recorded cost nothing
-    return Recording(
+    measured = Recording(
         per_request_s=float(np.mean(per_request)) / 1e9 * share,
         per_step_s=float(np.mean(per_step)) / 1e9 * share,
         writer_s=writer_s,
         waits=waits / len(lines),
         passes=(per_request_s(requests, spans.LOOP_PASSES) or 0.0) * 1e9,
+    )
+    return in_place(measured, per_request_s(requests, spans.RECORDER_LOOP_NS), steps / len(lines))
+
+
+def in_place(measured: Recording, loop_s: float | None, steps: float) -> Recording:
+    """Scale what code that does nothing was charged to what the service's requests were.
+
+    Parameters
+    ----------
+    loop_s
+        Time that recording took on the loop per request, seconds; None where nobody counted.
+    steps
+        Steps of a request in the mean.
+    """
+    alone_s = measured.per_request_s + measured.per_step_s * steps
+    if loop_s is None or alone_s <= 0.0:
+        return measured
+    factor = loop_s / alone_s
+    return replace(
+        measured,
+        per_request_s=measured.per_request_s * factor,
+        per_step_s=measured.per_step_s * factor,
     )

@@ -42,7 +42,7 @@ class ProcessAccount:
     writer_cpu_ns: int = 0
     """CPU of the recorder's own threads."""
     timer_cpu_ns: int = 0
-    """CPU that recording took on the event loops, by what it was measured to cost there."""
+    """Time that recording took on the event loops."""
     process_cpu_ns: int = 0
     faults: int = 0
     """Internal errors of the recorder."""

@@ -44,6 +44,7 @@ class Counters(NamedTuple):
     loop_cpu_ns: int
     process_cpu_ns: int
     recorder_cpu_ns: int
+    recorder_loop_ns: int
     spans_dropped: int
     loop_busy_ns: int | None
     loop_passes: int | None
@@ -226,6 +227,7 @@ def _counters(counters: Counters) -> Attributes:
         spans.LOOP_CPU_NS: counters.loop_cpu_ns,
         spans.PROCESS_CPU_NS: counters.process_cpu_ns,
         spans.RECORDER_CPU_NS: counters.recorder_cpu_ns,
+        spans.RECORDER_LOOP_NS: counters.recorder_loop_ns,
         spans.SPANS_DROPPED: counters.spans_dropped,
         spans.LOOP_BUSY_NS: counters.loop_busy_ns,
         spans.LOOP_PASSES: counters.loop_passes,

@@ -90,7 +90,10 @@ class FastSimMiddleware:
         self._counted_at = 0
         destination = output if isinstance(output, Destination) else Destination(Path(output))
         self._writer: TraceWriter | NoWriter = TraceWriter(
-            destination, self._resource, lambda: self._requests_seen
+            destination,
+            self._resource,
+            lambda: self._requests_seen,
+            lambda: self._clock.own if self._clock is not None else 0,
         )
         self._rides = self._mode == "auto"
         if self._rides:
@@ -114,6 +117,7 @@ class FastSimMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        begun = clocks.perf_counter_ns()
         clock = self._ready_clock()
         self._requests_seen += 1
         if clock is None or (self._sample_ratio < 1.0 and random.random() >= self._sample_ratio):
@@ -126,6 +130,7 @@ class FastSimMiddleware:
         token = current_record.set(record)
         clock.series.in_flight += 1
         serve: Any = self.app(scope, _watch_client(record, receive), _watch_response(record, send))
+        clock.own += clocks.perf_counter_ns() - begun
         try:
             await TimedCoroutine(serve, record, clock, 0)
         except BaseException as error:
@@ -133,9 +138,11 @@ class FastSimMiddleware:
             record.cancelled = isinstance(error, asyncio.CancelledError)
             raise
         finally:
+            ended = clocks.perf_counter_ns()
             current_record.reset(token)
             clock.series.in_flight -= 1
             self._finish(record, scope, root_path)
+            clock.own += clocks.perf_counter_ns() - ended
 
     def _finish(self, record: RequestRecord, scope: Scope, root_path: str) -> None:
         try:
@@ -200,6 +207,7 @@ class FastSimMiddleware:
             loop_cpu_ns=clocks.thread_time_ns(),
             process_cpu_ns=clocks.process_time_ns(),
             recorder_cpu_ns=self._writer.cpu_ns,
+            recorder_loop_ns=clock.own,
             spans_dropped=self._writer.dropped,
             loop_busy_ns=busy_ns if sees else None,
             loop_passes=clock.pass_number if sees else None,

@@ -157,6 +157,7 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
             clock.active = segment
             self._enter_cpu = clocks.thread_time_ns()
             self._enter_wall = clocks.perf_counter_ns()
+            clock.own += self._enter_wall - now
         except Exception as fault:  # noqa: BLE001  never into the request
             self._fail(fault)
 
@@ -215,6 +216,7 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
                 self._suspended_at = now
             if wall - cpu > BLOCKED_NS or wall > LONG_NS:
                 self._note_block(segment, wall, cpu)
+            clock.own += clocks.perf_counter_ns() - now
         except Exception as fault:  # noqa: BLE001  never into the request
             self._fail(fault)
 

@@ -65,6 +65,7 @@ class LoopClock:
         "idle_total",
         "idle_wakeups",
         "last_end",
+        "own",
         "pass_number",
         "passes",
         "poll_1",
@@ -98,6 +99,8 @@ class LoopClock:
         self.poll_now = now
         self.poll_1 = now
         self.poll_2 = now
+        self.own = 0
+        """Time the recorder itself has taken."""
         self.segment_wall = 0
         self.segment_cpu = 0
 

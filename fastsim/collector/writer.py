@@ -26,7 +26,7 @@ from fastsim.collector.destination import Destination
 from fastsim.collector.faults import fault_count, note_fault
 from fastsim.collector.files import LimitReachedError, LineSink, TraceFiles, process_stem
 from fastsim.collector.otlp import encode_line, encode_span
-from fastsim.spans import PROCESS_TIMER_REQUEST_NS, PROCESS_TIMER_STEP_NS, Attributes, Span
+from fastsim.spans import Attributes, Span
 
 if TYPE_CHECKING:
     from fastsim.collector.endpoint import OtlpEndpoint
@@ -57,6 +57,8 @@ class TraceWriter:
         Called in the writing thread of each process: its OTLP resource.
     seen
         Returns the number of requests started so far.
+    timer_ns
+        Returns the time that recording took on the event loop so far.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class TraceWriter:
         destination: Destination | Path,
         resource: Callable[[], Attributes],
         seen: Callable[[], int] = lambda: 0,
+        timer_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         if not isinstance(destination, Destination):
             destination = Destination(destination)
         self._destination = destination
         self._resource = resource
         self._seen = seen
+        self._timer_ns = timer_ns
         self._process: _ProcessWriter | None = None
 
     def submit(self, make_span: Callable[[], Span]) -> None:
@@ -116,7 +120,9 @@ class TraceWriter:
     def _ready(self) -> "_ProcessWriter":
         process = self._process
         if process is None or process.pid != os.getpid():
-            process = self._process = _ProcessWriter(self._destination, self._resource, self._seen)
+            process = self._process = _ProcessWriter(
+                self._destination, self._resource, self._seen, self._timer_ns
+            )
             process.start()
         return process
 
@@ -144,12 +150,17 @@ class _ProcessWriter:
     """Queue, thread, files and counts of one process."""
 
     def __init__(
-        self, destination: Destination, resource: Callable[[], Attributes], seen: Callable[[], int]
+        self,
+        destination: Destination,
+        resource: Callable[[], Attributes],
+        seen: Callable[[], int],
+        timer_ns: Callable[[], int],
     ) -> None:
         self.pid = os.getpid()
         self.account = ProcessAccount(pid=self.pid)
         self._make_resource = resource
         self._seen = seen
+        self._timer_ns = timer_ns
         self._queue: deque[tuple[str, bool]] = deque()
         self._bytes_in = 0
         self._bytes_out = 0
@@ -323,7 +334,7 @@ class _ProcessWriter:
         account.seen = self._seen()
         account.faults = fault_count()
         account.process_cpu_ns = clocks.process_time_ns()
-        account.timer_cpu_ns = self._timer_cpu_ns()
+        account.timer_cpu_ns = self._timer_ns()
         account.writer_cpu_ns = clocks.thread_time_ns()
         if self._endpoint is not None:
             account.writer_cpu_ns += self._endpoint.cpu_ns
@@ -335,13 +346,6 @@ class _ProcessWriter:
                 self._account_file.write(account)
             except OSError as error:
                 self._say(f"cannot write the recorder's account: {error.strerror or error}")
-
-    def _timer_cpu_ns(self) -> int:
-        per_request, per_step = (
-            int(self._resource.get(name) or 0)  # type: ignore[arg-type]
-            for name in (PROCESS_TIMER_REQUEST_NS, PROCESS_TIMER_STEP_NS)
-        )
-        return self.account.recorded * per_request + self.account.steps * per_step
 
     def _drop(self, reason: str, requests: int, problem: str = "") -> None:
         with self._count_lock:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastsim.calibrate.recorder_cost import Recording, take_out
+from fastsim.calibrate.recorder_cost import Recording, in_place, take_out
 from fastsim.model import LoopCosts, RecorderCost
 
 US = 1e-6
@@ -52,3 +52,15 @@ def test_a_wait_pays_for_what_it_cost_first() -> None:
     assert loop.recorder.per_suspend == pytest.approx(10 * US)
     assert loop.recorder.per_event == pytest.approx(4 * US)
     assert loop.recorder.accept == pytest.approx(37 * US)
+
+
+def test_what_was_counted_in_place_goes_before_what_idle_code_was_charged() -> None:
+    alone = recording()
+    steps = 1 + 2 * alone.waits
+    counted_s = 2.5 * (alone.per_request_s + steps * alone.per_step_s)
+    found = in_place(alone, counted_s, steps)
+    assert found.per_request_s + steps * found.per_step_s == pytest.approx(counted_s)
+    assert found.per_step_s / found.per_request_s == pytest.approx(
+        alone.per_step_s / alone.per_request_s
+    )
+    assert in_place(alone, None, steps) == alone
