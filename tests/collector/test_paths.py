@@ -1,0 +1,112 @@
+"""A chain of awaits that was met before is recognised, and says the same again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import pytest
+
+from fastsim.collector import frames, paths
+from fastsim.collector.waits import Wait, _look_closely, find_wait
+
+
+async def nap(number: int) -> None:
+    if number == 0:
+        await asyncio.sleep(0.0001)
+    else:
+        await asyncio.sleep(0.0002)
+
+
+async def take_turns() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def numbers() -> AsyncIterator[int]:
+    for number in range(3):
+        await asyncio.sleep(0)
+        yield number
+
+
+async def stream() -> None:
+    async for _ in numbers():
+        await asyncio.sleep(0)
+
+
+async def locked() -> None:
+    lock = asyncio.Lock()
+    await lock.acquire()
+    asyncio.get_running_loop().call_soon(lock.release)
+    async with lock:
+        pass
+
+
+def recognised(make: Callable[[], Coroutine[Any, Any, None]]) -> list[Wait]:
+    return waits_of(make, lambda coro, yielded: find_wait(coro, yielded, None)[0])
+
+
+def waits_of(
+    make: Callable[[], Coroutine[Any, Any, None]], look: Callable[[object, object], Wait]
+) -> list[Wait]:
+    """Drive a coroutine and name each of its waits."""
+    found: list[Wait] = []
+
+    class Watched:
+        def __await__(self) -> Any:
+            inner = make()
+            value: Any = None
+            while True:
+                try:
+                    yielded = inner.send(value)
+                except StopIteration:
+                    return
+                found.append(look(inner, yielded))
+                value = yield yielded
+
+    async def drive() -> None:
+        await Watched()
+
+    asyncio.run(drive())
+    return found
+
+
+@pytest.mark.parametrize("make", [lambda: nap(0), lambda: nap(1), take_turns, stream, locked])
+def test_what_is_recognised_is_what_a_close_look_finds(
+    make: Callable[[], Coroutine[Any, Any, None]],
+) -> None:
+    frames.forget_frames()
+    close = waits_of(make, lambda coro, yielded: _look_closely(coro, yielded, None)[0])
+    for _ in range(2):
+        assert recognised(make) == close
+    assert close
+
+
+def test_the_second_time_nobody_looks_closely(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames.forget_frames()
+    first = recognised(lambda: nap(0))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("looked closely again")
+
+    monkeypatch.setattr("fastsim.collector.waits._look_closely", refuse)
+    again = recognised(lambda: nap(0))
+    assert again == first
+    with pytest.raises(AssertionError, match="looked closely again"):  # another line of the code
+        recognised(lambda: nap(1))
+
+
+def test_two_places_of_the_same_code_are_told_apart() -> None:
+    found = [recognised(partial(nap, number))[0] for number in (0, 1, 0, 1)]
+    assert [wait.known_s for wait in found] == [0.0001, 0.0002] * 2
+    assert found[0].where != found[1].where
+    assert found[:2] == found[2:]
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "_MOST_PATHS", 3)
+    frames.forget_frames()
+    monkeypatch.setattr(paths._Kept, "paths", 0)
+    for make in (take_turns, stream, lambda: nap(0), lambda: nap(1), take_turns):
+        recognised(make)
+        assert paths._Kept.paths <= 3
