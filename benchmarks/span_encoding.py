@@ -24,7 +24,7 @@ def recorded() -> Span:
         kind, via = ("cpu", "loop") if number % 2 == 0 else ("db", "thread")
         where = ("aiosqlite", "products.py:product_page")
         record.add((kind, via, number * 10**6, 123_456, 100_000, 5_000, 400, 250_000, *where, 0))
-    return build_span(record, Counters(1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10))
+    return build_span(record, Counters(*range(1, 14)))
 
 
 def value(item: object) -> dict[str, object]:

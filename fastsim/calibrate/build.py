@@ -10,6 +10,7 @@ import numpy as np
 
 from fastsim import __version__, spans
 from fastsim.calibrate.arrivals import describe_arrivals
+from fastsim.calibrate.background import background_warnings
 from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.cold import code_runs, fit_cold
 from fastsim.calibrate.gaps import Assumption, assume
@@ -283,6 +284,7 @@ def _warnings(requests: RequestSet, observed: list[ObservedEndpoint]) -> list[st
             f"recorded at {busy:.0%} utilisation: hardly any wait ended on an idle loop, "
             "so the fits are weak; record at 40 to 70 %"
         )
+    warnings += background_warnings(requests)
     missing = len(requests) - int(requests.recorded.sum())
     if 0 < missing < len(requests):
         warnings.append(f"{missing} requests have no timeline and were used for rates only")

@@ -79,7 +79,9 @@ def balance(model: ServiceModel, requests: RequestSet) -> Balance | None:
     recorded_s = per_request_s(requests, spans.LOOP_BUSY_NS)
     if recorded_s is None or unsampled(requests) > ALL_RECORDED:
         return None
-    return Balance(recorded_s, _Replay(model, requests).per_request_s(model, REPLAYS)[0])
+    # What belongs to no request is not put on them; the twin has none of it.
+    recorded_s -= per_request_s(requests, spans.BACKGROUND_WALL_NS) or 0.0
+    return Balance(max(recorded_s, 1e-9), _Replay(model, requests).per_request_s(model, REPLAYS)[0])
 
 
 def fit_handover(model: ServiceModel, requests: RequestSet) -> float | None:

@@ -29,6 +29,8 @@ COUNTERS = (
     spans.IDLE_WAKEUPS,
     spans.RECORDER_CPU_NS,
     spans.RECORDER_LOOP_NS,
+    spans.BACKGROUND_WALL_NS,
+    spans.BACKGROUND_CPU_NS,
     spans.SPANS_DROPPED,
 )
 _COLUMNS = (

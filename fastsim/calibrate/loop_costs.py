@@ -155,6 +155,7 @@ def _overhead_windows(
         seen = requests.counters[spans.REQUESTS_SEEN][rows]
         loop_cpu = requests.counters[spans.LOOP_CPU_NS][rows] / 1e9
         own_cpu = requests.counters[spans.SEGMENT_CPU_NS][rows] / 1e9
+        background = np.maximum(requests.counters[spans.BACKGROUND_CPU_NS][rows], 0) / 1e9
         busy = requests.counters[spans.LOOP_BUSY_NS][rows] / 1e9
         finished = np.cumsum(waits[rows])
         rests = np.cumsum([0, *rested(requests, rows)])
@@ -170,6 +171,7 @@ def _overhead_windows(
             )
             design.append([count * (1.0 + cold.extra * idle**cold.power) for count in counts])
             spent = loop_cpu[last] - loop_cpu[first] - (own_cpu[last] - own_cpu[first])
+            spent -= background[last] - background[first]
             overhead.append(max(float(spent), 0.0))
     return np.array(design).reshape(-1, 3), np.array(overhead)
 
@@ -198,6 +200,7 @@ def _mean_overhead(requests: RequestSet, cold: ColdCost) -> LoopCosts:
         overhead += _spent(requests, spans.LOOP_CPU_NS, rows)
         # The counter holds the code of recorded requests; the others ran as much each.
         overhead -= _spent(requests, spans.SEGMENT_CPU_NS, rows) * unsampled(requests)
+        overhead -= _spent(requests, spans.BACKGROUND_CPU_NS, rows)
         seen += _spent(requests, spans.REQUESTS_SEEN, rows) * 1e9
     return LoopCosts(accept=max(overhead, 0.0) / seen if seen > 0.0 else 0.0, cold=cold)
 

@@ -1,7 +1,8 @@
 """Read how loaded each event loop was over time, from the recorder's spans of the loop."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ class LoopSeries:
     in_flight: FloatArray
     collections_s: FloatArray
     """Shape (k,): lengths of the full garbage collections, seconds."""
+    background_s: Mapping[str, float] = field(default_factory=dict)
+    """Time on the loops of work that belongs to no request, by its name, seconds."""
 
     def __len__(self) -> int:
         return len(self.at_s)
@@ -54,7 +57,9 @@ def read_loop_series(found: Iterable[Attributes]) -> LoopSeries:
     """Join the windows of many loop spans; damaged spans are left out."""
     rows: list[npt.NDArray[np.float64]] = []
     collections: list[float] = []
+    background: Counter[str] = Counter()
     for attributes in found:
+        background.update(_background(attributes))
         columns = [_column(attributes, name) for name in _COLUMNS]
         busy = _column(attributes, spans.LOOP_WINDOW_BUSY_NS)
         size = len(columns[0])
@@ -73,7 +78,16 @@ def read_loop_series(found: Iterable[Attributes]) -> LoopSeries:
         lag_max_s=longest / 1e9,
         in_flight=in_flight,
         collections_s=np.array(collections),
+        background_s={name: spent_ns / 1e9 for name, spent_ns in background.most_common()},
     )
+
+
+def _background(attributes: Attributes) -> dict[str, int]:
+    names = attributes.get(spans.BACKGROUND_NAME)
+    walls = _column(attributes, spans.BACKGROUND_LOOP_NS)
+    if not isinstance(names, list) or len(names) != len(walls):
+        return {}
+    return {str(name): int(wall) for name, wall in zip(names, walls, strict=True)}
 
 
 _COLUMNS = (

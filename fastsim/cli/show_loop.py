@@ -27,6 +27,17 @@ def loop_lines(series: "LoopSeries") -> Iterator[str]:
     if len(collections):
         number = plural(len(collections), "full garbage collection")
         yield f"  {number}, the longest {duration(float(collections.max()))}"
+    yield from background_lines(series)
+
+
+def background_lines(series: "LoopSeries") -> Iterator[str]:
+    """Name what belonged to no request and took the loop most."""
+    from fastsim.report.wording import clean, duration
+
+    taken = sorted(series.background_s.items(), key=lambda item: -item[1])
+    if taken:
+        named = ", ".join(f"{clean(name)} {duration(spent)}" for name, spent in taken[:_SHOWN])
+        yield f"  work of no request: {named}"
 
 
 def blocking_table(lines: "list[BlockingLine]") -> "Table":
@@ -75,6 +86,7 @@ def loop_as_json(series: "LoopSeries", lines: "list[BlockingLine]") -> dict[str,
         "lag_mean_s": series.lag_s if known else None,
         "lag_max_s": float(series.lag_max_s.max()) if known else None,
         "full_collections": len(series.collections_s),
+        "background_s": dict(series.background_s),
         "blocking": [
             {
                 "where": line.where,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from fastsim import spans
 from fastsim.collector import clocks
+from fastsim.collector.background import Work
 from fastsim.collector.otel import from_readable
 from fastsim.collector.privacy import path_is_known
 from fastsim.collector.series import Window
@@ -45,6 +46,8 @@ class Counters(NamedTuple):
     process_cpu_ns: int
     recorder_cpu_ns: int
     recorder_loop_ns: int
+    background_wall_ns: int
+    background_cpu_ns: int
     spans_dropped: int
     loop_busy_ns: int | None
     loop_passes: int | None
@@ -170,7 +173,11 @@ def _unclaimed_calls(record: RequestRecord) -> list[StepRow]:
     return rows
 
 
-def build_series_span(windows: Sequence[Window], collections: Sequence[tuple[int, int]]) -> Span:
+def build_series_span(
+    windows: Sequence[Window],
+    collections: Sequence[tuple[int, int]],
+    background: Sequence[Work] = (),
+) -> Span:
     """Return a span of the loop's own: what it did in each of the windows."""
     unix_offset = clocks.time_ns() - clocks.perf_counter_ns()
     begin, end = windows[0].at, windows[-1].at + windows[-1].length
@@ -184,6 +191,13 @@ def build_series_span(windows: Sequence[Window], collections: Sequence[tuple[int
     }
     if min(busy) >= 0:
         attributes[spans.LOOP_WINDOW_BUSY_NS] = list(busy)
+    if background:
+        names, walls, runs = zip(*background, strict=True)
+        attributes |= {
+            spans.BACKGROUND_NAME: list(names),
+            spans.BACKGROUND_LOOP_NS: list(walls),
+            spans.BACKGROUND_RUNS: list(runs),
+        }
     if collections:
         began, lasted = zip(*collections, strict=True)
         attributes |= {spans.GC_AT_NS: list(began), spans.GC_NS: list(lasted)}
@@ -228,6 +242,8 @@ def _counters(counters: Counters) -> Attributes:
         spans.PROCESS_CPU_NS: counters.process_cpu_ns,
         spans.RECORDER_CPU_NS: counters.recorder_cpu_ns,
         spans.RECORDER_LOOP_NS: counters.recorder_loop_ns,
+        spans.BACKGROUND_WALL_NS: counters.background_wall_ns,
+        spans.BACKGROUND_CPU_NS: counters.background_cpu_ns,
         spans.SPANS_DROPPED: counters.spans_dropped,
         spans.LOOP_BUSY_NS: counters.loop_busy_ns,
         spans.LOOP_PASSES: counters.loop_passes,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsim.collector import clocks
+from fastsim.collector.background import TimedBackground
 from fastsim.collector.cost import measure_timer_cost
 from fastsim.collector.destination import DEFAULT_MODE, Destination, as_mode
 from fastsim.collector.ending import flush_when_uvicorn_ends
@@ -17,7 +18,7 @@ from fastsim.collector.faults import note_fault
 from fastsim.collector.libraries import hook_libraries
 from fastsim.collector.otel import ride_on_global, rides, watch_providers
 from fastsim.collector.propagation import calling_span
-from fastsim.collector.resume import TimedCoroutine, make_task_factory
+from fastsim.collector.resume import TaskFactory, TimedCoroutine, make_task_factory
 from fastsim.collector.routes import route_template
 from fastsim.collector.series import probe_lag, watch_collections
 from fastsim.collector.threads import hook_anyio_threads, hook_executors
@@ -86,6 +87,7 @@ class FastSimMiddleware:
         self._watchdog: Watchdog | None = None
         self._probe: asyncio.Task[None] | None = None
         self._reported = 0
+        self._factory: TaskFactory | None = None
         self._counted: Counters | None = None
         self._counted_at = 0
         destination = output if isinstance(output, Destination) else Destination(Path(output))
@@ -112,7 +114,12 @@ class FastSimMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
+            # Before it starts: the tasks it makes are watched, too.
+            self._ready_clock()
             await self.app(scope, receive, self._watch_lifespan(send))
+            return
+        if scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
             return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -120,6 +127,8 @@ class FastSimMiddleware:
         begun = clocks.perf_counter_ns()
         clock = self._ready_clock()
         self._requests_seen += 1
+        if clock is not None and clock.background.running is not None:
+            clock.background.running.serves = True
         if clock is None or (self._sample_ratio < 1.0 and random.random() >= self._sample_ratio):
             await self.app(scope, receive, send)
             return
@@ -143,6 +152,17 @@ class FastSimMiddleware:
             clock.series.in_flight -= 1
             self._finish(record, scope, root_path)
             clock.own += clocks.perf_counter_ns() - ended
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        clock, root_path = self._ready_clock(), str(scope.get("root_path", ""))
+        serve: Any = self.app(scope, receive, send)
+        if clock is not None:
+
+            def name() -> str:  # known once it has been routed
+                return f"websocket {route_template(scope, root_path) or ''}".strip()
+
+            serve = TimedBackground(serve, clock.background, name)
+        await serve
 
     def _finish(self, record: RequestRecord, scope: Scope, root_path: str) -> None:
         try:
@@ -188,7 +208,8 @@ class FastSimMiddleware:
         windows, collections = clock.series.take()
         if windows and (self._requests_seen > self._reported or clock.series.in_flight):
             self._reported = self._requests_seen
-            self._writer.submit(lambda: build_series_span(windows, collections))
+            background = clock.background.take()
+            self._writer.submit(lambda: build_series_span(windows, collections, background))
 
     def _counters(self, clock: LoopClock) -> Counters:
         # The clocks of thread and process are dear: what was read a moment ago is true enough.
@@ -208,6 +229,8 @@ class FastSimMiddleware:
             process_cpu_ns=clocks.process_time_ns(),
             recorder_cpu_ns=self._writer.cpu_ns,
             recorder_loop_ns=clock.own,
+            background_wall_ns=clock.background.wall,
+            background_cpu_ns=clock.background.cpu,
             spans_dropped=self._writer.dropped,
             loop_busy_ns=busy_ns if sees else None,
             loop_passes=clock.pass_number if sees else None,
@@ -247,14 +270,22 @@ class FastSimMiddleware:
         if not clock.sees_polls:
             # In a context of its own: the first request's must not be kept alive by it.
             self._probe = loop.create_task(probe_lag(clock.series), context=contextvars.Context())
-        loop.set_task_factory(make_task_factory(clock, loop.get_task_factory()))
+        self._factory = make_task_factory(clock, loop.get_task_factory())
+        loop.set_task_factory(self._factory)
         return clock
+
+    def _keep_tasks(self) -> None:
+        """Watch tasks again where the service has set a task factory of its own."""
+        clock, loop = self._ready_clock(), self._loop
+        if clock is not None and loop is not None and loop.get_task_factory() is not self._factory:
+            self._factory = make_task_factory(clock, loop.get_task_factory())
+            loop.set_task_factory(self._factory)
 
     def _watch_lifespan(self, send: Send) -> Send:
         async def watched(message: Message) -> None:
             kind = message["type"]
             if kind == "lifespan.startup.complete":
-                self._ready_clock()
+                self._keep_tasks()
             elif kind.startswith("lifespan.shutdown"):
                 self.stop()
             await send(message)

@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
 from fastsim.collector import clocks
+from fastsim.collector.background import watch_background
 from fastsim.collector.faults import note_fault
 from fastsim.collector.timeline import (
     BLOCKED_NS,
@@ -290,11 +291,13 @@ def _is_eager(factory: Any) -> bool:
 
 
 def _timed(clock: LoopClock, coro: Any) -> Any:
-    """Return the coroutine of a new task, timed if a request creates it."""
-    record = active_record()
-    if record is None or (record.finished and _left_over(clock, record)):
+    """Return the coroutine of a new task, timed as a request's or as nobody's."""
+    if type(coro) is TimedCoroutine:  # by a factory of the service that asks ours
         return coro
+    record = active_record()
     try:
+        if record is None or (record.finished and _left_over(clock, record)):
+            return watch_background(coro, clock.background)
         remember_origin(coro)
         running = clock.active
         own = running is not None and running.record is record

@@ -12,6 +12,7 @@ from math import exp
 from typing import TYPE_CHECKING, Protocol
 
 from fastsim.collector import clocks
+from fastsim.collector.background import Background
 from fastsim.collector.passes import Passes
 from fastsim.collector.propagation import Parent
 from fastsim.collector.series import LoopSeries
@@ -58,6 +59,7 @@ class LoopClock:
     __slots__ = (
         "__weakref__",
         "active",
+        "background",
         "busy_since",
         "fresh_idle",
         "idle_at_wake",
@@ -83,6 +85,7 @@ class LoopClock:
         now = clocks.perf_counter_ns()
         self.active: Segment | None = None
         self.series = LoopSeries(now)
+        self.background = Background()
         self.thread = threading.get_ident()
         self.sees_polls = False
         self.passes: Passes | None = None

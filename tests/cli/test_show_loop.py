@@ -70,5 +70,6 @@ def test_recordings_without_them_show_nothing_of_it(
         "lag_mean_s": None,
         "lag_max_s": None,
         "full_collections": 0,
+        "background_s": {},
         "blocking": [],
     }

@@ -43,7 +43,7 @@ def recorded_span() -> Span:
         record.add(("db", "socket", number, 5, 0, 3, 1, 0, *where, 0))
     record.events.append(("pool", "acquire", 5, 10))
     record.thread_calls.append((1, 2, 3, 4))
-    return build_span(record, Counters(1, 2, 3, 4, 5, 6, 7, 8, None, None, 10))
+    return build_span(record, Counters(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, None, None, 10))
 
 
 def test_a_recorded_request_is_what_the_definitions_say() -> None:
