@@ -216,13 +216,13 @@ def _report(found: "Recorded") -> Iterator[str]:
         yield f"the recorder said: {total.problem}"
     if total.faults:
         yield f"the recorder met {total.faults:,} errors of its own; please report them"
-    timer_s, writer_s = total.timer_cpu_ns / 1e9, total.writer_cpu_ns / 1e9
+    timer_s, writer_s = total.timer_ns / 1e9, total.writer_cpu_ns / 1e9
     share = ""
     if total.process_cpu_ns:
-        share = f", {(timer_s + writer_s) / (total.process_cpu_ns / 1e9):.1%} of the service's CPU"
+        share = f"; about {(timer_s + writer_s) / (total.process_cpu_ns / 1e9):.0%} of the service"
     yield (
-        f"the recorder's own CPU per request: {timer_s / total.recorded * 1e6:.0f} us timing "
-        f"on the event loop, {writer_s / total.recorded * 1e6:.0f} us writing beside it{share}"
+        f"recording took {timer_s / total.recorded * 1e6:.0f} us of the event loop per request, "
+        f"and {writer_s / total.recorded * 1e6:.0f} us of CPU beside it{share}"
     )
 
 
@@ -243,7 +243,7 @@ def _as_json(found: "Recorded", destination: "Destination", code: int) -> dict[s
         "exported": total.exported,
         "not_exported_by_reason": total.export_dropped,
         "recorder_cpu_s": total.writer_cpu_ns / 1e9,
-        "timer_cpu_s": total.timer_cpu_ns / 1e9,
+        "timer_s": total.timer_ns / 1e9,
         "service_cpu_s": total.process_cpu_ns / 1e9,
         "recorder_faults": total.faults,
         "exit_code": code,

@@ -41,7 +41,7 @@ class ProcessAccount:
     """All spans in the trace files, those inside requests included."""
     writer_cpu_ns: int = 0
     """CPU of the recorder's own threads."""
-    timer_cpu_ns: int = 0
+    timer_ns: int = 0
     """Time that recording took on the event loops."""
     process_cpu_ns: int = 0
     faults: int = 0

@@ -334,7 +334,7 @@ class _ProcessWriter:
         account.seen = self._seen()
         account.faults = fault_count()
         account.process_cpu_ns = clocks.process_time_ns()
-        account.timer_cpu_ns = self._timer_ns()
+        account.timer_ns = self._timer_ns()
         account.writer_cpu_ns = clocks.thread_time_ns()
         if self._endpoint is not None:
             account.writer_cpu_ns += self._endpoint.cpu_ns

@@ -95,7 +95,7 @@ def test_the_report_accounts_for_every_request() -> None:
         dropped={"queue": 100, "disk": 50},
         steps=9000,
         writer_cpu_ns=45_000_000,
-        timer_cpu_ns=27_900_000,
+        timer_ns=27_900_000,
         process_cpu_ns=2_000_000_000,
         problem="cannot write traces: No space left on device",
         exported=600,
@@ -108,4 +108,7 @@ def test_the_report_accounts_for_every_request() -> None:
     assert "sent 600" in text
     assert "300 not sent: 300 because the endpoint could not be reached" in text
     assert "No space left" in text
-    assert "31 us timing on the event loop, 50 us writing beside it, 3.6%" in text
+    assert (
+        "recording took 31 us of the event loop per request, and 50 us of CPU beside it; about 4%"
+        in text
+    )

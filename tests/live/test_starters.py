@@ -86,7 +86,7 @@ def test_the_duration_ends_the_service(tmp_path: Path) -> None:
         answer, said = service._process.communicate(timeout=20)
     assert service._process.returncode == 0
     assert '"requests": 20' in answer
-    assert "recorder's own CPU per request" in said
+    assert "of the event loop per request" in said
 
 
 def test_an_endpoint_gets_everything_without_any_file(tmp_path: Path) -> None:
