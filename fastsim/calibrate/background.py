@@ -1,7 +1,7 @@
 """What the event loop does for no request: said, since the twin has none of it."""
 
 from fastsim import spans
-from fastsim.calibrate.growth import growth, processes, rested
+from fastsim.calibrate.growth import loop_share
 from fastsim.calibrate.requests import RequestSet
 from fastsim.units import format_share
 
@@ -12,15 +12,7 @@ _NAMED = 3
 
 def background_share(requests: RequestSet) -> float:
     """Return the share of the time with requests that loops spent on work of no request."""
-    spent_ns = length_ns = 0
-    for rows in processes(requests):
-        spent = growth(requests, spans.BACKGROUND_WALL_NS, rows)
-        end_ns = requests.start_ns[rows] + requests.duration_ns[rows]
-        if spent is not None:
-            spent_ns += spent
-            away = rested(requests, rows)
-            length_ns += int((end_ns[1:] - end_ns[:-1])[~away].sum())
-    return spent_ns / length_ns if length_ns > 0 else 0.0
+    return loop_share(requests, spans.BACKGROUND_WALL_NS) or 0.0
 
 
 def background_warnings(requests: RequestSet) -> list[str]:

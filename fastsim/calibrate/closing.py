@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastsim import spans
-from fastsim.calibrate.growth import busy_share, per_request_s
+from fastsim.calibrate.growth import loop_share, per_request_s
 from fastsim.calibrate.loop_costs import ALL_RECORDED, unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.distributions import mean
@@ -94,7 +94,7 @@ def fit_handover(model: ServiceModel, requests: RequestSet) -> float | None:
     """
     busy_s = per_request_s(requests, spans.LOOP_BUSY_NS)
     cpu_s = per_request_s(requests, spans.LOOP_CPU_NS)
-    share = busy_share(requests)
+    share = loop_share(requests, spans.LOOP_BUSY_NS)
     if busy_s is None or cpu_s is None or share is None or unsampled(requests) > ALL_RECORDED:
         return None
     blocked_s = _blocked_s(model)

@@ -66,14 +66,17 @@ def per_request_s(requests: RequestSet, counter: str) -> float | None:
     return spent_ns / served / 1e9 if served else None
 
 
-def busy_share(requests: RequestSet) -> float | None:
-    """Return the share of the time with requests that the loops were busy; None if not kept."""
-    busy_ns = length_ns = 0
+def loop_share(requests: RequestSet, counter: str) -> float | None:
+    """Return the share of the time with requests that a counter of loop time grew by.
+
+    ``LOOP_BUSY_NS`` gives how busy the loops were. None where a process did not keep it.
+    """
+    spent_ns = length_ns = 0
     for rows in processes(requests):
-        busy = growth(requests, spans.LOOP_BUSY_NS, rows)
-        if busy is None:
+        spent = growth(requests, counter, rows)
+        if spent is None:
             return None
         end_ns = requests.start_ns[rows] + requests.duration_ns[rows]
-        busy_ns += busy
+        spent_ns += spent
         length_ns += int(np.diff(end_ns)[~rested(requests, rows)].sum())
-    return min(busy_ns / length_ns, 1.0) if length_ns > 0 else None
+    return min(spent_ns / length_ns, 1.0) if length_ns > 0 else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastsim import spans
-from fastsim.calibrate.growth import busy_share, per_request_s
+from fastsim.calibrate.growth import loop_share, per_request_s
 from fastsim.calibrate.loop_costs import unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.model import LoopCosts, RecorderCost, ServiceModel
@@ -77,7 +77,7 @@ def _recording(requests: RequestSet) -> Recording | None:
     if steps == 0:
         return None
     writer_s = per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0
-    writer_s *= busy_share(requests) or 0.0
+    writer_s *= loop_share(requests, spans.LOOP_BUSY_NS) or 0.0
     share = 1.0 / unsampled(requests)  # requests that were not recorded cost nothing
     measured = Recording(
         per_request_s=float(np.mean(per_request)) / 1e9 * share,

@@ -4,11 +4,12 @@ Only the service's own coroutines are watched, and only how long they hold the l
 resume. A task that a request passes through is a server of its own, and is not counted.
 """
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import Any, NamedTuple, TypeVar
 
 from fastsim.collector import clocks
+from fastsim.collector.driven import DrivenCoroutine
 from fastsim.collector.faults import note_fault
 from fastsim.collector.waits import is_users_code
 
@@ -56,15 +57,15 @@ class Background:
         return [Work(name, wall, runs) for name, (wall, runs) in taken.items()]
 
 
-class TimedBackground(Coroutine[Any, Any, T]):
+class TimedBackground(DrivenCoroutine[T]):
     """Drives ``inner`` and adds the time of each resume to what has its name."""
 
-    __slots__ = ("_inner", "_name", "_sums", "serves")
+    __slots__ = ("_name", "_sums", "serves")
 
     def __init__(
         self, inner: Coroutine[Any, Any, T], sums: Background, name: Callable[[], str]
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._sums = sums
         self._name = name
         self.serves = False
@@ -96,29 +97,6 @@ class TimedBackground(Coroutine[Any, Any, T]):
                     sums.add(self._name(), wall, clocks.thread_time_ns() - cpu)
             except Exception as fault:  # noqa: BLE001  never into the service
                 note_fault(fault)
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        try:
-            yielded = self.send(None)
-            while True:
-                try:
-                    value = yield yielded
-                except GeneratorExit:
-                    self.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001  the coroutine decides
-                    yielded = self.throw(error)
-                else:
-                    yielded = self.send(value)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-
-    def __repr__(self) -> str:
-        return repr(self._inner)
-
-    def __getattr__(self, name: str) -> Any:
-        # What debuggers and asyncio look at is the inner one.
-        return getattr(self._inner, name)
 
 
 def watch_background(coro: Any, sums: Background) -> Any:

@@ -1,23 +1,21 @@
 """Attach the recorder when uvicorn loads its application, with no change of code.
 
-Runs in every process that ``fastsim record`` starts. A one-shot import hook waits
-for ``uvicorn.config`` and wraps ``Config.load``, which single processes, spawned
+Runs in every process that ``fastsim record`` starts. It waits for
+``uvicorn.config`` and wraps ``Config.load``, which single processes, spawned
 workers, gunicorn's uvicorn workers and ``fastapi run`` all go through. Launchers that
 put a ``sitecustomize`` of their own first on PYTHONPATH and then execute the service
 (``opentelemetry-instrument`` and its like) are followed: ours stays first and runs theirs.
 """
 
 import functools
-import importlib.abc
-import importlib.machinery
 import os
-import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from types import ModuleType
 from typing import Any, cast
 
 from fastsim.collector.destination import DEFAULT_MODE, ENV_OUTPUT, Destination
 from fastsim.collector.faults import note_fault
+from fastsim.collector.imports import when_imported
 from fastsim.collector.notes import ATTACHED, LOADED, leave_note
 from fastsim.collector.otel import watch_providers
 
@@ -41,10 +39,7 @@ def install(launch_directory: str | None = None) -> None:
     if os.environ.get(ENV_MODE, DEFAULT_MODE) == DEFAULT_MODE:
         # Early: a provider that is made while the application is imported is met, too.
         watch_providers()
-    if _TARGET in sys.modules:  # another sitecustomize was first
-        _wrap_config(sys.modules[_TARGET])
-    else:
-        sys.meta_path.insert(0, _UvicornFinder())
+    when_imported(_TARGET, _wrap_config)
 
 
 def _stay_first(launch_directory: str) -> None:
@@ -72,35 +67,6 @@ def _put_first(environment: MutableMapping[str, str], directory: str) -> None:
     entries = environment.get("PYTHONPATH", "").split(os.pathsep)
     others = [entry for entry in entries if entry and entry != directory]
     environment["PYTHONPATH"] = os.pathsep.join([directory, *others])
-
-
-class _UvicornFinder(importlib.abc.MetaPathFinder):
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != _TARGET:
-            return None
-        sys.meta_path.remove(self)
-        for finder in sys.meta_path:
-            spec = finder.find_spec(fullname, path, target)
-            if spec is not None:
-                if spec.loader is not None:
-                    _wrap_loader(spec.loader)
-                return spec
-        return None
-
-
-def _wrap_loader(loader: Any) -> None:
-    inner = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        inner(module)
-        try:
-            _wrap_config(module)
-        except Exception as fault:  # noqa: BLE001  the service must start
-            note_fault(fault)
-
-    loader.exec_module = exec_module
 
 
 def _wrap_config(module: ModuleType) -> None:

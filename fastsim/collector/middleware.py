@@ -270,16 +270,18 @@ class FastSimMiddleware:
         if not clock.sees_polls:
             # In a context of its own: the first request's must not be kept alive by it.
             self._probe = loop.create_task(probe_lag(clock.series), context=contextvars.Context())
+        self._watch_tasks(clock, loop)
+        return clock
+
+    def _watch_tasks(self, clock: LoopClock, loop: asyncio.AbstractEventLoop) -> None:
         self._factory = make_task_factory(clock, loop.get_task_factory())
         loop.set_task_factory(self._factory)
-        return clock
 
     def _keep_tasks(self) -> None:
         """Watch tasks again where the service has set a task factory of its own."""
         clock, loop = self._ready_clock(), self._loop
         if clock is not None and loop is not None and loop.get_task_factory() is not self._factory:
-            self._factory = make_task_factory(clock, loop.get_task_factory())
-            loop.set_task_factory(self._factory)
+            self._watch_tasks(clock, loop)
 
     def _watch_lifespan(self, send: Send) -> Send:
         async def watched(message: Message) -> None:

@@ -7,11 +7,12 @@ that coroutine off.
 """
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
 from fastsim.collector import clocks
 from fastsim.collector.background import watch_background
+from fastsim.collector.driven import DrivenCoroutine
 from fastsim.collector.faults import note_fault
 from fastsim.collector.timeline import (
     BLOCKED_NS,
@@ -34,7 +35,7 @@ _THREAD = Via.THREAD.value
 _EXECUTOR = Wait(StepKind.THREAD.value, Via.THREAD.value, "executor", "", -1.0, False)
 
 
-class TimedCoroutine(Coroutine[Any, Any, T]):
+class TimedCoroutine(DrivenCoroutine[T]):
     """Drives ``inner`` and writes its steps into ``record`` as task number ``task``."""
 
     fastsim_timed = True
@@ -47,7 +48,6 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
         "_enter_gap",
         "_enter_idle",
         "_enter_wall",
-        "_inner",
         "_left",
         "_on",
         "_record",
@@ -61,7 +61,7 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
     def __init__(
         self, inner: Coroutine[Any, Any, T], record: RequestRecord, clock: LoopClock, task: int
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._record = record
         self._clock = clock
         self._task = task
@@ -76,8 +76,6 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
         self._enter_cpu = 0
         self._enter_gap = 0
         self._enter_idle = 0
-
-    # ``send``, ``throw`` and ``close`` make this a coroutine, so a task can run it as it is.
 
     def send(self, value: Any) -> Any:
         """Resume the coroutine, timed."""
@@ -113,29 +111,6 @@ class TimedCoroutine(Coroutine[Any, Any, T]):
             self._inner.close()
         finally:
             self._leave()
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        try:
-            yielded = self.send(None)
-            while True:
-                try:
-                    value = yield yielded
-                except GeneratorExit:
-                    self.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001  the coroutine decides
-                    yielded = self.throw(error)
-                else:
-                    yielded = self.send(value)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-
-    def __repr__(self) -> str:
-        return repr(self._inner)
-
-    def __getattr__(self, name: str) -> Any:
-        # Name, code, frame and await chain: what debuggers and asyncio look at is the inner one.
-        return getattr(self._inner, name)
 
     def _before(self) -> None:
         # This and ``_after`` run at every resume of the service's code, so they spare calls.

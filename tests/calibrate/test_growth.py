@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastsim import spans
-from fastsim.calibrate.growth import busy_share, growth, per_request_s, processes, rested
+from fastsim.calibrate.growth import growth, loop_share, per_request_s, processes, rested
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from tests.calibrate.trace_formats import trace
 
@@ -83,6 +83,8 @@ def test_a_counter_that_was_not_kept_says_nothing() -> None:
 
 def test_the_busy_share_leaves_rests_out() -> None:
     found = recorded([0.0, 0.1, 0.2, 12.0, 12.1], [1.0, 1.01, 1.02, 5.0, 5.01])
-    assert busy_share(found) is None
+    assert loop_share(found, spans.LOOP_BUSY_NS) is None
     busy = {spans.LOOP_BUSY_NS: found.counters[spans.LOOP_CPU_NS]}
-    assert busy_share(replace(found, counters=found.counters | busy)) == pytest.approx(0.1)
+    assert loop_share(
+        replace(found, counters=found.counters | busy), spans.LOOP_BUSY_NS
+    ) == pytest.approx(0.1)

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.collector.test_traps import server_spans
+
 PROGRAM = """
 import contextlib, json, sys
 from fastapi import FastAPI
@@ -108,16 +110,7 @@ def run(setup: str, output: Path, *, mode: str = "auto", requests: int = 12) -> 
         command, check=True, timeout=60, cwd=where, capture_output=True, text=True
     )
     told = json.loads(done.stdout)
-    spans = [
-        span
-        for file in output.glob("*.jsonl")
-        for line in file.read_text().splitlines()
-        for group in json.loads(line)["resourceSpans"]
-        for scope in group["scopeSpans"]
-        for span in scope["spans"]
-        if span["kind"] == 2
-    ]
-    return Told(spans, told["servers"], told["loaded"])
+    return Told(server_spans(output), told["servers"], told["loaded"])
 
 
 def without_us(setup: str) -> int:
