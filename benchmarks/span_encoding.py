@@ -1,8 +1,9 @@
 """CPU that writing one recorded request costs the service: our encoder against json.dumps.
 
-Run: python benchmarks/span_encoding.py
+Run: python benchmarks/span_encoding.py [--steps 26]
 """
 
+import argparse
 import json
 import time
 from collections.abc import Callable
@@ -12,19 +13,18 @@ from fastsim.collector.otlp import encode_span
 from fastsim.collector.timeline import RequestRecord
 from fastsim.spans import Span
 
-STEPS = 26
 REPEATS = 2000
 ROUNDS = 5
 
 
-def recorded() -> Span:
+def recorded(steps: int) -> RequestRecord:
     record = RequestRecord("GET", "/products/7")
     record.end_clock = record.start_clock + 10_000_000
-    for number in range(STEPS):
+    for number in range(steps):
         kind, via = ("cpu", "loop") if number % 2 == 0 else ("db", "thread")
         where = ("aiosqlite", "products.py:product_page")
         record.add((kind, via, number * 10**6, 123_456, 100_000, 5_000, 400, 250_000, *where, 0))
-    return build_span(record, Counters(*range(1, 14)))
+    return record
 
 
 def value(item: object) -> dict[str, object]:
@@ -48,10 +48,22 @@ def cpu_us(encode: Callable[[Span], str], span: Span) -> float:
 
 
 def main() -> None:
-    span = recorded()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=26)
+    record = recorded(parser.parse_args().steps)
+    counters = Counters(*range(1, len(Counters._fields) + 1))
+    span = build_span(record, counters)
+
+    def build(_span: Span) -> str:
+        return encode_span(build_span(record, counters))
+
     # Interleaved, because the machine's speed wanders.
-    pairs = [(cpu_us(encode_span, span), cpu_us(with_dumps, span)) for _ in range(ROUNDS)]
-    ours, dumps = sorted(pairs, key=lambda pair: pair[0] / pair[1])[ROUNDS // 2]
+    rounds = [
+        tuple(cpu_us(encode, span) for encode in (build, encode_span, with_dumps))
+        for _ in range(ROUNDS)
+    ]
+    whole, ours, dumps = (sorted(column)[ROUNDS // 2] for column in zip(*rounds, strict=True))
+    print(f"building and encoding {whole:.0f} us, {len(encode_span(span)):,} bytes;", end=" ")
     print(f"encode_span {ours:.0f} us, json.dumps {dumps:.0f} us: {dumps / ours:.1f} times")
 
 
