@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsim import spans as names
-from fastsim.step_columns import pack_steps
+from fastsim.step_columns import name_of, pack_rows
 
 SIZES = (10_000, 100_000, 1_000_000)
 START_NS = 1_700_000_000_000_000_000
@@ -129,23 +129,21 @@ def plain_span(number: int) -> dict[str, Any]:
 
 def recorded_span(number: int) -> dict[str, Any]:
     """A request as FastSim records it: ten steps."""
-    steps = 10
-    packed, named = pack_steps(
-        row
-        for step in range(0, steps, 2)
-        for row in (
-            ("cpu", "loop", 90_000 * step, 90_000, 80_000, 0, 0, 500, "", "app.py:read", 0),
-            ("db", "socket", 90_000 * step, 90_000, 0, 900, 90, 0, "asyncpg", "app.py:read", 0),
-        )
-    )
+    start = number * 1_000_000
+    rows: list[int] = []
+    for step in range(0, 10, 2):
+        begin = start + 90_000 * step
+        rows += (1 if step else 0, 0, begin - 90_000, begin, 90_000, 80_000)
+        rows += (begin - 900, begin - 90, -1, 0, 500, begin)
+    rows += (1, 0, begin + 90_000, begin + 180_000, -1, 0, begin + 179_000, -1, -1, 0, 0, 0)
     columns: dict[str, Any] = {
         names.FORMAT: names.FORMAT_VERSION,
         names.START_UNIX_NS: START_NS + number * 1_000_000,
-        names.START_CLOCK_NS: number * 1_000_000,
+        names.START_CLOCK_NS: start,
         names.RESPONSE_NS: 900_000,
         names.END_NS: 900_000,
-        names.STEPS: packed,
-        names.STEP_NAMES: named,
+        names.STEPS: pack_rows(rows),
+        names.STEP_NAMES: [name_of(1, "db", "socket", "asyncpg", "app.py:3 read")],
     }
     span = plain_span(number * 5)
     span["attributes"] += [pair(key, value) for key, value in columns.items()]

@@ -11,7 +11,7 @@ event loop (kind ``cpu``) or a suspension (any other kind).
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 RECENT_NS = 20_000_000
 """Time constant of the recent idle share (found by experiment: docs/decisions/0004)."""
@@ -130,22 +130,26 @@ BLOCK_CALLED = "fastsim.block.called"
 """str[]: the library function that line had called; empty if none or unknown."""
 
 STEPS = "fastsim.steps"
-"""str: the numbers of all steps, packed as ``fastsim.step_columns`` says. For each step
+"""str: packed as ``fastsim.step_columns`` says, a row of twelve numbers for each stretch of code
+and the wait before it, as the recorder stamped them; instants are on the clock of START_CLOCK_NS.
 
-- the index of its name in STEP_NAMES;
-- start: offset from START_CLOCK_NS;
-- wall: length; for a wait from suspension to resume, queueing included;
-- cpu: thread CPU of a cpu step; 0 for waits (see THREAD_* for work in threads);
-- bound: of a wait the most queueing it can contain, so the true wait is at least wall - bound;
-  of code the idle gap of the loop just before (0 when other code ran since);
-- late: of a wait the least queueing it contains, so the true wait is at most wall - late, and
-  equal to bound when the loop was idle and the moment is known exactly; of code 0;
-- idle: of code the share of the last RECENT_NS that the loop slept, exponentially weighted, in
-  parts per million: code costs more on a cold processor, this says how cold; of waits 0;
-- task: 0 is the request's main task, 1.. are child tasks in order of creation."""
+- number of the wait's name in STEP_NAMES; 0: there was none;
+- task: 0 is the request's main task, 1.. are child tasks in order of creation;
+- suspended: when the wait began;
+- resumed: when the wait ended and the code began;
+- wall: length of the code; -1: there was none;
+- cpu: thread CPU of the code;
+- after: the wait was over after this instant (what was later is queueing);
+- before: the wait was over before this instant; -1: before it resumed. Equal to ``after`` when
+  the loop was idle and the moment is known exactly;
+- known: the wait itself where the code says it (``asyncio.sleep``), -1: unknown;
+- gap: how long the loop slept just before the code (0 when other code ran since);
+- awake: when the loop last woke, the share of RECENT_NS before that it had slept, exponentially
+  weighted, in parts per million: code costs more on a cold processor, this says how cold;
+- woke: when that was."""
 STEP_NAMES = "fastsim.step.names"
-"""str[]: kind (StepKind), via (Via; ``loop`` for code), label (library or peer that was waited
-for; empty for code) and the user's own frame, ``file.py:12 function``, separated by tabs."""
+"""str[]: number, kind (StepKind), via (Via), label (library or peer that was waited for) and the
+user's own frame, ``file.py:12 function``, separated by tabs."""
 
 TASK_PARENT = "fastsim.task.parent"
 """int[]: which task created task 1, task 2, ...: its number, 0 for the main task, -1 when
@@ -160,8 +164,8 @@ RESOURCE_AT_NS = "fastsim.resource.at_ns"
 RESOURCE_CAPACITY = "fastsim.resource.capacity"
 """int[]: capacity of that resource in this process; 0 = unknown."""
 
-THREAD_STEP = "fastsim.thread.step"
-"""int[]: index of the step, the wait that a thread call caused."""
+THREAD_ROW = "fastsim.thread.row"
+"""int[]: row of STEPS with the wait that a thread call caused."""
 THREAD_QUEUE_NS = "fastsim.thread.queue_ns"
 """int[]: submit to first instruction in the thread."""
 THREAD_WALL_NS = "fastsim.thread.wall_ns"

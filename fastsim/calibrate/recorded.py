@@ -157,14 +157,14 @@ def decode_timeline(attributes: Attributes) -> Timeline | None:
         cpu_s=_checked(columns.cpu_ns),
         bound_s=_checked(columns.bound_ns),
         late_s=_checked(columns.late_ns),
-        label=_shared("label", columns.label),
-        where=_shared("where", columns.where),
+        label=_shared("label", tuple(columns.label)),
+        where=_shared("where", tuple(columns.where)),
         task=_shared("task", tuple(_within(columns.task, _LONGEST_NS))),
         end_s=_number(attributes, spans.END_NS, lowest=0) / 1e9,
         response_s=None if response_ns < 0 else response_ns / 1e9,
         events=_events(attributes),
         llm_calls=_llm_calls(attributes, kind, start_s, columns.task),
-        threads=_threads(attributes, steps),
+        threads=_threads(attributes, columns.wait_of_row),
         blocks=_blocks(attributes),
         task_parent=_task_parents(attributes),
         outcome=_outcome(attributes),
@@ -244,12 +244,17 @@ def _columns(attributes: Attributes) -> StepColumns:
     if not isinstance(packed, str):
         raise FileFormatError("timeline with a missing column", where=spans.STEPS)
     try:
-        return unpack_steps(packed, _texts(attributes, spans.STEP_NAMES))
+        return unpack_steps(packed, _texts(attributes, spans.STEP_NAMES), _origin(attributes))
     except ValueError as damage:
         raise FileFormatError(str(damage), where=spans.STEPS) from None
 
 
-def _words(column: tuple[str, ...], names: type[_E]) -> tuple[_E, ...]:
+def _origin(attributes: Attributes) -> int:
+    value = attributes.get(spans.START_CLOCK_NS, 0)
+    return value if type(value) is int else _refuse(spans.START_CLOCK_NS)
+
+
+def _words(column: Sequence[str], names: type[_E]) -> tuple[_E, ...]:
     try:
         return tuple(map(names, column))
     except ValueError:
@@ -345,10 +350,13 @@ def _events(attributes: Attributes) -> tuple[ResourceEvent, ...]:
     return tuple(sorted(found, key=lambda event: event.at_s))
 
 
-def _threads(attributes: Attributes, steps: int) -> tuple[ThreadCall, ...]:
-    if spans.THREAD_STEP not in attributes:
+def _threads(attributes: Attributes, wait_of_row: Sequence[int]) -> tuple[ThreadCall, ...]:
+    if spans.THREAD_ROW not in attributes:
         return ()
-    step = _whole(attributes, spans.THREAD_STEP, longest=steps - 1)
+    rows = _whole(attributes, spans.THREAD_ROW, longest=len(wait_of_row) - 1)
+    step = [wait_of_row[row] for row in rows]
+    if -1 in step:
+        _refuse(spans.THREAD_ROW)
     queue = _same(len(step), _seconds(attributes, spans.THREAD_QUEUE_NS))
     wall = _same(len(step), _seconds(attributes, spans.THREAD_WALL_NS))
     cpu = _same(len(step), _seconds(attributes, spans.THREAD_CPU_NS))

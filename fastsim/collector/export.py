@@ -2,114 +2,150 @@
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from json.encoder import encode_basestring_ascii as quoted
 
 from fastsim import spans
 from fastsim.collector import clocks
 from fastsim.collector.background import Work
 from fastsim.collector.otel import from_readable
+from fastsim.collector.otlp import encode_attributes, encode_span
 from fastsim.collector.privacy import path_is_known
 from fastsim.collector.series import Window
 from fastsim.collector.timeline import RequestRecord
-from fastsim.spans import Attributes, Outcome, Span, SpanKind, StatusCode, StepKind, Via
-from fastsim.step_columns import StepRow, pack_steps
+from fastsim.collector.wait_names import EXECUTOR, encode_names, number_of
+from fastsim.spans import Attributes, Outcome, Span, SpanKind, StatusCode
+from fastsim.step_columns import COLUMNS, NO_CODE, UNKNOWN, pack_rows
 
 _IDS_AT_ONCE = 256
+_MOST_HEADS = 5_000
 
 
 class _Ids:
     """Random ids in hex, many from one call of the system; not those of the parent after a fork."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Make new ones."""
         self._ready = ""
-        self._pid = 0
+        self._at = 0
 
     def next(self, digits: int) -> str:
         """Return an id of so many digits."""
-        if len(self._ready) < digits or self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._ready = os.urandom(16 * _IDS_AT_ONCE).hex()
-        found, self._ready = self._ready[-digits:], self._ready[:-digits]
-        return found
+        at = self._at
+        if at + digits > len(self._ready):
+            self._ready, at = os.urandom(16 * _IDS_AT_ONCE).hex(), 0
+        self._at = end = at + digits
+        return self._ready[at:end]
 
 
 _ids = _Ids()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.forget)
 
 
-class Counters(NamedTuple):
-    """Cumulative counters of the process at the end of a request."""
+def encode_request(record: RequestRecord, counters: str) -> str:
+    """Return a request's server span with its timeline, as OTLP/JSON.
 
-    requests_seen: int
-    segment_wall_ns: int
-    segment_cpu_ns: int
-    loop_cpu_ns: int
-    process_cpu_ns: int
-    recorder_cpu_ns: int
-    recorder_loop_ns: int
-    background_wall_ns: int
-    background_cpu_ns: int
-    spans_dropped: int
-    loop_busy_ns: int | None
-    loop_passes: int | None
-    idle_wakeups: int | None
-
-
-def build_span(record: RequestRecord, counters: Counters) -> Span:
-    """Return the request's server span with its timeline.
-
-    ``route`` is the template of the path, for spans that OpenTelemetry did not make.
+    Parameters
+    ----------
+    counters
+        Of the process, as attributes that are encoded already.
     """
-    span = (
-        from_readable(record.span)  # type: ignore[arg-type]
-        if record.span is not None
-        else _own_span(record, record.route)
+    # Right after the response, so that of what does not change nothing is made twice.
+    timeline = _encode_timeline(record)
+    if record.span is not None:
+        return encode_span(_given_span(record), f"{timeline},{counters}")
+    before, after, status = _own_head(record)
+    parent = record.parent
+    if parent is None:
+        ids = f'{{"traceId":"{_ids.next(32)}","spanId":"{_ids.next(16)}",'
+    else:
+        ids = (
+            f'{{"traceId":"{parent.trace_id}","spanId":"{_ids.next(16)}",'
+            f'"parentSpanId":"{parent.span_id}",'
+        )
+    start = record.start_unix
+    end = start + (record.response_clock or record.end_clock) - record.start_clock
+    return (
+        f'{ids}{before}"startTimeUnixNano":"{start}","endTimeUnixNano":"{end}",'
+        f'"attributes":[{after},{timeline},{counters}],"status":{status}}}'
     )
+
+
+def _given_span(record: RequestRecord) -> Span:
+    """Return the span that OpenTelemetry made, with the template of the whole path."""
+    span = from_readable(record.span)  # type: ignore[arg-type]
     known = span.attributes.get("http.route")
     if record.route is not None and isinstance(known, str) and len(known) < len(record.route):
         span.attributes["http.route"] = record.route
         span.name = f"{record.method} {record.route}"
-    span.attributes |= _timeline(record)
-    span.attributes |= _counters(counters)
     return span
 
 
-def _own_span(record: RequestRecord, route: str | None) -> Span:
-    """Make a server span for an application that OpenTelemetry does not instrument."""
+_heads: dict[tuple[str, str, int, bool], tuple[str, str, str]] = {}
+
+
+def _own_head(record: RequestRecord) -> tuple[str, str, str]:
+    """Return what is before the times of a span of our own, its attributes, and its status."""
+    method, route, status = record.method, record.route, record.status
+    key = (method, route or "", status, record.failed)
+    head = _heads.get(key)
+    if head is not None:
+        return head
     attributes: Attributes = {
-        "http.request.method": record.method,
-        "http.response.status_code": record.status,
+        "http.request.method": method,
+        "http.response.status_code": status,
     }
     if route:
         attributes["http.route"] = route
-    if not path_is_known(attributes):
+    path_known = path_is_known(attributes)
+    if not path_known:
         attributes["url.path"] = record.path
-    end, parent = record.response_clock or record.end_clock, record.parent
-    return Span(
-        trace_id=parent.trace_id if parent else _ids.next(32),
-        span_id=_ids.next(16),
-        parent_id=parent.span_id if parent else None,
-        kind=SpanKind.SERVER,
-        name=f"{record.method} {route}" if route else record.method,
-        start_ns=record.start_unix,
-        end_ns=record.start_unix + end - record.start_clock,
-        scope="fastsim",
-        attributes=attributes,
-        status=StatusCode.ERROR if record.failed or record.status >= 500 else StatusCode.UNSET,
+    name = f"{method} {route}" if route else method
+    code = StatusCode.ERROR if record.failed or status >= 500 else StatusCode.UNSET
+    head = (
+        f'"name":{quoted(name)},"kind":{int(SpanKind.SERVER)},',
+        encode_attributes(attributes),
+        f'{{"code":{int(code)}}}' if code else "{}",
+    )
+    if path_known:
+        if len(_heads) >= _MOST_HEADS:
+            _heads.clear()
+        _heads[key] = head
+    return head
+
+
+def _encode_timeline(record: RequestRecord) -> str:
+    start, rows = record.start_clock, record.rows
+    if record.calls:
+        rows = rows + _unclaimed_calls(record)
+    response = record.response_clock - start if record.response_clock else -1
+    names = encode_names(rows[::COLUMNS])
+    more = _more(record, rows)
+    return (
+        f'{_FORMAT}{_START_UNIX}{record.start_unix}"}}}},{_START_CLOCK}{start}"}}}},'
+        f'{_RESPONSE}{response}"}}}},{_END}{record.end_clock - start}"}}}},'
+        f'{_STEPS}{pack_rows(rows)}"}}}},{names}{"," if more else ""}{more}'
     )
 
 
-def _timeline(record: RequestRecord) -> Attributes:
-    start = record.start_clock
-    packed, step_names = pack_steps(record.steps + _unclaimed_calls(record))
-    attributes: dict[str, object] = {
-        spans.FORMAT: spans.FORMAT_VERSION,
-        spans.START_UNIX_NS: record.start_unix,
-        spans.START_CLOCK_NS: start,
-        spans.RESPONSE_NS: record.response_clock - start if record.response_clock else -1,
-        spans.END_NS: record.end_clock - start,
-        spans.STEPS: packed,
-        spans.STEP_NAMES: step_names,
-    }
+def _head(key: str, kind: str) -> str:
+    return f'{{"key":{quoted(key)},"value":{{"{kind}":"'
+
+
+_FORMAT = encode_attributes({spans.FORMAT: spans.FORMAT_VERSION}) + ","
+_START_UNIX = _head(spans.START_UNIX_NS, "intValue")
+_START_CLOCK = _head(spans.START_CLOCK_NS, "intValue")
+_RESPONSE = _head(spans.RESPONSE_NS, "intValue")
+_END = _head(spans.END_NS, "intValue")
+_STEPS = _head(spans.STEPS, "stringValue")
+
+
+def _more(record: RequestRecord, rows: list[int]) -> str:
+    """Return what most requests have not."""
+    attributes: dict[str, object] = {}
     if record.task_parents:
         attributes[spans.TASK_PARENT] = list(record.task_parents)
     outcome = _outcome(record)
@@ -126,8 +162,8 @@ def _timeline(record: RequestRecord) -> Attributes:
             spans.BLOCK_WHERE: list(lines),
             spans.BLOCK_CALLED: list(called),
         }
-    if record.steps_dropped:
-        attributes[spans.STEPS_DROPPED] = record.steps_dropped
+    if record.rows_dropped:
+        attributes[spans.STEPS_DROPPED] = record.rows_dropped
     if record.events:
         names, events, times, capacities = zip(*record.events, strict=True)
         attributes |= {
@@ -139,14 +175,25 @@ def _timeline(record: RequestRecord) -> Attributes:
     if record.llm_calls:
         attributes |= _llm_calls(record)
     if record.thread_calls:
-        steps, queued, walls, cpus = zip(*record.thread_calls, strict=True)
-        attributes |= {
-            spans.THREAD_STEP: list(steps),
-            spans.THREAD_QUEUE_NS: list(queued),
-            spans.THREAD_WALL_NS: list(walls),
-            spans.THREAD_CPU_NS: list(cpus),
-        }
-    return attributes  # type: ignore[return-value]
+        attributes |= _thread_calls(record, rows)
+    return encode_attributes(attributes) if attributes else ""  # type: ignore[arg-type]
+
+
+def _thread_calls(record: RequestRecord, rows: list[int]) -> dict[str, object]:
+    waits = zip(rows[1::COLUMNS], rows[2::COLUMNS], strict=True)
+    row_of = {wait: row for row, wait in enumerate(waits)}
+    calls = [
+        (row_of[task, since], *times)
+        for task, since, *times in record.thread_calls
+        if (task, since) in row_of
+    ]
+    row, queued, inside, cpu = zip(*calls, strict=True) if calls else ((),) * 4
+    return {
+        spans.THREAD_ROW: list(row),
+        spans.THREAD_QUEUE_NS: list(queued),
+        spans.THREAD_WALL_NS: list(inside),
+        spans.THREAD_CPU_NS: list(cpu),
+    }
 
 
 def _outcome(record: RequestRecord) -> Outcome:
@@ -157,18 +204,17 @@ def _outcome(record: RequestRecord) -> Outcome:
     return Outcome.ERROR if record.failed else Outcome.COMPLETED
 
 
-def _unclaimed_calls(record: RequestRecord) -> list[StepRow]:
+def _unclaimed_calls(record: RequestRecord) -> list[int]:
     """Describe thread work that no task of the request awaited directly, as tasks of its own."""
-    rows: list[StepRow] = []
+    rows: list[int] = []
+    number = number_of(*EXECUTOR, "")
     for _, call in record.calls.values():
         if call.end > call.submitted:  # else it still waits or runs
-            index = len(record.steps) + len(rows)
             queued, inside = call.begin - call.submitted, call.end - call.begin
-            record.thread_calls.append((index, queued, inside, call.cpu))
-            at, wall = call.submitted - record.start_clock, call.end - call.submitted
             task = record.new_task(-1)
-            kind, via = StepKind.THREAD.value, Via.THREAD.value
-            rows.append((kind, via, at, wall, 0, 0, 0, 0, "executor", "", task))
+            record.thread_calls.append((task, call.submitted, queued, inside, call.cpu))
+            rows += (number, task, call.submitted, call.end, NO_CODE, 0, call.end, call.end)
+            rows += (UNKNOWN, 0, 0, call.end)
     record.calls.clear()
     return rows
 
@@ -230,22 +276,4 @@ def _llm_calls(record: RequestRecord) -> dict[str, object]:
         spans.LLM_REASONING_TOKENS: [usage.reasoning_tokens for usage in used],
         spans.LLM_FIRST_CHUNK_NS: [usage.first_chunk_ns for usage in used],
         spans.LLM_CHUNKS: [call.chunks for call in calls],
-    }
-
-
-def _counters(counters: Counters) -> Attributes:
-    return {
-        spans.REQUESTS_SEEN: counters.requests_seen,
-        spans.SEGMENT_WALL_NS: counters.segment_wall_ns,
-        spans.SEGMENT_CPU_NS: counters.segment_cpu_ns,
-        spans.LOOP_CPU_NS: counters.loop_cpu_ns,
-        spans.PROCESS_CPU_NS: counters.process_cpu_ns,
-        spans.RECORDER_CPU_NS: counters.recorder_cpu_ns,
-        spans.RECORDER_LOOP_NS: counters.recorder_loop_ns,
-        spans.BACKGROUND_WALL_NS: counters.background_wall_ns,
-        spans.BACKGROUND_CPU_NS: counters.background_cpu_ns,
-        spans.SPANS_DROPPED: counters.spans_dropped,
-        spans.LOOP_BUSY_NS: counters.loop_busy_ns,
-        spans.LOOP_PASSES: counters.loop_passes,
-        spans.IDLE_WAKEUPS: counters.idle_wakeups,
     }

@@ -57,7 +57,7 @@ def _running_task() -> int:
         task = asyncio.current_task()
     except RuntimeError:  # in a thread
         return 0
-    return int(getattr(task.get_coro(), "_task", 0)) if task is not None else 0
+    return int(getattr(task.get_coro(), "task", 0)) if task is not None else 0
 
 
 # --- the clients of openai and anthropic -------------------------------------------------

@@ -3,20 +3,23 @@
 import asyncio
 import contextvars
 import random
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from fastsim import spans
 from fastsim.collector import clocks
 from fastsim.collector.background import TimedBackground
 from fastsim.collector.cost import measure_timer_cost
 from fastsim.collector.destination import DEFAULT_MODE, Destination, as_mode
 from fastsim.collector.ending import flush_when_uvicorn_ends
-from fastsim.collector.export import Counters, build_series_span, build_span
+from fastsim.collector.export import build_series_span, encode_request
 from fastsim.collector.facts import process_facts, thread_tokens
 from fastsim.collector.faults import note_fault
 from fastsim.collector.libraries import hook_libraries
 from fastsim.collector.otel import ride_on_global, rides, watch_providers
+from fastsim.collector.otlp import encode_attributes, encode_span
 from fastsim.collector.propagation import calling_span
 from fastsim.collector.resume import TaskFactory, TimedCoroutine, make_task_factory
 from fastsim.collector.routes import route_template
@@ -88,7 +91,7 @@ class FastSimMiddleware:
         self._probe: asyncio.Task[None] | None = None
         self._reported = 0
         self._factory: TaskFactory | None = None
-        self._counted: Counters | None = None
+        self._counted: str | None = None
         self._counted_at = 0
         destination = output if isinstance(output, Destination) else Destination(Path(output))
         self._writer: TraceWriter | NoWriter = TraceWriter(
@@ -139,15 +142,17 @@ class FastSimMiddleware:
         token = current_record.set(record)
         clock.series.in_flight += 1
         serve: Any = self.app(scope, _watch_client(record, receive), _watch_response(record, send))
+        record.main = timed = TimedCoroutine(serve, record, clock, 0)
         clock.own += clocks.perf_counter_ns() - begun
         try:
-            await TimedCoroutine(serve, record, clock, 0)
+            await timed
         except BaseException as error:
             record.failed = isinstance(error, Exception)
             record.cancelled = isinstance(error, asyncio.CancelledError)
             raise
         finally:
             ended = clocks.perf_counter_ns()
+            record.main = None  # each refers to the other
             current_record.reset(token)
             clock.series.in_flight -= 1
             self._finish(record, scope, root_path)
@@ -190,7 +195,7 @@ class FastSimMiddleware:
             return
         record.closed = True
         counters = self._counters(self._clock)
-        self._writer.submit_request(lambda: build_span(record, counters), steps=len(record.steps))
+        self._writer.submit_request(lambda: encode_request(record, counters), steps=record.steps)
 
     def _close_overdue(self, linger_ns: int = LINGER_NS) -> None:
         now = clocks.perf_counter_ns()
@@ -209,33 +214,37 @@ class FastSimMiddleware:
         if windows and (self._requests_seen > self._reported or clock.series.in_flight):
             self._reported = self._requests_seen
             background = clock.background.take()
-            self._writer.submit(lambda: build_series_span(windows, collections, background))
+            span = build_series_span(windows, collections, background)
+            self._writer.submit(lambda: encode_span(span))
 
-    def _counters(self, clock: LoopClock) -> Counters:
+    def _counters(self, clock: LoopClock) -> str:
         # The clocks of thread and process are dear: what was read a moment ago is true enough.
         now = clocks.perf_counter_ns()
-        if self._counted is None or now - self._counted_at >= COUNT_EVERY_NS:
-            self._counted, self._counted_at = self._count(clock), now
+        due = now - self._counted_at >= COUNT_EVERY_NS and threading.get_ident() == clock.thread
+        if self._counted is None or due:
+            self._counted, self._counted_at = encode_attributes(self._count(clock)), now
         return self._counted
 
-    def _count(self, clock: LoopClock) -> Counters:
-        sees = clock.sees_polls
-        busy_ns = clocks.perf_counter_ns() - clock.started - clock.idle_total
-        return Counters(
-            requests_seen=self._requests_seen,
-            segment_wall_ns=clock.segment_wall,
-            segment_cpu_ns=clock.segment_cpu,
-            loop_cpu_ns=clocks.thread_time_ns(),
-            process_cpu_ns=clocks.process_time_ns(),
-            recorder_cpu_ns=self._writer.cpu_ns,
-            recorder_loop_ns=clock.own,
-            background_wall_ns=clock.background.wall,
-            background_cpu_ns=clock.background.cpu,
-            spans_dropped=self._writer.dropped,
-            loop_busy_ns=busy_ns if sees else None,
-            loop_passes=clock.pass_number if sees else None,
-            idle_wakeups=clock.idle_wakeups if sees else None,
-        )
+    def _count(self, clock: LoopClock) -> Attributes:
+        counted: Attributes = {
+            spans.REQUESTS_SEEN: self._requests_seen,
+            spans.SEGMENT_WALL_NS: clock.segment_wall,
+            spans.SEGMENT_CPU_NS: clock.segment_cpu,
+            spans.LOOP_CPU_NS: clocks.thread_time_ns(),
+            spans.PROCESS_CPU_NS: clocks.process_time_ns(),
+            spans.RECORDER_CPU_NS: self._writer.cpu_ns,
+            spans.RECORDER_LOOP_NS: clock.own,
+            spans.BACKGROUND_WALL_NS: clock.background.wall,
+            spans.BACKGROUND_CPU_NS: clock.background.cpu,
+            spans.SPANS_DROPPED: self._writer.dropped,
+        }
+        if clock.sees_polls:
+            counted |= {
+                spans.LOOP_BUSY_NS: clocks.perf_counter_ns() - clock.started - clock.idle_total,
+                spans.LOOP_PASSES: clock.pass_number,
+                spans.IDLE_WAKEUPS: clock.idle_wakeups,
+            }
+        return counted
 
     def _ready_clock(self) -> LoopClock | None:
         """Return this loop's clock; hook into the loop at its first request or start-up."""
@@ -334,14 +343,18 @@ def _watch_client(record: RequestRecord, receive: Receive) -> Receive:
 
 
 def _watch_response(record: RequestRecord, send: Send) -> Send:
-    async def watched(message: Message) -> None:
+    async def finish(message: Message) -> None:
         await send(message)
+        record.response_clock = clocks.perf_counter_ns()
+
+    def watched(message: Message) -> Awaitable[None]:  # no coroutine of its own for each message
         kind = message["type"]
         if kind == "http.response.body":
             if not message.get("more_body", False):
-                record.response_clock = clocks.perf_counter_ns()
+                return finish(message)
         elif kind == "http.response.start":
             record.status = message.get("status", 0)
+        return send(message)
 
     return watched
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fastsim.collector.faults import note_fault
 from fastsim.collector.imports import when_imported
 from fastsim.collector.llm import note_llm_span
+from fastsim.collector.otlp import encode_span
 from fastsim.collector.privacy import kept_attributes
 from fastsim.collector.timeline import active_record
 from fastsim.collector.waits import spans_in_use
@@ -102,7 +103,7 @@ def _make_processor() -> Any:
                 if kind in {"CLIENT", "INTERNAL"}:
                     note_llm_span(record, span)
                 if kind == "CLIENT":
-                    record.submit_child(lambda: from_readable(span))
+                    record.submit_child(lambda: encode_span(from_readable(span)))
             except Exception as fault:  # noqa: BLE001  never into the request
                 note_fault(fault)
 

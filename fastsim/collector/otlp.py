@@ -16,8 +16,8 @@ _SCOPE = {"name": "fastsim", "version": __version__}
 _REMEMBERED = 5000
 
 
-def encode_span(span: Span) -> str:
-    """Return one span as an OTLP/JSON object."""
+def encode_span(span: Span, further: str = "") -> str:
+    """Return one span as an OTLP/JSON object; ``further`` are attributes encoded already."""
     # Written by hand: a timeline holds hundreds of numbers, and a dictionary for each of
     # them costs the service several times the time of this (benchmarks/collector_overhead.py).
     parent = f'"parentSpanId":"{span.parent_id}",' if span.parent_id else ""
@@ -26,7 +26,7 @@ def encode_span(span: Span) -> str:
         f'{{"traceId":"{span.trace_id}","spanId":"{span.span_id}",{parent}'
         f'"name":{quoted(span.name)},"kind":{int(span.kind)},'
         f'"startTimeUnixNano":"{span.start_ns}","endTimeUnixNano":"{span.end_ns}",'
-        f'"attributes":{_attributes(span.attributes)},"status":{status}}}'
+        f'"attributes":[{_joined(encode_attributes(span.attributes), further)}],"status":{status}}}'
     )
 
 
@@ -34,12 +34,17 @@ def encode_line(resource: Mapping[str, AttributeValue], encoded_spans: Sequence[
     """Return one line: an ExportTraceServiceRequest with the spans given."""
     scope = json.dumps(_SCOPE, separators=(",", ":"))
     return (
-        f'{{"resourceSpans":[{{"resource":{{"attributes":{_attributes(resource)}}},'
+        f'{{"resourceSpans":[{{"resource":{{"attributes":[{encode_attributes(resource)}]}},'
         f'"scopeSpans":[{{"scope":{scope},"spans":[{",".join(encoded_spans)}]}}]}}]}}\n'
     )
 
 
-def _attributes(attributes: Mapping[str, AttributeValue]) -> str:
+def _joined(*attributes: str) -> str:
+    return ",".join(filter(None, attributes))
+
+
+def encode_attributes(attributes: Mapping[str, AttributeValue]) -> str:
+    """Return attributes as they stand in a list of them; none of those without a value."""
     pairs = []
     for key, value in attributes.items():
         kind = type(value)
@@ -51,7 +56,7 @@ def _attributes(attributes: Mapping[str, AttributeValue]) -> str:
             )
         elif value is not None:
             pairs.append(f"{_heads[key]}{_value(value)}}}")
-    return f"[{','.join(pairs)}]"
+    return ",".join(pairs)
 
 
 def _value(value: AttributeValue | Sequence[AttributeValue]) -> str:

@@ -74,15 +74,13 @@ class Passes:
         self._ends = (self._last_end(), self._ends[0])
         self.number += 1
 
-    def queueing(self, now: int, threaded: bool) -> tuple[int, int]:
-        """Bound the time a wait that resumes now spent ready but queued: (most, least)."""
+    def limits(self, *, threaded: bool) -> tuple[int, int]:
+        """Return the instants between which a wait ended that resumes in this pass."""
         start, start_1, start_2 = self._starts
         if self._slept[0]:
             # The poll that found it had slept, or had only just begun.
-            return now - start, now - start
+            return start, start
         if threaded:
-            if self._slept[1]:
-                return now - start_1, now - start_1
-            return now - start_2, now - start_1
+            return (start_1 if self._slept[1] else start_2), start_1
         # Noted by the poll before this pass, not yet by the one before the last.
-        return now - (start_1 if self._slept[1] else self._ends[1]), now - start
+        return (start_1 if self._slept[1] else self._ends[1]), start

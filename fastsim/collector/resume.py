@@ -7,7 +7,7 @@ that coroutine off.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
 from fastsim.collector import clocks
@@ -18,21 +18,23 @@ from fastsim.collector.timeline import (
     BLOCKED_NS,
     LONG_NS,
     MAX_BLOCKS,
+    MOST_NUMBERS,
     LoopClock,
     RequestRecord,
-    Segment,
     ThreadCall,
     active_record,
 )
-from fastsim.collector.waits import Wait, find_wait, remember_origin
-from fastsim.spans import StepKind, Via
+from fastsim.collector.wait_names import EXECUTOR
+from fastsim.collector.waits import REACH_NEAR, REACH_THREAD, find_wait, make_wait, remember_origin
+from fastsim.step_columns import NO_WAIT, UNKNOWN
 
 T = TypeVar("T")
 
-_CPU = StepKind.CPU.value
-_LOOP = Via.LOOP.value
-_THREAD = Via.THREAD.value
-_EXECUTOR = Wait(StepKind.THREAD.value, Via.THREAD.value, "executor", "", -1.0, False)
+READ_EVERY_NS = 100_000
+"""The clock of a thread's CPU is dear. Where it was read less than this ago and the loop has not
+slept since, the thread has had the core: what it costs to know better is not worth it."""
+SHORT_NS = 20_000
+"""Code that takes no longer has had the core all the time, or lost it for no longer than that."""
 
 
 class TimedCoroutine(DrivenCoroutine[T]):
@@ -42,68 +44,58 @@ class TimedCoroutine(DrivenCoroutine[T]):
     """Says to ``classify_wait`` that the task's own waits are recorded."""
 
     __slots__ = (
-        "_call",
         "_clock",
-        "_enter_cpu",
-        "_enter_gap",
-        "_enter_idle",
-        "_enter_wall",
+        "_driver",
         "_left",
-        "_on",
-        "_record",
-        "_segment",
-        "_suspended_at",
-        "_task",
-        "_users",
-        "_wait",
+        "began",
+        "nested_cpu",
+        "nested_wall",
+        "outer",
+        "reach",
+        "record",
+        "seen_at",
+        "since",
+        "task",
     )
 
     def __init__(
         self, inner: Coroutine[Any, Any, T], record: RequestRecord, clock: LoopClock, task: int
     ) -> None:
-        super().__init__(inner)
-        self._record = record
+        self._inner = inner
         self._clock = clock
-        self._task = task
-        self._on = True
+        self._driver: Generator[Any, Any, T] | None = None
         self._left = False
-        self._suspended_at = 0
-        self._wait: Wait | None = None
-        self._call: ThreadCall | None = None
-        self._users: Any = None
-        self._segment = Segment(None, record, 0, task)
-        self._enter_wall = 0
-        self._enter_cpu = 0
-        self._enter_gap = 0
-        self._enter_idle = 0
+        self.record = record
+        self.task = task
+        self.since = 0
+        """When it was suspended last."""
+        self.reach = REACH_NEAR
+        """Of its last wait."""
+        self.began = 0
+        """When the code that runs began."""
+        self.outer: TimedCoroutine[Any] | None = None
+        """An eager task runs its first step inside the code of the task that made it."""
+        self.nested_wall = 0
+        self.nested_cpu = 0
+        self.seen_at: tuple[str, str] | None = None
+        """What the watchdog saw running when this took long: the user's line, what it called."""
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._drive()
 
     def send(self, value: Any) -> Any:
-        """Resume the coroutine, timed."""
-        if self._on:
-            self._before()
-        try:
-            yielded = self._inner.send(value)
-        except BaseException:
-            if self._on:
-                self._after(None, ended=True)
-            raise
-        if self._on:
-            self._after(yielded, ended=False)
-        return yielded
+        """Resume the coroutine, timed; tasks do this, where others await."""
+        driver = self._driver
+        if driver is None:
+            driver = self._driver = self._drive()
+        return driver.send(value)
 
     def throw(self, *error: Any) -> Any:
         """Resume the coroutine with an exception, timed."""
-        if self._on:
-            self._before()
-        try:
-            yielded = self._inner.throw(*error)
-        except BaseException:
-            if self._on:
-                self._after(None, ended=True)
-            raise
-        if self._on:
-            self._after(yielded, ended=False)
-        return yielded
+        if self._driver is None:  # before its first step: there is nothing to time
+            self._leave()
+            return self._inner.throw(*error)
+        return self._driver.throw(*error)
 
     def close(self) -> None:
         """Close the coroutine."""
@@ -112,114 +104,148 @@ class TimedCoroutine(DrivenCoroutine[T]):
         finally:
             self._leave()
 
-    def _before(self) -> None:
-        # This and ``_after`` run at every resume of the service's code, so they spare calls.
-        try:
-            clock = self._clock
-            now = clocks.perf_counter_ns()
-            if clock.sees_polls:
-                self._enter_gap = clock.fresh_idle
-                clock.fresh_idle = 0
-            else:
-                self._enter_gap = clock.enter(now)
-            if self._wait is not None:
-                self._end_wait(self._wait, now)
-            self._enter_idle = clock.idle_ppm(now)
-            segment = self._segment
-            segment.began = now
-            segment.outer = clock.active
-            segment.nested_wall = segment.nested_cpu = 0
-            segment.seen_at = None
-            clock.active = segment
-            self._enter_cpu = clocks.thread_time_ns()
-            self._enter_wall = clocks.perf_counter_ns()
-            clock.own += self._enter_wall - now
-        except Exception as fault:  # noqa: BLE001  never into the request
-            self._fail(fault)
-
-    def _end_wait(self, wait: Wait, now: int) -> None:
-        self._wait = None
-        start = self._suspended_at
-        wall = now - start
-        most, least = self._clock.queueing(now, wait.extra_hops, wait.via == _THREAD)
-        if wait.known_s > 0.0:
-            most = least = wall - round(wait.known_s * 1e9)
-        most = 0 if most < 0 else min(wall, most)
-        least = 0 if least < 0 else min(most, least)
-        kind, via, label, where, _, _ = wait
-        record = self._record
-        offset = start - record.start_clock
-        record.add((kind, via, offset, wall, 0, most, least, 0, label, where, self._task))
-        if self._call is not None:
-            self._keep_call(self._call)
-            self._call = None
-
-    def _after(self, yielded: object, *, ended: bool) -> None:
-        try:
-            now = clocks.perf_counter_ns()
-            cpu = clocks.thread_time_ns() - self._enter_cpu
-            clock = self._clock
-            clock.last_end = now
-            begin = self._enter_wall
-            wall = now - begin
-            segment = self._segment
-            outer = clock.active = segment.outer
-            if outer is not None:
-                outer.nested_wall += wall
-                outer.nested_cpu += cpu
-            wall -= segment.nested_wall
-            cpu -= segment.nested_cpu
-            clock.segment_wall += wall
-            clock.segment_cpu += cpu
-            record = self._record
-            if record.closed:
-                self._on = False
-                return
-            offset = begin - record.start_clock
-            gap, idle = self._enter_gap, self._enter_idle
-            used = max(0, cpu)
-            record.add((_CPU, _LOOP, offset, wall, used, gap, 0, idle, "", "", self._task))
+    def _drive(self) -> Generator[Any, Any, T]:
+        # Runs at every resume of the service's code, when all of it is cold in the processor's
+        # caches: one function, without calls that can be spared, on local variables.
+        inner, record, clock, task = self._inner, self.record, self._clock, self.task
+        send, rows = inner.send, record.rows
+        value: Any = None
+        error: BaseException | None = None
+        users: Any = None
+        call: ThreadCall | None = None
+        wait, known, since = NO_WAIT, UNKNOWN, 0
+        gap = cpu = begin = 0
+        limits = clock.limits[REACH_NEAR]
+        on, ended = True, False
+        result: Any = None
+        while True:
+            if on:
+                try:
+                    begin = clocks.perf_counter_ns()
+                    if clock.sees_polls:
+                        gap = clock.fresh_idle
+                        clock.fresh_idle = 0
+                    else:
+                        gap = clock.enter(begin)
+                    limits = clock.limits[self.reach]
+                    if begin - clock.cpu_at > READ_EVERY_NS:
+                        clock.cpu_read = cpu = clocks.thread_time_ns()
+                        now = clocks.perf_counter_ns()
+                        clock.own += now - begin
+                        clock.cpu_at = begin = now
+                    else:
+                        cpu = clock.cpu_read + begin - clock.cpu_at
+                    self.nested_wall = 0
+                    self.seen_at = None
+                    self.began = begin
+                    self.outer = clock.active
+                    clock.active = self
+                except Exception as fault:  # noqa: BLE001  never into the request
+                    on = self._fail(fault)
+            try:
+                yielded = send(value) if error is None else inner.throw(error)
+                error = None
+            except StopIteration as stop:
+                ended, result, error = True, stop.value, None
+            except BaseException as failure:  # noqa: BLE001  raised again below
+                ended, error = True, failure
+            if on:
+                try:
+                    now = clocks.perf_counter_ns()
+                    clock.last_end = now
+                    wall = now - begin
+                    if wall > SHORT_NS:
+                        clock.cpu_read = read = clocks.thread_time_ns()
+                        clock.cpu_at = now
+                        cpu = read - cpu if read > cpu else 0
+                    else:
+                        cpu = wall
+                    outer = clock.active = self.outer
+                    if outer is not None:
+                        outer.add_nested(wall, cpu)
+                    if self.nested_wall:
+                        wall -= self.nested_wall
+                        cpu = max(cpu - self.nested_cpu, 0)
+                    clock.segment_wall += wall
+                    clock.segment_cpu += cpu
+                    if record.closed:
+                        on = False
+                    elif len(rows) < MOST_NUMBERS:
+                        after, before, awake, woke = limits
+                        # fmt: off
+                        rows += (
+                            wait, task, since, begin, wall, cpu,
+                            after, before, known, gap, awake, woke,
+                        )
+                        # fmt: on
+                    else:
+                        record.rows_dropped += 1
+                    if call is not None:
+                        self.note_call(call)
+                        call = None
+                    if wall > BLOCKED_NS and (wall - cpu > BLOCKED_NS or wall > LONG_NS):
+                        self._note_block(wall, cpu)
+                    if ended:
+                        self._leave()
+                    else:
+                        # Naming the wait is the recorder's own time: part of the suspension.
+                        self.since = since = now
+                        found, users, known = find_wait(inner, yielded, users)
+                        if record.calls and id(yielded) in record.calls:
+                            call = record.calls.pop(id(yielded))[1]
+                            if found.reach != REACH_THREAD:
+                                found = make_wait(*EXECUTOR, found.where)
+                        wait = found.number
+                        self.reach = found.reach
+                    clock.own += clocks.perf_counter_ns() - now
+                except Exception as fault:  # noqa: BLE001  never into the request
+                    on = self._fail(fault)
             if ended:
-                self._leave()
-            else:
-                if record.calls and id(yielded) in record.calls:
-                    self._call = record.calls.pop(id(yielded))[1]
-                wait, self._users = find_wait(self._inner, yielded, self._users)
-                if self._call is not None and wait.via != _THREAD:
-                    wait = _EXECUTOR._replace(where=wait.where)
-                self._wait = wait
-                # Naming the wait is the recorder's own time: it is part of the suspension.
-                self._suspended_at = now
-            if wall - cpu > BLOCKED_NS or wall > LONG_NS:
-                self._note_block(segment, wall, cpu)
-            clock.own += clocks.perf_counter_ns() - now
-        except Exception as fault:  # noqa: BLE001  never into the request
-            self._fail(fault)
+                if error is None:
+                    return result  # type: ignore[no-any-return]
+                try:
+                    raise error
+                finally:
+                    del error  # else it and this frame keep each other alive
+            try:
+                value = yield yielded
+            except GeneratorExit:
+                self.close()
+                raise
+            except BaseException as failure:  # noqa: BLE001  the coroutine decides
+                error = failure
 
-    def _keep_call(self, call: ThreadCall) -> None:
+    def add_nested(self, wall: int, cpu: int) -> None:
+        """Note code of an eager task that ran inside this."""
+        if not self.nested_wall:
+            self.nested_cpu = 0
+        self.nested_wall += wall
+        self.nested_cpu += cpu
+
+    def note_call(self, call: ThreadCall) -> None:
+        """Keep what ran in a thread while this task last waited."""
         queued, inside = call.begin - call.submitted, call.end - call.begin
-        self._record.thread_calls.append((len(self._record.steps) - 1, queued, inside, call.cpu))
+        self.record.thread_calls.append((self.task, self.since, queued, inside, call.cpu))
 
-    def _note_block(self, segment: Segment, wall: int, cpu: int) -> None:
+    def _note_block(self, wall: int, cpu: int) -> None:
         """Note code that held the loop for long, with the line that the watchdog saw."""
-        where = called = ""
-        if segment.seen_at is not None:
-            where, called = segment.seen_at
-        record = self._record
+        where, called = self.seen_at or ("", "")
+        record = self.record
         if len(record.blocks) < MAX_BLOCKS:
-            at = self._enter_wall - record.start_clock
-            record.blocks.append((at, wall, max(cpu, 0), where, called))
+            at = self.began - record.start_clock
+            record.blocks.append((at, wall, cpu, where, called))
 
     def _leave(self) -> None:
         """Note, once, that this task will not run again."""
-        if self._task > 0 and not self._left:
+        if self.task > 0 and not self._left:
             self._left = True
-            self._record.task_ended()
+            self.record.task_ended()
 
-    def _fail(self, fault: Exception) -> None:
-        self._on = False
+    def _fail(self, fault: Exception) -> bool:
+        """Note a fault of the recorder; return False, it is off now."""
         self._clock.active = None
         note_fault(fault)
+        return False
 
 
 class TaskFactory(Protocol):

@@ -13,10 +13,10 @@ from typing import Any
 
 from fastsim.collector.faults import note_fault
 from fastsim.collector.imports import when_imported
+from fastsim.collector.resume import TimedCoroutine
 from fastsim.collector.timeline import RequestRecord, ThreadCall, active_record
-from fastsim.spans import StepKind
+from fastsim.collector.waits import REACH_THREAD
 
-_THREAD = StepKind.THREAD.value
 _hooked: set[str] = set()
 
 
@@ -48,14 +48,14 @@ def _hook_run_sync(module: Any) -> None:
 
 
 def _store(record: RequestRecord, call: ThreadCall) -> None:
-    # Runs in the segment right after the wait, whose row is the last of its kind.
+    # Runs in the code right after the wait for the thread.
     try:
-        for index in range(len(record.steps) - 1, -1, -1):
-            if record.steps[index][0] == _THREAD:
-                record.thread_calls.append(
-                    (index, call.begin - call.submitted, call.end - call.begin, call.cpu)
-                )
-                return
+        task = asyncio.current_task()
+        timed = task.get_coro() if task is not None else None
+        if not isinstance(timed, TimedCoroutine):  # a server's task runs what is timed
+            timed = record.main
+        if timed is not None and timed.reach == REACH_THREAD:
+            timed.note_call(call)
     except Exception as fault:  # noqa: BLE001  never into the request
         note_fault(fault)
 

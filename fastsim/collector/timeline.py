@@ -1,7 +1,8 @@
 """The state behind the resume timer: one clock per event loop, one record per request.
 
-Hot path of the recorder: everything here runs at each resume of user code, so
-it is plain attribute arithmetic. All times are integer nanoseconds.
+Hot path of the recorder: everything here runs at each pass of the loop or resume of user code, so
+it is plain attribute arithmetic, and what can be computed later is left to the reader
+(``fastsim.step_columns``). All times are integer nanoseconds.
 """
 
 import asyncio
@@ -9,22 +10,28 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from math import exp
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastsim.collector import clocks
 from fastsim.collector.background import Background
 from fastsim.collector.passes import Passes
 from fastsim.collector.propagation import Parent
 from fastsim.collector.series import LoopSeries
-from fastsim.spans import RECENT_NS, StepKind, Via
-from fastsim.step_columns import StepRow
+from fastsim.spans import RECENT_NS
+from fastsim.step_columns import COLUMNS, UNKNOWN
 
 if TYPE_CHECKING:
     from fastsim.collector.llm import LlmCall
-    from fastsim.spans import Span
+    from fastsim.collector.resume import TimedCoroutine
 
-MAX_STEPS = 2000
-"""Steps kept per request; a streamed answer of 900 chunks still fits."""
+MOST_NUMBERS = 2000 * COLUMNS
+"""Numbers kept per request, of 2,000 waits with the code after them."""
+
+NEVER = -(1 << 60)
+
+Limits = tuple[int, int, int, int]
+"""A wait that resumes in this pass ended after the first instant and before the second (UNKNOWN:
+before it resumed); then the idle share when the loop last woke, in parts per million, and when."""
 
 BLOCKED_NS = 5_000_000
 """Code that had the loop this much longer than its CPU was blocked, or kept off the core."""
@@ -35,14 +42,8 @@ MAX_BLOCKS = 50
 # An idle wait of the loop shorter than this did not really sleep: the events were there already.
 SELECT_BLOCKED_NS = 25_000
 
-_FORGOTTEN_NS = 16 * RECENT_NS
-"""A sleep so long ago counts less than one part per million."""
-
 # Without a view into the loop (uvloop): user code less than this apart is one busy period.
 SAME_BUSY_PERIOD_NS = 200_000
-
-_CPU = StepKind.CPU.value
-_LOOP = Via.LOOP.value
 
 
 class _Selector(Protocol):
@@ -61,29 +62,32 @@ class LoopClock:
         "active",
         "background",
         "busy_since",
+        "cpu_at",
+        "cpu_read",
         "fresh_idle",
         "idle_at_wake",
-        "idle_pass",
         "idle_total",
         "idle_wakeups",
         "last_end",
+        "limits",
         "own",
         "pass_number",
         "passes",
         "poll_1",
-        "poll_2",
         "poll_now",
         "sees_polls",
         "segment_cpu",
         "segment_wall",
         "series",
+        "slept",
         "started",
         "thread",
     )
 
     def __init__(self) -> None:
         now = clocks.perf_counter_ns()
-        self.active: Segment | None = None
+        self.active: TimedCoroutine[Any] | None = None
+        """What has the loop, if it is a request's code."""
         self.series = LoopSeries(now)
         self.background = Background()
         self.thread = threading.get_ident()
@@ -95,17 +99,24 @@ class LoopClock:
         self.fresh_idle = 0
         self.pass_number = 0
         self.idle_at_wake = 1.0
-        self.idle_pass = 0
+        self.slept = True
+        """The poll before this pass slept."""
         self.idle_total = 0
         self.idle_wakeups = 0
-        # When the polls of this pass, the one before and the one before that returned.
+        # When the polls of this pass and of the one before returned.
         self.poll_now = now
         self.poll_1 = now
-        self.poll_2 = now
+        self.cpu_read = 0
+        self.cpu_at = NEVER
+        """When the CPU of the loop's thread was last read, unless the loop has slept since."""
         self.own = 0
         """Time the recorder itself has taken."""
         self.segment_wall = 0
         self.segment_cpu = 0
+        self.limits: tuple[Limits, Limits, Limits] = ((0, 0, 0, 0),) * 3
+        """By the reach of a wait (``fastsim.collector.waits``): what bounds its end if it resumes
+        in this pass."""
+        self._bound((now, now), (now, now))
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """See every poll of the loop, where it has a Python selector to look through."""
@@ -125,16 +136,30 @@ class LoopClock:
             after = clocks.perf_counter_ns()
             series.add_pass(before - self.poll_now, after)
             self.pass_number += 1
-            self.poll_2 = self.poll_1
-            self.poll_1 = self.poll_now
-            self.poll_now = after
             waited = after - before
-            if waited > SELECT_BLOCKED_NS and (timeout is None or timeout > 0):
-                self._slept(before, after)
-                self.idle_pass = self.pass_number
-                self.idle_total += waited
-                self.fresh_idle = waited
-                self.idle_wakeups += 1
+            if waited > SELECT_BLOCKED_NS or timeout != 0:
+                self.cpu_at = NEVER
+                if waited > SELECT_BLOCKED_NS and timeout != 0:
+                    self._slept(before, after)
+                    self.slept = True
+                    self.idle_total += waited
+                    self.fresh_idle = waited
+                    self.idle_wakeups += 1
+                    # Who resumes in the very pass that woke had a chain shorter than usual.
+                    far = (after, UNKNOWN, int(self.idle_at_wake * 1e6), after)
+                    self.limits = (far, far, far)
+                    self.poll_1, self.poll_now = self.poll_now, after
+                    return events
+            # A finished wait's callback runs in the pass whose poll found it and the waiting task
+            # one pass later, so the wait ended after the poll before that one. If that poll
+            # slept, it ended exactly when the poll returned.
+            last = self.poll_now
+            far = self.limits[2]
+            near = (last if self.slept else self.poll_1, last, far[2], far[3])
+            self.slept = False
+            self.limits = (near, near, far)
+            self.poll_1 = last
+            self.poll_now = after
             return events
 
         try:
@@ -142,6 +167,10 @@ class LoopClock:
         except AttributeError:
             return
         self.sees_polls = True
+
+    def _bound(self, near: tuple[int, int], threaded: tuple[int, int]) -> None:
+        idle = (int(self.idle_at_wake * 1e6), self.busy_since)
+        self.limits = ((*near, *idle), (*threaded, *idle), (self.busy_since, UNKNOWN, *idle))
 
     def enter(self, now: int) -> int:
         """Note that user code starts; return the idle gap just before it."""
@@ -152,65 +181,21 @@ class LoopClock:
         slept = gap >= SAME_BUSY_PERIOD_NS
         if self.passes is not None:
             slept = self.passes.enter(now, slept)
-        if not slept:
-            return 0
-        self._slept(self.last_end, now)
-        return gap
+        if slept:
+            self.cpu_at = NEVER
+            self._slept(self.last_end, now)
+        if self.passes is None:
+            self._bound((self.busy_since, UNKNOWN), (self.busy_since, UNKNOWN))
+        elif slept or self.passes.number != self.pass_number:
+            self.pass_number = self.passes.number
+            self._bound(self.passes.limits(threaded=False), self.passes.limits(threaded=True))
+        return gap if slept else 0
 
     def _slept(self, begin: int, end: int) -> None:
         """Note that the loop slept; keep the exponentially weighted share of sleep."""
-        idle = self.idle_share(begin)
+        idle = self.idle_at_wake * exp((self.busy_since - begin) / RECENT_NS)
         self.idle_at_wake = 1.0 - (1.0 - idle) * exp((begin - end) / RECENT_NS)
         self.busy_since = end
-
-    def idle_share(self, now: int) -> float:
-        """Return how much of the time just before ``now`` the loop slept, 0 to 1."""
-        return self.idle_at_wake * exp((self.busy_since - now) / RECENT_NS)
-
-    def idle_ppm(self, now: int) -> int:
-        """Return the same in parts per million."""
-        # A busy loop needs no exponential: nothing of the last sleep is left.
-        age = now - self.busy_since
-        if age > _FORGOTTEN_NS:
-            return 0
-        return int(self.idle_at_wake * exp(-age / RECENT_NS) * 1e6)
-
-    def queueing(self, now: int, extra_hops: bool, threaded: bool = False) -> tuple[int, int]:
-        """Bound the time a wait that resumes now spent ready but queued: (most, least).
-
-        The standard loop runs a finished wait's callback in the pass whose poll found
-        it and the waiting task one pass later, so the wait ended after the poll before
-        that one. If that poll slept, it ended exactly when the poll returned.
-        """
-        if self.sees_polls and not extra_hops:
-            if self.idle_pass == self.pass_number:
-                # Resumed in the very pass that woke: a chain shorter than the usual two passes.
-                return now - self.poll_now, 0
-            least = now - self.poll_1
-            if self.idle_pass == self.pass_number - 1:
-                return least, least
-            return now - self.poll_2, least
-        if self.passes is not None and not extra_hops:
-            return self.passes.queueing(now, threaded)
-        return now - self.busy_since, 0
-
-
-class Segment:
-    """A stretch of user code being timed; eager child tasks run nested inside one."""
-
-    __slots__ = ("began", "nested_cpu", "nested_wall", "outer", "record", "seen_at", "task")
-
-    def __init__(
-        self, outer: "Segment | None", record: "RequestRecord", began: int, task: int = 0
-    ) -> None:
-        self.outer = outer
-        self.record = record
-        self.task = task
-        self.began = began
-        self.seen_at: tuple[str, str] | None = None
-        """What the watchdog saw running when this took long: the user's line, what it called."""
-        self.nested_wall = 0
-        self.nested_cpu = 0
 
 
 class ThreadCall:
@@ -249,6 +234,7 @@ class RequestRecord:
         "failed",
         "finished",
         "llm_calls",
+        "main",
         "method",
         "on_quiet",
         "open_tasks",
@@ -256,12 +242,12 @@ class RequestRecord:
         "path",
         "response_clock",
         "route",
+        "rows",
+        "rows_dropped",
         "span",
         "start_clock",
         "start_unix",
         "status",
-        "steps",
-        "steps_dropped",
         "submit_child",
         "task_parents",
         "thread_calls",
@@ -287,20 +273,29 @@ class RequestRecord:
         self.on_quiet: Callable[[RequestRecord], None] | None = None
         """Called when the last task ends after the request finished."""
         self.span: object | None = None
+        self.main: TimedCoroutine[Any] | None = None
+        """Drives the application itself: task 0."""
         self.blocks: list[tuple[int, int, int, str, str]] = []
         self.calls: dict[int, tuple[object, ThreadCall]] = {}
         """Functions given to executors and not yet awaited, by identity of their future."""
         self.parent: Parent | None = None
         """The caller's span, when the server span is the recorder's own."""
-        self.steps: list[StepRow] = []
-        self.steps_dropped = 0
+        self.rows: list[int] = []
+        """Flat: see ``fastsim.spans.STEPS``."""
+        self.rows_dropped = 0
         self.events: list[tuple[str, str, int, int]] = []
         self.llm_calls: list[LlmCall] = []
-        self.submit_child: Callable[[Callable[[], Span]], None] | None = None
+        self.submit_child: Callable[[Callable[[], str]], None] | None = None
         """Takes finished client spans of the service's own telemetry; None to leave it alone."""
-        self.thread_calls: list[tuple[int, int, int, int]] = []
+        self.thread_calls: list[tuple[int, int, int, int, int]] = []
+        """(task, start of its wait, queued, inside, CPU) of each."""
         self.task_parents: list[int] = []
         """Task 1 was created by task ``task_parents[0]``, and so on; -1: by none of them."""
+
+    @property
+    def steps(self) -> int:
+        """Steps recorded: code, and the waits between; a task begins with code."""
+        return max(2 * (len(self.rows) // COLUMNS) - len(self.task_parents) - 1, 0)
 
     def new_task(self, parent: int) -> int:
         """Return the number of a task that task ``parent`` creates."""
@@ -312,13 +307,6 @@ class RequestRecord:
         self.open_tasks -= 1
         if self.finished and self.open_tasks == 0 and self.on_quiet is not None:
             self.on_quiet(self)
-
-    def add(self, row: StepRow) -> None:
-        """Append one step, or count it when the request has too many."""
-        if len(self.steps) < MAX_STEPS:
-            self.steps.append(row)
-        else:
-            self.steps_dropped += 1
 
 
 current_record: ContextVar[RequestRecord | None] = ContextVar("fastsim_record", default=None)

@@ -22,7 +22,9 @@ from fastsim.collector.frames import (
     place_of,
 )
 from fastsim.collector.paths import MAX_DEPTH, follow, next_link, remember
+from fastsim.collector.wait_names import number_of
 from fastsim.spans import StepKind, Via
+from fastsim.step_columns import UNKNOWN
 
 _ORIGIN_DEPTH = 40
 """Frames looked at above the creation of a task; an application's own is nearer."""
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     _Coroutine = CoroutineType[Any, Any, Any]
 
 _IO, _SOCKET, _TIMER = StepKind.IO.value, Via.SOCKET.value, Via.TIMER.value
+_THREAD = Via.THREAD.value
+REACH_NEAR, REACH_THREAD, REACH_FAR = range(3)
 _JOIN = (StepKind.IO.value, Via.LOOP.value, "join")
 _WAITERS = frozenset({"wait_for", "join"})
 _OWNERS = frozenset({*LIBRARY_KINDS, "pool", "sqlalchemy"})
@@ -46,10 +50,16 @@ class Wait(NamedTuple):
     via: str
     label: str
     where: str
-    known_s: float
-    """The exact wait where the chain tells it (``asyncio.sleep``), else -1."""
-    extra_hops: bool
-    """The wake-up takes more loop passes than the usual two."""
+    reach: int
+    """How the loop hears of its end: an index into ``LoopClock.limits``."""
+    number: int
+    """Of its name, see ``fastsim.collector.wait_names``."""
+
+
+def make_wait(kind: str, via: str, label: str, where: str, *, extra_hops: bool = False) -> Wait:
+    """Return a wait; ``extra_hops`` if its wake-up takes more passes than the usual two."""
+    reach = REACH_FAR if extra_hops else REACH_THREAD if via == _THREAD else REACH_NEAR
+    return Wait(kind, via, label, where, reach, number_of(kind, via, label, where))
 
 
 class Named(NamedTuple):
@@ -101,7 +111,7 @@ def classify_wait(coro: object, yielded: object) -> Wait:
 
 def find_wait(
     coro: object, yielded: object, users: "_Coroutine | None"
-) -> "tuple[Wait, _Coroutine | None]":
+) -> "tuple[Wait, _Coroutine | None, int]":
     """Name what ``coro`` is suspended on.
 
     Parameters
@@ -113,9 +123,10 @@ def find_wait(
 
     Returns
     -------
-    The wait, and the outermost coroutine of the service's own in the chain. As long as that one
-    is suspended it is in the chain, and what is above it says nothing: the next search begins
-    there, a dozen frames of server and framework further down.
+    The wait; the outermost coroutine of the service's own in the chain; and the wait itself in
+    nanoseconds where the chain tells it (``asyncio.sleep``), else UNKNOWN. As long as that
+    coroutine is suspended it is in the chain, and what is above it says nothing: the next search
+    begins there, a dozen frames of server and framework further down.
     """
     if users is not None and users.cr_await is None:
         users = None
@@ -126,12 +137,12 @@ def find_wait(
         if found is not None:
             wait, users, last = found
             if wait.via == _TIMER and last is not None:
-                wait = wait._replace(known_s=_sleep_delay(last.cr_frame))
-            return wait, users
-    wait, users, lasting = _look_closely(coro, yielded, users)
+                return wait, users, _sleep_delay(last.cr_frame)
+            return wait, users, UNKNOWN
+    wait, users, known, lasting = _look_closely(coro, yielded, users)
     if plain and lasting:
         remember(start, wait, bare=yielded is None)
-    return wait, users
+    return wait, users, known
 
 
 def _is_plain(yielded: object) -> bool:
@@ -143,7 +154,7 @@ def _is_plain(yielded: object) -> bool:
 
 def _look_closely(
     coro: object, yielded: object, users: "_Coroutine | None"
-) -> "tuple[Wait, _Coroutine | None, bool]":
+) -> "tuple[Wait, _Coroutine | None, int, bool]":
     """Name a wait by every frame of its chain; also tell whether the same chain says the same."""
     below: list[tuple[Frame, FrameType | None]] = []
     path: list[int] = []
@@ -198,9 +209,9 @@ def _look_closely(
     elif kind == _IO and via == _SOCKET and (other or not label):
         kind, label = spans_in_use.name(label) or (kind, label)
         lasting = False  # the current span is another one next time
-    known_s = _sleep_delay(below[-1][1]) if via == _TIMER and below else -1.0
-    wait = Wait(kind, via, label, where, known_s, _WAIT_FOR_IN_A_TASK and waits_for)
-    return wait, users, lasting
+    waits_ns = _sleep_delay(below[-1][1]) if via == _TIMER and below else UNKNOWN
+    far = _WAIT_FOR_IN_A_TASK and waits_for
+    return make_wait(kind, via, label, where, extra_hops=far), users, waits_ns, lasting
 
 
 _decisions: dict[tuple[int, ...], tuple[tuple[str, str, str], list[Frame]]] = {}
@@ -338,6 +349,6 @@ def _with_origin(coro: object, frames: list[Frame]) -> tuple[list[Frame], str]:
     return [*(frame for frame in origin if frame.role not in _WAITERS), *frames], where
 
 
-def _sleep_delay(frame: FrameType | None) -> float:
+def _sleep_delay(frame: FrameType | None) -> int:
     delay = frame.f_locals.get("delay") if frame is not None else None
-    return float(delay) if isinstance(delay, (int, float)) else -1.0
+    return round(delay * 1e9) if isinstance(delay, (int, float)) and delay > 0 else UNKNOWN

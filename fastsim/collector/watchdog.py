@@ -12,10 +12,12 @@ import weakref
 from collections.abc import Callable
 from pathlib import PurePath
 from types import FrameType
+from typing import Any
 
 from fastsim.collector import clocks
 from fastsim.collector.faults import note_fault
-from fastsim.collector.timeline import LoopClock, Segment
+from fastsim.collector.resume import TimedCoroutine
+from fastsim.collector.timeline import LoopClock
 from fastsim.collector.waits import is_users_code
 
 EVERY_S = 0.025
@@ -60,20 +62,20 @@ class Watchdog:
                 return
             try:
                 self._tick()
-                segment = clock.active
-                if segment is not None and segment.seen_at is None:
-                    look(clock.thread, segment)
+                code = clock.active
+                if code is not None and code.seen_at is None:
+                    look(clock.thread, code)
             except Exception as fault:  # noqa: BLE001  never into the service
                 note_fault(fault)
 
 
-def look(thread: int, segment: Segment) -> None:
-    """Note what ``thread`` runs, if the segment has been running for long."""
-    if clocks.perf_counter_ns() - segment.began < LOOK_AFTER_NS:
+def look(thread: int, code: TimedCoroutine[Any]) -> None:
+    """Note what ``thread`` runs, if the code has been running for long."""
+    if clocks.perf_counter_ns() - code.began < LOOK_AFTER_NS:
         return
     frame = sys._current_frames().get(thread)
     if frame is not None:
-        segment.seen_at = describe(frame)
+        code.seen_at = describe(frame)
 
 
 def describe(frame: FrameType) -> tuple[str, str]:

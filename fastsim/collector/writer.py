@@ -25,8 +25,8 @@ from fastsim.collector.account import AccountFile, ProcessAccount
 from fastsim.collector.destination import Destination
 from fastsim.collector.faults import fault_count, note_fault
 from fastsim.collector.files import LimitReachedError, LineSink, TraceFiles, process_stem
-from fastsim.collector.otlp import encode_line, encode_span
-from fastsim.spans import Attributes, Span
+from fastsim.collector.otlp import encode_line
+from fastsim.spans import Attributes
 
 if TYPE_CHECKING:
     from fastsim.collector.endpoint import OtlpEndpoint
@@ -76,13 +76,13 @@ class TraceWriter:
         self._timer_ns = timer_ns
         self._process: _ProcessWriter | None = None
 
-    def submit(self, make_span: Callable[[], Span]) -> None:
+    def submit(self, encode: Callable[[], str]) -> None:
         """Encode and queue a span inside a request, unless there is no room for it."""
-        self._ready().submit(make_span, steps=0, is_request=False)
+        self._ready().submit(encode, steps=0, is_request=False)
 
-    def submit_request(self, make_span: Callable[[], Span], *, steps: int) -> None:
+    def submit_request(self, encode: Callable[[], str], *, steps: int) -> None:
         """Encode and queue the server span of a finished request of so many steps."""
-        self._ready().submit(make_span, steps=steps, is_request=True)
+        self._ready().submit(encode, steps=steps, is_request=True)
 
     def flush(self, within_s: float = FLUSH_WITHIN_S) -> bool:
         """Write everything queued so far; return whether it was done in time.
@@ -133,13 +133,13 @@ class NoWriter:
     dropped = 0
     cpu_ns = 0
 
-    def submit(self, make_span: Callable[[], Span]) -> None:
+    def submit(self, encode: Callable[[], str]) -> None:
         """Encode and forget a span."""
-        encode_span(make_span())
+        encode()
 
-    def submit_request(self, make_span: Callable[[], Span], *, steps: int) -> None:  # noqa: ARG002  as a TraceWriter
+    def submit_request(self, encode: Callable[[], str], *, steps: int) -> None:  # noqa: ARG002  as a TraceWriter
         """Encode and forget a request."""
-        encode_span(make_span())
+        encode()
 
     def flush(self) -> bool:
         """Do nothing, at once."""
@@ -200,7 +200,7 @@ class _ProcessWriter:
         self._thread.start()
         atexit.register(self.flush)
 
-    def submit(self, make_span: Callable[[], Span], *, steps: int, is_request: bool) -> None:
+    def submit(self, encode: Callable[[], str], *, steps: int, is_request: bool) -> None:
         full = len(self._queue) >= QUEUE_LIMIT or self._bytes_in - self._bytes_out > QUEUE_BYTES
         if is_request:
             self.account.recorded += 1
@@ -216,7 +216,7 @@ class _ProcessWriter:
                 self._drop("limit", 1)
             return
         try:
-            text = encode_span(make_span())
+            text = encode()
         except Exception as fault:  # noqa: BLE001  one bad record must not stop the rest
             if is_request:
                 self._drop("fault", 1)

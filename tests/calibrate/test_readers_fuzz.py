@@ -16,7 +16,7 @@ from fastsim.calibrate.readers import Account, read_spans
 from fastsim.calibrate.requests import collect_requests
 from fastsim.calibrate.timeline import normalise
 from fastsim.errors import FastSimError
-from fastsim.step_columns import pack_steps
+from tests.packing import pack_steps
 
 Json = Any
 ODD: list[Json] = [None, True, -1, 2**70, 0.5, 1e400, "", "x", "\ud800", [], [[]], {}, {"a": 1}]
@@ -53,7 +53,7 @@ def _span(number: int) -> Json:
         spans.RESOURCE_EVENT: ["acquire"],
         spans.RESOURCE_AT_NS: [3],
         spans.RESOURCE_CAPACITY: [5],
-        spans.THREAD_STEP: [1],
+        spans.THREAD_ROW: [1],
         spans.THREAD_QUEUE_NS: [1],
         spans.THREAD_WALL_NS: [8],
         spans.THREAD_CPU_NS: [4],

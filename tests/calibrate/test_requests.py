@@ -9,12 +9,12 @@ from fastsim import spans
 from fastsim.calibrate.requests import COUNTERS, RequestSet, collect_requests
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.spans import Attributes, Span, SpanKind, StatusCode
-from fastsim.step_columns import pack_steps
+from tests.packing import pack_steps
 
 START_NS = 1_700_000_000_000_000_000
 MS = 1_000_000
 
-STEPS, NAMES = pack_steps([("cpu", "loop", 0, 3 * MS, 2 * MS, 0, 0, 0, "", "", 0)])
+STEPS, NAMES = pack_steps([("cpu", "loop", 0, 3 * MS, 2 * MS, 0, 0, 0, "", "", 0)], origin=123)
 
 TIMELINE: Attributes = {
     spans.FORMAT: spans.FORMAT_VERSION,

@@ -1,5 +1,7 @@
 """From recorded timelines to programs: every rule on a timeline small enough to do by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from fastsim.calibrate.timeline import (
@@ -45,7 +47,8 @@ def test_the_recorders_own_moments_count_as_code_or_as_lateness() -> None:
 
 
 def test_code_that_blocks_stays_on_the_loop() -> None:
-    (step,) = normalise(timeline(("blocking", 0, 5, {"cpu": 0.1})))
+    code = timeline(("cpu", 0, 5, {"cpu": 0.1}))
+    (step,) = normalise(replace(code, kind=(StepKind.BLOCKING,)))
     assert (step.do, step.kind) == ("cpu", StepKind.BLOCKING)
     assert (step.wall_s, step.cpu_s) == pytest.approx((0.005, 0.0001))
 

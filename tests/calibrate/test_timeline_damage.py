@@ -10,7 +10,7 @@ from fastsim.calibrate.timeline import (
 )
 from fastsim.errors import FileFormatError
 from fastsim.spans import StepKind
-from fastsim.step_columns import pack_steps
+from fastsim.step_columns import pack_rows
 from tests.calibrate.timeline_story import attributes, timeline
 
 # --- damage ------------------------
@@ -34,17 +34,19 @@ def test_a_span_without_the_recorders_mark_has_no_timeline() -> None:
         (spans.STEPS, "AAAAAAAAAAA=", "unequal length"),
         (spans.STEP_NAMES, None, "missing column"),
         (spans.STEP_NAMES, "cpu", "no list"),
-        (spans.STEP_NAMES, ["cpu\tloop\t\t"], "step of no name"),
-        (spans.STEP_NAMES, ["cpu\tloop\t\t", "db\tsocket"], "broken name"),
-        (spans.STEP_NAMES, ["cpu\tloop\t\t", "nap\tsocket\t\t"], "unknown kind"),
-        (spans.STEP_NAMES, ["cpu\tloop\t\t", "db\tpigeon\t\t"], "unknown kind"),
-        (spans.STEP_NAMES, ["cpu\tloop\t\t", 5], "impossible values"),
+        (spans.STEP_NAMES, ["2\tdb\tsocket\t\t"], "step of no name"),
+        (spans.STEP_NAMES, ["1\tdb\tsocket"], "broken name"),
+        (spans.STEP_NAMES, ["x\tdb\tsocket\t\t"], "broken name"),
+        (spans.STEP_NAMES, ["1\tnap\tsocket\t\t"], "unknown kind"),
+        (spans.STEP_NAMES, ["1\tdb\tpigeon\t\t"], "unknown kind"),
+        (spans.STEP_NAMES, ["1\tdb\tsocket\t\t", 5], "impossible values"),
         (spans.END_NS, None, "impossible times"),
         (spans.END_NS, -1, "impossible times"),
         (spans.RESPONSE_NS, -2, "impossible times"),
         (spans.RESOURCE_EVENT, ["steal"], "impossible values"),
         (spans.RESOURCE_AT_NS, [], "unequal length"),
-        (spans.THREAD_STEP, [3], "impossible values"),
+        (spans.THREAD_ROW, [3], "impossible values"),
+        (spans.THREAD_ROW, [0], "impossible values"),  # code that no wait came before
         (spans.THREAD_CPU_NS, None, "missing column"),
     ],
 )
@@ -57,13 +59,15 @@ def test_damaged_timelines_are_refused_with_a_reason(name: str, value: Any, reas
         decode_timeline(damaged)
 
 
-@pytest.mark.parametrize("wall", [-3, 10**18])
-@pytest.mark.parametrize("column", range(2, 8))
-def test_impossible_numbers_are_refused(column: int, wall: int) -> None:
-    row = ["db", "socket", 1, 4, 0, 0, 0, 0, "db", "", 0]
-    row[column] = wall
+@pytest.mark.parametrize("number", [-3, 10**18])
+@pytest.mark.parametrize("column", [1, 2, 3, 4, 5, 9, 10])
+def test_impossible_numbers_are_refused(column: int, number: int) -> None:
+    row = [1, 0, 1, 5, 3, 2, 4, 4, -1, 0, 0, 5]
     damaged = attributes(*GOOD)
-    damaged[spans.STEPS], damaged[spans.STEP_NAMES] = pack_steps([tuple(row)])  # type: ignore[list-item]
+    damaged[spans.STEPS] = pack_rows(row)
+    assert decode_timeline(damaged) is not None
+    row[column] = number
+    damaged[spans.STEPS] = pack_rows(row)
     with pytest.raises(FileFormatError, match="impossible values"):
         decode_timeline(damaged)
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastsim import spans
 from fastsim.calibrate.timeline import ObservedStep, Timeline, decode_timeline, normalise
 from fastsim.spans import Attributes
-from fastsim.step_columns import pack_steps
+from tests.packing import pack_steps
 
 MS = 1_000_000
 Row = tuple[Any, ...]
@@ -63,7 +63,7 @@ def attributes(
         }
     if threads:
         found |= {
-            spans.THREAD_STEP: [step for step, *_ in threads],
+            spans.THREAD_ROW: [step for step, *_ in threads],
             spans.THREAD_QUEUE_NS: [round(queue * MS) for _, queue, _, _ in threads],
             spans.THREAD_WALL_NS: [round(wall * MS) for _, _, wall, _ in threads],
             spans.THREAD_CPU_NS: [round(cpu * MS) for *_, cpu in threads],

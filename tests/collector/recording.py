@@ -1,6 +1,7 @@
 """Record a few requests in this process, without a server, and look at their timelines."""
 
 import asyncio
+import io
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from fastsim.calibrate.readers import otlp_json
+from fastsim.calibrate.readers.account import FileAccount
 from fastsim.calibrate.recorded import ResourceEvent, Timeline, decode_timeline
 from fastsim.collector import FastSimMiddleware
 from fastsim.collector.faults import fault_count
+from fastsim.collector.otlp import encode_line
 from fastsim.spans import Span, StepKind
 
 Handler = Callable[[str], Awaitable[None]]
@@ -53,9 +57,11 @@ async def _serve(
 
         recorder = FastSimMiddleware(app, output=output)
 
-        def submit(make_span: Callable[[], Span], *, steps: int) -> None:
+        def submit(encode: Callable[[], str], *, steps: int) -> None:
             assert steps > 0
-            found.update(_by_path(make_span()))
+            line = encode_line({}, [encode()]).encode()
+            [span] = otlp_json.read(_stream(line), FileAccount("memory"))
+            found.update(_by_path(span))
 
         recorder._writer.submit_request = submit  # type: ignore[method-assign]
         requests = [_request(recorder, path) for path in paths]
@@ -65,6 +71,10 @@ async def _serve(
             for request in requests:
                 await request
     return found
+
+
+def _stream(line: bytes) -> io.BufferedReader:
+    return io.BufferedReader(io.BytesIO(line))
 
 
 def _by_path(span: Span) -> dict[str, Span]:

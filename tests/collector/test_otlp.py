@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from fastsim.collector.export import Counters, build_span
-from fastsim.collector.otlp import encode_line, encode_span
+from fastsim.collector.export import encode_request
+from fastsim.collector.otlp import encode_attributes, encode_line, encode_span
 from fastsim.collector.otlp_binary import line_to_protobuf
 from fastsim.collector.timeline import RequestRecord
+from fastsim.collector.wait_names import number_of
 from fastsim.spans import Attributes, AttributeValue, Span, SpanKind, StatusCode
 from fastsim.step_columns import unpack_steps
 from tests.collector.otlp_published import from_json
@@ -35,30 +36,41 @@ def a_span(attributes: Attributes) -> Span:
     )
 
 
-def recorded_span() -> Span:
+def recorded() -> str:
     record = RequestRecord("GET", "/products/7")
-    record.end_clock = record.start_clock + 10_000_000
+    start = record.start_clock
+    record.end_clock = start + 10_000_000
+    wait = number_of("db", "socket", "asyncpg", "shop.py:product")
     for number in range(6):
-        where = ("asyncpg", "shop.py:product")
-        record.add(("db", "socket", number, 5, 0, 3, 1, 0, *where, 0))
+        begin = start + number
+        record.rows += (wait, 0, begin, begin + 5, -1, 0, begin + 2, begin + 4, -1, 0, 0, 0)
     record.events.append(("pool", "acquire", 5, 10))
-    record.thread_calls.append((1, 2, 3, 4))
-    return build_span(record, Counters(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, None, None, 10))
+    record.thread_calls.append((0, start + 1, 2, 3, 4))
+    return encode_request(record, encode_attributes({"fastsim.requests_seen": 1, "absent": None}))
+
+
+def line_of_recorded(resource: Attributes | None = None, *before: str) -> bytes:
+    return encode_line(resource or {"service.name": "shöp"}, [*before, recorded()]).encode()
 
 
 def test_a_recorded_request_is_what_the_definitions_say() -> None:
-    [group] = from_json(line_of(recorded_span())).resource_spans
+    [group] = from_json(line_of_recorded()).resource_spans
     assert [item.value.string_value for item in group.resource.attributes] == ["shöp"]
     [span] = group.scope_spans[0].spans
     assert (len(span.trace_id), len(span.span_id), span.parent_span_id) == (16, 8, b"")
     assert span.kind == trace_pb2.Span.SPAN_KIND_SERVER
     values = {item.key: item.value for item in span.attributes}
     names = [value.string_value for value in values["fastsim.step.names"].array_value.values]
-    steps = unpack_steps(values["fastsim.steps"].string_value, names)
-    assert list(steps.wall_ns) == [5] * 6
+    steps = unpack_steps(
+        values["fastsim.steps"].string_value, names, values["fastsim.start_clock_ns"].int_value
+    )
+    assert steps.start_ns == list(range(6))
+    assert steps.wall_ns == [5] * 6
+    assert (steps.bound_ns, steps.late_ns) == ([3] * 6, [1] * 6)
     assert set(steps.where) == {"shop.py:product"}
+    assert [value.int_value for value in values["fastsim.thread.row"].array_value.values] == [1]
     assert values["fastsim.thread.cpu_ns"].array_value.values[0].int_value == 4
-    assert "fastsim.loop_busy_ns" not in values  # None is left out, not written as something
+    assert "absent" not in values  # None is left out, not written as something
 
 
 def test_ids_status_and_text_arrive_as_they_were() -> None:
@@ -89,7 +101,7 @@ VALUES = (
 
 @given(st.dictionaries(st.text(), VALUES, max_size=5))
 def test_json_and_protobuf_say_the_same(attributes: dict[str, AttributeValue]) -> None:
-    line = line_of(a_span(attributes), recorded_span(), resource={"a": 1, **attributes})
+    line = line_of_recorded({"a": 1, **attributes}, encode_span(a_span(attributes)))
     published = from_json(line)
     assert ExportTraceServiceRequest.FromString(line_to_protobuf(line)) == published
     [span, _] = published.resource_spans[0].scope_spans[0].spans

@@ -50,8 +50,9 @@ class Story:
             mark()
 
     def bounds(self, at: float, *, threaded: bool = False) -> tuple[float, float]:
-        most, least = self.passes.queueing(round(at * MS), threaded)
-        return most / MS, least / MS
+        after, before = self.passes.limits(threaded=threaded)
+        now = round(at * MS)
+        return (now - after) / MS, (now - before) / MS
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from fastsim.collector import FastSimMiddleware, instrument
+from fastsim.collector import middleware as middleware_module
 from fastsim.collector import resume as resume_module
 from fastsim.collector import timeline as timeline_module
 from fastsim.collector.faults import fault_count
@@ -69,9 +70,8 @@ def explode(*_args: object, **_kwargs: object) -> Any:
     ("where", "name"),
     [
         (resume_module, "find_wait"),
-        (timeline_module.LoopClock, "idle_ppm"),
-        (timeline_module.LoopClock, "queueing"),
-        (timeline_module.RequestRecord, "add"),
+        (resume_module.TimedCoroutine, "_leave"),
+        (middleware_module, "encode_request"),
         (timeline_module.LoopClock, "watch"),
         (TraceWriter, "submit_request"),
         (FastSimMiddleware, "_counters"),
@@ -85,6 +85,16 @@ def test_its_own_errors_never_reach_the_request(
     monkeypatch.setattr(where, name, explode)
     status, body, _ = answers(app)
     assert (status, body) == (200, 42)
+    assert fault_count() > before
+
+
+def test_an_error_before_the_code_runs_never_reaches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeline_module.LoopClock, "watch", lambda *_: None)
+    monkeypatch.setattr(timeline_module.LoopClock, "enter", explode)
+    before = fault_count()
+    assert answers(instrument(make_app(), output=tmp_path))[:2] == (200, 42)
     assert fault_count() > before
 
 

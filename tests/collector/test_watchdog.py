@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from fastsim.collector.timeline import LoopClock, RequestRecord, Segment
+from fastsim.collector.resume import TimedCoroutine
+from fastsim.collector.timeline import LoopClock, RequestRecord
 from fastsim.collector.watchdog import Watchdog, describe, look
 
 
@@ -33,6 +34,19 @@ def blocks(ready: threading.Event, done: threading.Event) -> None:
     done.wait(10.0)
 
 
+def running(clock: LoopClock, since: int) -> TimedCoroutine[None]:
+    """Return code that looks as if it had been running since then."""
+    inner = never()
+    inner.close()
+    code: TimedCoroutine[None] = TimedCoroutine(inner, RequestRecord("GET", "/"), clock, 0)
+    code.began = since
+    return code
+
+
+async def never() -> None:
+    """Be nothing that runs."""
+
+
 def test_the_line_of_the_services_own_code_and_what_it_called() -> None:
     where, called = describe(frame_of(blocks))
     line = blocks.__code__.co_firstlineno + 2
@@ -41,25 +55,23 @@ def test_the_line_of_the_services_own_code_and_what_it_called() -> None:
 
 
 def test_short_code_is_left_alone() -> None:
-    record = RequestRecord("GET", "/")
-    segment = Segment(None, record, time.perf_counter_ns() + 10**9)
-    look(threading.get_ident(), segment)
-    assert segment.seen_at is None
+    code = running(LoopClock(), time.perf_counter_ns() + 10**9)
+    look(threading.get_ident(), code)
+    assert code.seen_at is None
 
 
 def test_it_looks_at_long_code_and_ticks() -> None:
     clock = LoopClock()
     ticks: list[int] = []
     watchdog = Watchdog(clock, lambda: ticks.append(1))
-    segment = Segment(None, RequestRecord("GET", "/"), time.perf_counter_ns())
-    clock.active = segment
+    clock.active = code = running(clock, time.perf_counter_ns())
     watchdog.ensure()
     end = time.monotonic() + 10.0
-    while segment.seen_at is None and time.monotonic() < end:
+    while code.seen_at is None and time.monotonic() < end:
         time.sleep(0.01)
     watchdog.close()
-    assert segment.seen_at is not None
-    assert segment.seen_at[0].startswith(Path(__file__).name)
+    assert code.seen_at is not None
+    assert code.seen_at[0].startswith(Path(__file__).name)
     assert ticks
 
 

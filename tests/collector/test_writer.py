@@ -15,6 +15,7 @@ from fastsim.collector import writer as writer_module
 from fastsim.collector.account import ProcessAccount, read_accounts
 from fastsim.collector.destination import Destination
 from fastsim.collector.files import TraceFiles
+from fastsim.collector.otlp import encode_span
 from fastsim.collector.recorded import count_recorded
 from fastsim.collector.writer import TraceWriter
 from fastsim.spans import FORMAT, Span, SpanKind
@@ -22,8 +23,10 @@ from fastsim.spans import FORMAT, Span, SpanKind
 PATIENCE_S = 10.0
 
 
-def span() -> Span:
-    return Span("0" * 32, "1" * 16, None, SpanKind.SERVER, "GET /", 0, 1, attributes={FORMAT: 1})
+def span(name: str = "GET /") -> str:
+    return encode_span(
+        Span("0" * 32, "1" * 16, None, SpanKind.SERVER, name, 0, 1, attributes={FORMAT: 1})
+    )
 
 
 def resource() -> dict[str, Any]:
@@ -88,7 +91,7 @@ def test_long_requests_fill_the_queue_by_their_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stalled: threading.Event
 ) -> None:
     monkeypatch.setattr(writer_module, "QUEUE_BYTES", 10_000)
-    long = Span("0" * 32, "1" * 16, None, SpanKind.SERVER, "GET /" + "x" * 2000, 0, 1)
+    long = span("GET /" + "x" * 2000)
     writer = TraceWriter(tmp_path, resource)
     for _ in range(500):
         writer.submit_request(lambda: long, steps=2000)
@@ -164,7 +167,7 @@ def test_the_total_is_never_exceeded_and_nothing_is_deleted(tmp_path: Path) -> N
 
 
 def test_a_bad_record_is_counted_and_the_rest_written(tmp_path: Path) -> None:
-    def broken() -> Span:
+    def broken() -> str:
         raise ValueError("a bug of the recorder")
 
     writer = TraceWriter(tmp_path, resource)
@@ -177,7 +180,8 @@ def test_a_bad_record_is_counted_and_the_rest_written(tmp_path: Path) -> None:
 
 def test_spans_inside_requests_are_written_but_are_not_requests(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path, resource)
-    writer.submit(lambda: Span("0" * 32, "2" * 16, "1" * 16, SpanKind.CLIENT, "GET", 0, 1))
+    inside = encode_span(Span("0" * 32, "2" * 16, "1" * 16, SpanKind.CLIENT, "GET", 0, 1))
+    writer.submit(lambda: inside)
     writer.submit_request(span, steps=1)
     writer.close()
     [account] = read_accounts(tmp_path).values()

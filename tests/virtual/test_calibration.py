@@ -6,6 +6,7 @@ does not wander.
 
 import random
 from collections.abc import Awaitable, Callable
+from math import exp
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastapi import FastAPI, HTTPException
 from fastsim.calibrate.build import build_model, read_requests
 from fastsim.model import CpuStep, ServiceModel, WaitStep
 from fastsim.report.means import step_mean_s
+from fastsim.spans import RECENT_NS
 from tests.virtual.loop import answer, burn, current
 from tests.virtual.services import SERVICES, gamma
 from tests.virtual.serving import poisson, serve
@@ -77,7 +79,8 @@ def moody(extra: float, sigma: float) -> FastAPI:
     def spend(seconds: float) -> None:
         now_s = current().time()
         # As the recorder reckons it: that is the definition of recent idleness.
-        idle = app._fastsim_recorder._clock.idle_share(round(now_s * 1e9))  # type: ignore[attr-defined]
+        clock = app._fastsim_recorder._clock  # type: ignore[attr-defined]
+        idle = clock.idle_at_wake * exp((clock.busy_since - now_s * 1e9) / RECENT_NS)
         window = int(now_s / 0.2)
         if window not in speed:
             speed[window] = float(np.exp(sigma * draw.gauss(0.0, 1.0)))
