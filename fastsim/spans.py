@@ -200,7 +200,8 @@ LLM_FIRST_CHUNK_NS = "fastsim.llm.first_chunk_ns"
 LLM_CHUNKS = "fastsim.llm.chunks"
 """int[]: chunks with a part of the answer: about the output tokens where those are unknown."""
 
-# --- cumulative counters of the process, read when the span was written ----------------------
+# --- cumulative counters of the process, read when the request was over -----------------------
+# Requests that ended within a moment share one reading: the first of them in a line carries it.
 REQUESTS_SEEN = "fastsim.requests_seen"
 """int: requests started in this process, recorded or not."""
 SEGMENT_WALL_NS = "fastsim.segment_wall_ns"

@@ -84,6 +84,7 @@ class Collector:
         self.inner_spans = InnerSpans()
         self._instance_codes: dict[tuple[str, str], int] = {}
         self._seen: set[int] = set()
+        self._last_counted: dict[int, list[int]] = {}
         self._columns = {name: array("q") for name in (*_COLUMNS, *COUNTERS)}
 
     def add(self, span: Span) -> None:
@@ -120,8 +121,8 @@ class Collector:
         }
         for name, value in row.items():
             self._columns[name].append(value)
-        for name in COUNTERS:
-            self._columns[name].append(_whole(attributes, name))
+        for name, count in zip(COUNTERS, self._counted(row["instance"], attributes), strict=True):
+            self._columns[name].append(count)
         self.trace_ids.append(span.trace_id)
         self.timelines.append(self._timeline(attributes))
 
@@ -141,6 +142,13 @@ class Collector:
             code = self._instance_codes[key] = len(self.instances)
             self.instances.append((*key, span.resource))
         return code
+
+    def _counted(self, instance: int, attributes: Attributes) -> list[int]:
+        counted = [_whole(attributes, name) for name in COUNTERS]
+        if max(counted) < 0 and spans.FORMAT in attributes:
+            return self._last_counted.get(instance, counted)
+        self._last_counted[instance] = counted
+        return counted
 
     def _timeline(self, attributes: Attributes) -> Timeline | None:
         reason = NO_TIMELINE

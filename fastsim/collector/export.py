@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii as quoted
+from typing import NamedTuple
 
 from fastsim import spans
 from fastsim.collector import clocks
@@ -45,18 +46,61 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_ids.forget)
 
 
+class Counters(NamedTuple):
+    """Cumulative counters of the process when a request was over; see ``fastsim.spans``."""
+
+    requests_seen: int
+    segment_wall_ns: int
+    segment_cpu_ns: int
+    loop_cpu_ns: int
+    process_cpu_ns: int
+    recorder_cpu_ns: int
+    recorder_loop_ns: int
+    background_wall_ns: int
+    background_cpu_ns: int
+    spans_dropped: int
+    loop_busy_ns: int | None
+    loop_passes: int | None
+    idle_wakeups: int | None
+
+
+_COUNTERS = (
+    spans.REQUESTS_SEEN,
+    spans.SEGMENT_WALL_NS,
+    spans.SEGMENT_CPU_NS,
+    spans.LOOP_CPU_NS,
+    spans.PROCESS_CPU_NS,
+    spans.RECORDER_CPU_NS,
+    spans.RECORDER_LOOP_NS,
+    spans.BACKGROUND_WALL_NS,
+    spans.BACKGROUND_CPU_NS,
+    spans.SPANS_DROPPED,
+    spans.LOOP_BUSY_NS,
+    spans.LOOP_PASSES,
+    spans.IDLE_WAKEUPS,
+)
+
+
+def encode_counters(counters: Counters | None) -> str:
+    """Return the counters as attributes in OTLP/JSON."""
+    if counters is None:
+        return ""
+    return encode_attributes(dict(zip(_COUNTERS, counters, strict=True)))
+
+
 def encode_request(record: RequestRecord, counters: str) -> str:
     """Return a request's server span with its timeline, as OTLP/JSON.
 
     Parameters
     ----------
     counters
-        Of the process, as attributes that are encoded already.
+        Of the process, as attributes that are encoded already; empty: as of the request before.
     """
-    # Right after the response, so that of what does not change nothing is made twice.
     timeline = _encode_timeline(record)
+    if counters:
+        timeline = f"{timeline},{counters}"
     if record.span is not None:
-        return encode_span(_given_span(record), f"{timeline},{counters}")
+        return encode_span(_given_span(record), timeline)
     before, after, status = _own_head(record)
     parent = record.parent
     if parent is None:
@@ -70,7 +114,7 @@ def encode_request(record: RequestRecord, counters: str) -> str:
     end = start + (record.response_clock or record.end_clock) - record.start_clock
     return (
         f'{ids}{before}"startTimeUnixNano":"{start}","endTimeUnixNano":"{end}",'
-        f'"attributes":[{after},{timeline},{counters}],"status":{status}}}'
+        f'"attributes":[{after},{timeline}],"status":{status}}}'
     )
 
 

@@ -1,31 +1,39 @@
 """The ASGI layer that records: outermost, one record per HTTP request."""
 
+from __future__ import annotations
+
 import asyncio
 import contextvars
 import random
-import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from fastsim import spans
 from fastsim.collector import clocks
 from fastsim.collector.background import TimedBackground
+from fastsim.collector.batch import Batch
 from fastsim.collector.cost import measure_timer_cost
 from fastsim.collector.destination import DEFAULT_MODE, Destination, as_mode
 from fastsim.collector.ending import flush_when_uvicorn_ends
-from fastsim.collector.export import build_series_span, encode_request
+from fastsim.collector.export import Counters, build_series_span
 from fastsim.collector.facts import process_facts, thread_tokens
 from fastsim.collector.faults import note_fault
 from fastsim.collector.libraries import hook_libraries
 from fastsim.collector.otel import ride_on_global, rides, watch_providers
-from fastsim.collector.otlp import encode_attributes, encode_span
+from fastsim.collector.otlp import encode_span
 from fastsim.collector.propagation import calling_span
 from fastsim.collector.resume import TaskFactory, TimedCoroutine, make_task_factory
 from fastsim.collector.routes import route_template
 from fastsim.collector.series import probe_lag, watch_collections
 from fastsim.collector.threads import hook_anyio_threads, hook_executors
-from fastsim.collector.timeline import LoopClock, RequestRecord, current_record
+from fastsim.collector.timeline import (
+    LoopClock,
+    Message,
+    Receive,
+    RequestRecord,
+    Send,
+    current_record,
+)
 from fastsim.collector.watchdog import Watchdog
 from fastsim.collector.writer import NoWriter, TraceWriter
 from fastsim.spans import (
@@ -37,9 +45,6 @@ from fastsim.spans import (
 )
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -91,7 +96,8 @@ class FastSimMiddleware:
         self._probe: asyncio.Task[None] | None = None
         self._reported = 0
         self._factory: TaskFactory | None = None
-        self._counted: str | None = None
+        self._counted: Counters | None = None
+        self._batch: Batch | None = None
         self._counted_at = 0
         destination = output if isinstance(output, Destination) else Destination(Path(output))
         self._writer: TraceWriter | NoWriter = TraceWriter(
@@ -107,41 +113,36 @@ class FastSimMiddleware:
             flush_when_uvicorn_ends(self)
 
     @classmethod
-    def for_nobody(cls, app: AsgiApp) -> "FastSimMiddleware":
+    def for_nobody(cls, app: AsgiApp) -> FastSimMiddleware:
         """Return a recorder that does all its work on the running loop and writes nothing."""
         recorder = cls(app, output=Destination(None), mode="light")
         recorder._clock, recorder._loop = LoopClock(), asyncio.get_running_loop()
         recorder._writer = NoWriter()
+        recorder._batch = Batch(recorder._writer, recorder._clock, None)
         return recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] == "lifespan":
-            # Before it starts: the tasks it makes are watched, too.
-            self._ready_clock()
-            await self.app(scope, receive, self._watch_lifespan(send))
-            return
-        if scope["type"] == "websocket":
-            await self._serve_websocket(scope, receive, send)
-            return
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._serve_other(scope, receive, send)
             return
         begun = clocks.perf_counter_ns()
-        clock = self._ready_clock()
         self._requests_seen += 1
+        clock = self._clock
+        if clock is None or self._loop is not asyncio.get_running_loop():
+            clock = self._ready_clock()
         if clock is not None and clock.background.running is not None:
             clock.background.running.serves = True
         if clock is None or (self._sample_ratio < 1.0 and random.random() >= self._sample_ratio):
             await self.app(scope, receive, send)
             return
-        record = RequestRecord(str(scope.get("method", "")), str(scope.get("path", "")))
+        record = RequestRecord(scope.get("method", ""), scope.get("path", ""), receive, send)
         if self._rides:
             record.submit_child = self._writer.submit
-        root_path = str(scope.get("root_path", ""))
+        root_path = scope.get("root_path", "")
         token = current_record.set(record)
         clock.series.in_flight += 1
-        serve: Any = self.app(scope, _watch_client(record, receive), _watch_response(record, send))
+        serve: Any = self.app(scope, record.watch_receive, record.watch_send)
         record.main = timed = TimedCoroutine(serve, record, clock, 0)
         clock.own += clocks.perf_counter_ns() - begun
         try:
@@ -151,12 +152,22 @@ class FastSimMiddleware:
             record.cancelled = isinstance(error, asyncio.CancelledError)
             raise
         finally:
-            ended = clocks.perf_counter_ns()
+            record.end_clock = ended = clocks.perf_counter_ns()
             record.main = None  # each refers to the other
             current_record.reset(token)
             clock.series.in_flight -= 1
             self._finish(record, scope, root_path)
             clock.own += clocks.perf_counter_ns() - ended
+
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            # Before it starts: the tasks it makes are watched, too.
+            self._ready_clock()
+            await self.app(scope, receive, self._watch_lifespan(send))
+        elif scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         clock, root_path = self._ready_clock(), str(scope.get("root_path", ""))
@@ -171,7 +182,6 @@ class FastSimMiddleware:
 
     def _finish(self, record: RequestRecord, scope: Scope, root_path: str) -> None:
         try:
-            record.end_clock = clocks.perf_counter_ns()
             record.finished = True
             # Read now: keeping the scope would keep headers and whatever else it holds.
             if record.span is None:
@@ -194,8 +204,14 @@ class FastSimMiddleware:
         if record.closed or self._clock is None:
             return
         record.closed = True
-        counters = self._counters(self._clock)
-        self._writer.submit_request(lambda: encode_request(record, counters), steps=record.steps)
+        record.counters = self._counters(self._clock)
+        if self._batch is not None:
+            self._batch.add(record)
+
+    def _tick(self) -> None:
+        """Have requests closed whose tasks take too long; from the watchdog's thread."""
+        if self._lingering and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._close_overdue)
 
     def _close_overdue(self, linger_ns: int = LINGER_NS) -> None:
         now = clocks.perf_counter_ns()
@@ -217,34 +233,31 @@ class FastSimMiddleware:
             span = build_series_span(windows, collections, background)
             self._writer.submit(lambda: encode_span(span))
 
-    def _counters(self, clock: LoopClock) -> str:
+    def _counters(self, clock: LoopClock) -> Counters:
         # The clocks of thread and process are dear: what was read a moment ago is true enough.
         now = clocks.perf_counter_ns()
-        due = now - self._counted_at >= COUNT_EVERY_NS and threading.get_ident() == clock.thread
-        if self._counted is None or due:
-            self._counted, self._counted_at = encode_attributes(self._count(clock)), now
+        if self._counted is None or now - self._counted_at >= COUNT_EVERY_NS:
+            self._counted, self._counted_at = self._count(clock), now
         return self._counted
 
-    def _count(self, clock: LoopClock) -> Attributes:
-        counted: Attributes = {
-            spans.REQUESTS_SEEN: self._requests_seen,
-            spans.SEGMENT_WALL_NS: clock.segment_wall,
-            spans.SEGMENT_CPU_NS: clock.segment_cpu,
-            spans.LOOP_CPU_NS: clocks.thread_time_ns(),
-            spans.PROCESS_CPU_NS: clocks.process_time_ns(),
-            spans.RECORDER_CPU_NS: self._writer.cpu_ns,
-            spans.RECORDER_LOOP_NS: clock.own,
-            spans.BACKGROUND_WALL_NS: clock.background.wall,
-            spans.BACKGROUND_CPU_NS: clock.background.cpu,
-            spans.SPANS_DROPPED: self._writer.dropped,
-        }
-        if clock.sees_polls:
-            counted |= {
-                spans.LOOP_BUSY_NS: clocks.perf_counter_ns() - clock.started - clock.idle_total,
-                spans.LOOP_PASSES: clock.pass_number,
-                spans.IDLE_WAKEUPS: clock.idle_wakeups,
-            }
-        return counted
+    def _count(self, clock: LoopClock) -> Counters:
+        sees = clock.sees_polls
+        busy_ns = clocks.perf_counter_ns() - clock.started - clock.idle_total
+        return Counters(
+            requests_seen=self._requests_seen,
+            segment_wall_ns=clock.segment_wall,
+            segment_cpu_ns=clock.segment_cpu,
+            loop_cpu_ns=clocks.thread_time_ns(),
+            process_cpu_ns=clocks.process_time_ns(),
+            recorder_cpu_ns=self._writer.cpu_ns,
+            recorder_loop_ns=clock.own,
+            background_wall_ns=clock.background.wall,
+            background_cpu_ns=clock.background.cpu,
+            spans_dropped=self._writer.dropped,
+            loop_busy_ns=busy_ns if sees else None,
+            loop_passes=clock.pass_number if sees else None,
+            idle_wakeups=clock.idle_wakeups if sees else None,
+        )
 
     def _ready_clock(self) -> LoopClock | None:
         """Return this loop's clock; hook into the loop at its first request or start-up."""
@@ -268,13 +281,14 @@ class FastSimMiddleware:
         clock = LoopClock()
         clock.watch(loop)
         clock.series.on_full = self._write_series
+        self._batch = Batch(self._writer, clock, loop)
         watch_collections(clock.series)
         hook_anyio_threads()
         hook_executors(loop)
         hook_libraries(self.app)
         if self._watchdog is not None:
             self._watchdog.close()
-        self._watchdog = Watchdog(clock, self._close_overdue)
+        self._watchdog = Watchdog(clock, self._tick)
         self._watchdog.ensure()
         if not clock.sees_polls:
             # In a context of its own: the first request's must not be kept alive by it.
@@ -316,6 +330,8 @@ class FastSimMiddleware:
         """Write everything recorded so far to the file."""
         try:
             self._close_overdue(0)
+            if self._batch is not None:
+                self._batch.write()
             self._write_series()
             self._writer.flush()
         except Exception as fault:  # noqa: BLE001  never into the service
@@ -330,33 +346,6 @@ class FastSimMiddleware:
             start_ns=clocks.time_ns(),
             server=self._server | {PROCESS_OPENTELEMETRY: self._rides and rides()},
         )
-
-
-def _watch_client(record: RequestRecord, receive: Receive) -> Receive:
-    async def watched() -> Message:
-        message = await receive()
-        if message["type"] == "http.disconnect" and not record.response_clock:
-            record.disconnected = True
-        return message
-
-    return watched
-
-
-def _watch_response(record: RequestRecord, send: Send) -> Send:
-    async def finish(message: Message) -> None:
-        await send(message)
-        record.response_clock = clocks.perf_counter_ns()
-
-    def watched(message: Message) -> Awaitable[None]:  # no coroutine of its own for each message
-        kind = message["type"]
-        if kind == "http.response.body":
-            if not message.get("more_body", False):
-                return finish(message)
-        elif kind == "http.response.start":
-            record.status = message.get("status", 0)
-        return send(message)
-
-    return watched
 
 
 def find_fastapi(app: object) -> object:

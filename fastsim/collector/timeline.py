@@ -7,7 +7,7 @@ it is plain attribute arithmetic, and what can be computed later is left to the 
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
 from math import exp
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,11 +21,16 @@ from fastsim.spans import RECENT_NS
 from fastsim.step_columns import COLUMNS, UNKNOWN
 
 if TYPE_CHECKING:
+    from fastsim.collector.export import Counters
     from fastsim.collector.llm import LlmCall
     from fastsim.collector.resume import TimedCoroutine
 
 MOST_NUMBERS = 2000 * COLUMNS
 """Numbers kept per request, of 2,000 waits with the code after them."""
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 NEVER = -(1 << 60)
 
@@ -224,10 +229,13 @@ class RequestRecord:
     """The timeline of one request, while it happens."""
 
     __slots__ = (
+        "_receive",
+        "_send",
         "blocks",
         "calls",
         "cancelled",
         "closed",
+        "counters",
         "disconnected",
         "end_clock",
         "events",
@@ -253,7 +261,11 @@ class RequestRecord:
         "thread_calls",
     )
 
-    def __init__(self, method: str, path: str) -> None:
+    def __init__(
+        self, method: str, path: str, receive: Receive | None = None, send: Send | None = None
+    ) -> None:
+        self._receive: Any = receive
+        self._send: Any = send
         self.method = method
         self.path = path
         self.start_unix = clocks.time_ns()
@@ -273,6 +285,8 @@ class RequestRecord:
         self.on_quiet: Callable[[RequestRecord], None] | None = None
         """Called when the last task ends after the request finished."""
         self.span: object | None = None
+        self.counters: Counters | None = None
+        """Of the process, when the request was over."""
         self.main: TimedCoroutine[Any] | None = None
         """Drives the application itself: task 0."""
         self.blocks: list[tuple[int, int, int, str, str]] = []
@@ -296,6 +310,28 @@ class RequestRecord:
     def steps(self) -> int:
         """Steps recorded: code, and the waits between; a task begins with code."""
         return max(2 * (len(self.rows) // COLUMNS) - len(self.task_parents) - 1, 0)
+
+    async def watch_receive(self) -> Any:
+        """Receive a message for the application; note it if the client has left."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and not self.response_clock:
+            self.disconnected = True
+        return message
+
+    def watch_send(self, message: Any) -> Any:
+        """Send a message of the application; note status and end of the response."""
+        # No coroutine of its own for each message: only the last waits for the moment it is sent.
+        kind = message["type"]
+        if kind == "http.response.body":
+            if not message.get("more_body", False):
+                return self._send_last(message)
+        elif kind == "http.response.start":
+            self.status = message.get("status", 0)
+        return self._send(message)
+
+    async def _send_last(self, message: Any) -> None:
+        await self._send(message)
+        self.response_clock = clocks.perf_counter_ns()
 
     def new_task(self, parent: int) -> int:
         """Return the number of a task that task ``parent`` creates."""

@@ -4,10 +4,8 @@ Nothing here may disturb the service. The queue is bounded, in requests and in b
 when it is full, requests are dropped and counted. Only the thread touches disk and
 network, so a stalled disk stalls nobody else; waiting for it (at shutdown) is limited.
 Everything belongs to one process: after a fork the child starts with its own thread,
-files and counts at its first request. Spans are encoded where they are handed over, right
-after the response: a thread that encodes takes the GIL and the caches from the event loop,
-which cost the process more than the encoding (docs/decisions/0009). The thread wakes up ten
-times a second and writes what is there.
+files and counts at its first request. Spans come encoded (``fastsim.collector.batch``); the
+thread wakes up ten times a second and writes what is there.
 """
 
 import atexit
@@ -78,11 +76,16 @@ class TraceWriter:
 
     def submit(self, encode: Callable[[], str]) -> None:
         """Encode and queue a span inside a request, unless there is no room for it."""
-        self._ready().submit(encode, steps=0, is_request=False)
+        self._ready().submit(lambda: [encode()], requests=0, steps=0)
 
-    def submit_request(self, encode: Callable[[], str], *, steps: int) -> None:
-        """Encode and queue the server span of a finished request of so many steps."""
-        self._ready().submit(encode, steps=steps, is_request=True)
+    def submit_requests(
+        self, encode: Callable[[], list[str]], *, requests: int, steps: int
+    ) -> None:
+        """Encode and queue the server spans of finished requests of so many steps in all.
+
+        Those that ``encode`` leaves out are counted as lost by a fault.
+        """
+        self._ready().submit(encode, requests=requests, steps=steps)
 
     def flush(self, within_s: float = FLUSH_WITHIN_S) -> bool:
         """Write everything queued so far; return whether it was done in time.
@@ -137,8 +140,14 @@ class NoWriter:
         """Encode and forget a span."""
         encode()
 
-    def submit_request(self, encode: Callable[[], str], *, steps: int) -> None:  # noqa: ARG002  as a TraceWriter
-        """Encode and forget a request."""
+    def submit_requests(
+        self,
+        encode: Callable[[], list[str]],
+        *,
+        requests: int,  # noqa: ARG002  as a TraceWriter
+        steps: int,  # noqa: ARG002
+    ) -> None:
+        """Encode and forget requests."""
         encode()
 
     def flush(self) -> bool:
@@ -161,9 +170,11 @@ class _ProcessWriter:
         self._make_resource = resource
         self._seen = seen
         self._timer_ns = timer_ns
-        self._queue: deque[tuple[str, bool]] = deque()
-        self._bytes_in = 0
-        self._bytes_out = 0
+        self._queue: deque[tuple[list[str], int]] = deque()
+        """Spans encoded together, and how many of them are requests."""
+        # Each is written by one side only: what waits is the difference.
+        self._spans_in = self._spans_out = 0
+        self._bytes_in = self._bytes_out = 0
         self._count_lock = threading.Lock()
         self._encoded: list[str] = []
         self._encoded_bytes = 0
@@ -200,30 +211,31 @@ class _ProcessWriter:
         self._thread.start()
         atexit.register(self.flush)
 
-    def submit(self, encode: Callable[[], str], *, steps: int, is_request: bool) -> None:
-        full = len(self._queue) >= QUEUE_LIMIT or self._bytes_in - self._bytes_out > QUEUE_BYTES
-        if is_request:
-            self.account.recorded += 1
-            self.account.steps += steps
+    def submit(self, encode: Callable[[], list[str]], *, requests: int, steps: int) -> None:
+        waiting = self._spans_in - self._spans_out
+        full = waiting >= QUEUE_LIMIT or self._bytes_in - self._bytes_out > QUEUE_BYTES
+        self.account.recorded += requests
+        self.account.steps += steps
         if full:
-            if is_request:
-                self._drop("queue", 1)
+            self._drop("queue", requests)
             return
         if self._nowhere:
             return
         if self._limit_reached and self._endpoint is None:
-            if is_request:
-                self._drop("limit", 1)
+            self._drop("limit", requests)
             return
         try:
-            text = encode()
+            encoded = encode()
         except Exception as fault:  # noqa: BLE001  one bad record must not stop the rest
-            if is_request:
-                self._drop("fault", 1)
+            encoded = []
             note_fault(fault)
-            return
-        self._bytes_in += len(text)
-        self._queue.append((text, is_request))
+        if requests > len(encoded):
+            self._drop("fault", requests - len(encoded))
+            requests = len(encoded)
+        if encoded:
+            self._spans_in += len(encoded)
+            self._bytes_in += sum(map(len, encoded))
+            self._queue.append((encoded, requests))
 
     def flush(self, within_s: float = FLUSH_WITHIN_S) -> bool:
         if not self._thread.is_alive() or self.pid != os.getpid():
@@ -298,11 +310,13 @@ class _ProcessWriter:
             self._take_one()
 
     def _take_one(self) -> None:
-        text, is_request = self._queue.popleft()
-        self._bytes_out += len(text)
-        self._encoded.append(text)
-        self._encoded_bytes += len(text)
-        self._encoded_requests += is_request
+        encoded, requests = self._queue.popleft()
+        length = sum(map(len, encoded))
+        self._spans_out += len(encoded)
+        self._bytes_out += length
+        self._encoded += encoded
+        self._encoded_bytes += length
+        self._encoded_requests += requests
         if len(self._encoded) >= SPANS_PER_LINE or self._encoded_bytes >= LINE_BYTES:
             self._write_line()
 
@@ -348,9 +362,10 @@ class _ProcessWriter:
                 self._say(f"cannot write the recorder's account: {error.strerror or error}")
 
     def _drop(self, reason: str, requests: int, problem: str = "") -> None:
-        with self._count_lock:
-            dropped = self.account.dropped
-            dropped[reason] = dropped.get(reason, 0) + requests
+        if requests:
+            with self._count_lock:
+                dropped = self.account.dropped
+                dropped[reason] = dropped.get(reason, 0) + requests
         if problem:
             self.account.problem = problem
             self._say(problem)

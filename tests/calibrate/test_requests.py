@@ -270,6 +270,20 @@ def test_requests_without_a_timeline_are_counted_by_reason() -> None:
     }
 
 
+def test_requests_without_counters_share_the_reading_before_them_in_their_process() -> None:
+    silent = {**TIMELINE, spans.REQUESTS_SEEN: None}
+    recorded = [
+        span(1, 1.0, attributes={**TIMELINE, spans.REQUESTS_SEEN: 7}),
+        span(2, 2.0, attributes={**TIMELINE, spans.REQUESTS_SEEN: 40}, instance="two"),
+        span(3, 3.0, attributes=silent),
+        span(4, 4.0, attributes=silent, instance="two"),
+        span(5, 5.0),  # not ours
+        span(6, 6.0, attributes=silent, instance="three"),
+    ]
+    requests = collect_requests(recorded, skip_first_s=0.0)
+    assert requests.counters[spans.REQUESTS_SEEN].tolist() == [7, 40, 7, 40, -1, -1]
+
+
 def test_counters_out_of_range_count_as_absent() -> None:
     requests = collect_requests([span(1, attributes={spans.REQUESTS_SEEN: 2**63})])
     assert requests.counters[spans.REQUESTS_SEEN].tolist() == [-1]

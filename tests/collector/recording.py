@@ -57,19 +57,20 @@ async def _serve(
 
         recorder = FastSimMiddleware(app, output=output)
 
-        def submit(encode: Callable[[], str], *, steps: int) -> None:
-            assert steps > 0
-            line = encode_line({}, [encode()]).encode()
-            [span] = otlp_json.read(_stream(line), FileAccount("memory"))
-            found.update(_by_path(span))
+        def submit(encode: Callable[[], list[str]], *, requests: int, steps: int) -> None:
+            assert steps >= requests > 0
+            line = encode_line({}, encode()).encode()
+            for span in otlp_json.read(_stream(line), FileAccount("memory")):
+                found.update(_by_path(span))
 
-        recorder._writer.submit_request = submit  # type: ignore[method-assign]
+        recorder._writer.submit_requests = submit  # type: ignore[method-assign]
         requests = [_request(recorder, path) for path in paths]
         if at_once:
             await asyncio.gather(*requests)
         else:
             for request in requests:
                 await request
+        recorder.flush()
     return found
 
 

@@ -17,7 +17,7 @@ from fastsim.collector.endpoint import (
 )
 from fastsim.collector.writer import TraceWriter
 from tests.collector.otlp_receiver import Receiver, receiver
-from tests.collector.test_writer import resource, span
+from tests.collector.test_writer import resource, span, submit
 
 LINE = b'{"resourceSpans":[]}\n'
 
@@ -47,7 +47,7 @@ def test_everything_arrives(
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=a%20secret, x-other = 1")
         writer = TraceWriter(Destination(None, otlp=True, accounts=tmp_path), resource)
         for _ in range(250):
-            writer.submit_request(span, steps=1)
+            submit(writer, span)
         writer.close()
     assert there.span_names() == ["GET /"] * 250
     assert set(there.paths) == {"/v1/traces"}
@@ -65,7 +65,7 @@ def test_files_and_endpoint_both_get_everything(
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", there.url)
         writer = TraceWriter(Destination(tmp_path, otlp=True), resource)
         for _ in range(10):
-            writer.submit_request(span, steps=1)
+            submit(writer, span)
         writer.close()
     [account] = read_accounts(tmp_path).values()
     assert (account.exported, account.written, len(there.span_names())) == (10, 10, 10)

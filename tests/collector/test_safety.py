@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from fastsim.collector import FastSimMiddleware, instrument
-from fastsim.collector import middleware as middleware_module
+from fastsim.collector import batch as batch_module
 from fastsim.collector import resume as resume_module
 from fastsim.collector import timeline as timeline_module
 from fastsim.collector.faults import fault_count
@@ -71,9 +71,9 @@ def explode(*_args: object, **_kwargs: object) -> Any:
     [
         (resume_module, "find_wait"),
         (resume_module.TimedCoroutine, "_leave"),
-        (middleware_module, "encode_request"),
+        (batch_module, "encode_request"),
         (timeline_module.LoopClock, "watch"),
-        (TraceWriter, "submit_request"),
+        (TraceWriter, "submit_requests"),
         (FastSimMiddleware, "_counters"),
     ],
 )

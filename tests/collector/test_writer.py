@@ -29,6 +29,10 @@ def span(name: str = "GET /") -> str:
     )
 
 
+def submit(writer: TraceWriter, encode: Callable[[], str], *, steps: int = 1) -> None:
+    writer.submit_requests(lambda: [encode()], requests=1, steps=steps)
+
+
 def resource() -> dict[str, Any]:
     return {"service.name": "x"}
 
@@ -60,7 +64,7 @@ def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 def test_closing_writes_what_is_left(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path, resource)
-    writer.submit_request(span, steps=1)
+    submit(writer, span)
     writer.close()
     [path] = tmp_path.glob("*.jsonl")
     assert path.read_text(encoding="utf-8").endswith("\n")
@@ -72,7 +76,7 @@ def test_a_stalled_disk_bounds_the_queue_and_counts_what_it_loses(
     monkeypatch.setattr(writer_module, "QUEUE_LIMIT", 500)
     writer = TraceWriter(tmp_path, resource)
     for _ in range(5000):
-        writer.submit_request(span, steps=1)
+        submit(writer, span)
     process = writer._process
     assert process is not None
     assert len(process._queue) <= 500
@@ -94,10 +98,10 @@ def test_long_requests_fill_the_queue_by_their_bytes(
     long = span("GET /" + "x" * 2000)
     writer = TraceWriter(tmp_path, resource)
     for _ in range(500):
-        writer.submit_request(lambda: long, steps=2000)
+        submit(writer, lambda: long, steps=2000)
     process = writer._process
     assert process is not None
-    assert sum(len(text) for text, _ in process._queue) <= 13_000
+    assert sum(len(text) for texts, _ in process._queue for text in texts) <= 13_000
     assert writer.dropped > 0
     stalled.set()
     writer.close()
@@ -119,12 +123,12 @@ def test_a_full_disk_is_counted_and_recovered_from(
     monkeypatch.setattr("fastsim.collector.files.os.write", write)
     writer = TraceWriter(tmp_path, resource)
     for _ in range(3):
-        writer.submit_request(span, steps=1)
+        submit(writer, span)
         writer.flush()
     assert writer.account.dropped == {"disk": 3}
     assert "No space left" in writer.account.problem
     full = False
-    writer.submit_request(span, steps=1)
+    submit(writer, span)
     writer.close()
     [path] = tmp_path.glob("*.jsonl")
     [line] = path.read_text(encoding="utf-8").splitlines()  # no torn halves before it
@@ -138,7 +142,7 @@ def test_a_full_disk_is_counted_and_recovered_from(
 def test_a_new_file_begins_before_one_grows_too_large(tmp_path: Path) -> None:
     writer = TraceWriter(Destination(tmp_path, max_file_bytes=2000), resource)
     for _ in range(30):
-        writer.submit_request(span, steps=1)
+        submit(writer, span)
         writer.flush()
     writer.close()
     paths = sorted(tmp_path.glob("*.jsonl"))
@@ -154,7 +158,7 @@ def test_the_total_is_never_exceeded_and_nothing_is_deleted(tmp_path: Path) -> N
     writers = [TraceWriter(destination, resource) for _ in range(3)]
     for _ in range(20):
         for writer in writers:
-            writer.submit_request(span, steps=1)
+            submit(writer, span)
             writer.flush()
     for writer in writers:
         writer.close()
@@ -172,7 +176,7 @@ def test_a_bad_record_is_counted_and_the_rest_written(tmp_path: Path) -> None:
 
     writer = TraceWriter(tmp_path, resource)
     for make in (span, broken, span):
-        writer.submit_request(make, steps=1)
+        submit(writer, make)
     writer.close()
     found = count_recorded(tmp_path)
     assert (found.requests, found.total.dropped) == (2, {"fault": 1})
@@ -182,7 +186,7 @@ def test_spans_inside_requests_are_written_but_are_not_requests(tmp_path: Path) 
     writer = TraceWriter(tmp_path, resource)
     inside = encode_span(Span("0" * 32, "2" * 16, "1" * 16, SpanKind.CLIENT, "GET", 0, 1))
     writer.submit(lambda: inside)
-    writer.submit_request(span, steps=1)
+    submit(writer, span)
     writer.close()
     [account] = read_accounts(tmp_path).values()
     assert (account.recorded, account.written, account.spans_written) == (1, 1, 2)
@@ -190,14 +194,14 @@ def test_spans_inside_requests_are_written_but_are_not_requests(tmp_path: Path) 
 
 def test_a_forked_child_has_its_own_thread_file_and_counts(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path, resource)
-    writer.submit_request(span, steps=1)
+    submit(writer, span)
     writer.flush()
-    writer.submit_request(span, steps=1)  # still queued, in the parent only, at the fork
+    submit(writer, span)  # still queued, in the parent only, at the fork
     child = os.fork()
     if child == 0:  # pragma: no cover  in the child
         try:
             for _ in range(5):
-                writer.submit_request(span, steps=1)
+                submit(writer, span)
             writer.close()
         finally:
             os._exit(0)
@@ -210,7 +214,7 @@ def test_a_forked_child_has_its_own_thread_file_and_counts(tmp_path: Path) -> No
 
 def test_the_account_says_how_many_requests_there_were(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path, resource, seen=lambda: 41)
-    writer.submit_request(span, steps=3)
+    submit(writer, span, steps=3)
     writer.close()
     [account] = read_accounts(tmp_path).values()
     assert (account.seen, account.recorded, account.steps) == (41, 1, 3)
