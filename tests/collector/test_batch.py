@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastsim.collector import batch as batch_module
+from fastsim.collector import export as export_module
 from fastsim.collector.batch import MOST_AT_ONCE, Batch
 from fastsim.collector.export import Counters
 from fastsim.collector.faults import fault_count
@@ -85,7 +86,7 @@ def test_each_turn_tells_the_counters_again() -> None:
 
 
 def test_a_bad_request_is_left_out_and_the_rest_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = batch_module.encode_request
+    good = export_module.encode_request
 
     def encode(record: RequestRecord, counters: str) -> str:
         if record.status == 13:
