@@ -26,7 +26,26 @@ class _Kept:
     paths = 0
 
 
-def follow(start: Any, users: Any, *, bare: bool) -> tuple[Any, Any, Any] | None:
+class Path:
+    """What was found at the end of a chain."""
+
+    __slots__ = ("bare", "end", "following", "found", "links", "timer")
+
+    def __init__(self, found: Any, *, bare: bool, timer: bool) -> None:
+        self.found = found
+        self.bare = bare
+        self.timer = timer
+        """The last coroutine knows how long it waits."""
+        self.end: type = object
+        """Of what the last coroutine awaits."""
+        self.links: tuple[tuple[CodeType, int], ...] = ()
+        """From the outermost coroutine of the service's own: code, and for code of the service's
+        own where it stands, else -1. Empty where other things are between."""
+        self.following: Path | None = None
+        """The path that was met after this one: code does the same thing again and again."""
+
+
+def follow(start: Any, users: Any, *, bare: bool) -> tuple[Path, Any, Any] | None:
     """Follow a chain along those met before; None where it leads somewhere else.
 
     Parameters
@@ -68,32 +87,49 @@ def follow(start: Any, users: Any, *, bare: bool) -> tuple[Any, Any, Any] | None
             current = next_link(current)[2]
             continue
         else:
-            found = node.get(None if bare else kind)
-            return None if found is None else (found, users, last)
+            path = node.get(None if bare else kind)
+            return None if path is None else (path, users, last)
         if node is None:
             return None
 
 
-def remember(start: object, found: object, *, bare: bool) -> None:
+def remember(start: object, users: object, found: object, *, bare: bool, timer: bool) -> Path:
     """Keep what was found at the end of a chain; the arguments are those of ``follow``."""
     if _Kept.paths >= _MOST_PATHS:
         known_paths.clear()
         _Kept.paths = 0
+    path = Path(found, bare=bare, timer=timer)
     node: dict[Any, Any] = known_paths
+    links: list[tuple[CodeType, int]] = []
+    plain = True
     current: object | None = start
     for _ in range(MAX_DEPTH):
         code, frame, following = next_link(current)
+        if current is users:
+            links, plain = [], True
         if code is not None:
+            place = -1
             if look_up(code).role == "user":
+                place = frame.f_lasti if frame is not None else -1
                 places = node.setdefault(id(code), _ByPlace())
-                node = places.setdefault(frame.f_lasti if frame is not None else -1, {})
+                node = places.setdefault(place, {})
             else:
                 node = node.setdefault(id(code), {})
-        elif type(current).__name__ not in _WRAPPERS:
-            node[None if bare else type(current)] = found
+            # Of generators, those of libraries: the end of ``asyncio.sleep(0)`` is one.
+            kind = type(current)
+            plain = plain and (kind is CoroutineType or (kind is GeneratorType and place < 0))
+            links.append((code, place))
+        elif type(current).__name__ in _WRAPPERS:
+            plain = False
+        else:
+            path.end = type(current)
+            if plain and users is not None:
+                path.links = tuple(links)
+            node[None if bare else type(current)] = path
             _Kept.paths += 1
-            return
+            break
         current = following
+    return path
 
 
 def next_link(item: object) -> tuple[CodeType | None, FrameType | None, object | None]:

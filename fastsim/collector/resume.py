@@ -8,12 +8,15 @@ that coroutine off.
 
 import asyncio
 from collections.abc import Coroutine, Generator
+from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
 from fastsim.collector import clocks
 from fastsim.collector.background import watch_background
 from fastsim.collector.driven import DrivenCoroutine
 from fastsim.collector.faults import note_fault
+from fastsim.collector.frames import known_frames
+from fastsim.collector.paths import Path
 from fastsim.collector.timeline import (
     BLOCKED_NS,
     LONG_NS,
@@ -23,9 +26,16 @@ from fastsim.collector.timeline import (
     RequestRecord,
     ThreadCall,
     active_record,
+    current_record,
 )
 from fastsim.collector.wait_names import EXECUTOR
-from fastsim.collector.waits import REACH_NEAR, REACH_THREAD, find_wait, make_wait, remember_origin
+from fastsim.collector.waits import (
+    REACH_NEAR,
+    REACH_THREAD,
+    find_wait,
+    make_wait,
+    remember_origin,
+)
 from fastsim.step_columns import NO_WAIT, UNKNOWN
 
 T = TypeVar("T")
@@ -112,6 +122,7 @@ class TimedCoroutine(DrivenCoroutine[T]):
         value: Any = None
         error: BaseException | None = None
         users: Any = None
+        path: Path | None = None
         call: ThreadCall | None = None
         wait, known, since = NO_WAIT, UNKNOWN, 0
         gap = cpu = begin = 0
@@ -190,7 +201,7 @@ class TimedCoroutine(DrivenCoroutine[T]):
                     else:
                         # Naming the wait is the recorder's own time: part of the suspension.
                         self.since = since = now
-                        found, users, known = find_wait(inner, yielded, users)
+                        found, known, users, path = find_wait(inner, yielded, users, path)
                         if record.calls and id(yielded) in record.calls:
                             call = record.calls.pop(id(yielded))[1]
                             if found.reach != REACH_THREAD:
@@ -274,7 +285,11 @@ def make_task_factory(clock: LoopClock, inner: Any) -> TaskFactory:
         return eager(make)  # type: ignore[no-any-return]
 
     def factory(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> "asyncio.Future[Any]":
-        coro = _timed(clock, coro)
+        code = coro.cr_code if type(coro) is CoroutineType else None
+        frame = known_frames.get(id(code))
+        if frame is None or frame.role == "user" or current_record.get() is not None:
+            coro = _timed(clock, coro)
+        # else a server's own task, as for every request
         if inner is not None:
             return inner(loop, coro, **kwargs)  # type: ignore[no-any-return]
         return asyncio.Task(coro, loop=loop, **kwargs)

@@ -39,41 +39,39 @@ class LoopSeries:
 
     __slots__ = (
         "__weakref__",
-        "_busy",
-        "_longest",
-        "_squares",
         "_start",
+        "busy",
         "collections",
         "in_flight",
+        "longest",
         "on_full",
+        "squares",
+        "until",
         "windows",
     )
 
     def __init__(self, now: int) -> None:
         self._start = now
-        self._busy = 0
-        self._squares = 0.0
-        self._longest = 0
+        # Added to at every pass of the loop (``LoopClock``): its length, its square, the longest.
+        self.busy = 0
+        self.squares = 0
+        self.longest = 0
+        self.until = now + WINDOW_NS
+        """When this window ends: ``end_window`` is called at the first pass after it."""
         self.in_flight = 0
         self.windows: list[Window] = []
         self.collections: list[tuple[int, int]] = []
         """Full garbage collections: (at, length)."""
         self.on_full: Callable[[], None] | None = None
 
-    def add_pass(self, length: int, now: int) -> None:
-        """Note a pass of the loop that took ``length``; it ended before ``now``."""
-        self._busy += length
-        seconds = length * 1e-9
-        self._squares += seconds * seconds
-        if length > self._longest:  # noqa: PLR1730  once per pass: a call of max costs more
-            self._longest = length
-        if now - self._start >= WINDOW_NS:
-            span = now - self._start
-            mean = round(self._squares * 1e18 / (2.0 * span))
-            self._close(Window(self._start, span, self._busy, mean, self._longest, self.in_flight))
-            self._start = now
-            self._busy = self._longest = 0
-            self._squares = 0.0
+    def end_window(self, now: int) -> None:
+        """Begin another window."""
+        span = now - self._start
+        mean = round(self.squares / (2.0 * span))
+        self._close(Window(self._start, span, self.busy, mean, self.longest, self.in_flight))
+        self._start = now
+        self.until = now + WINDOW_NS
+        self.busy = self.squares = self.longest = 0
 
     def add_probe(self, late: int, now: int) -> None:
         """Note that a sleeping task woke ``late`` by so much."""

@@ -139,7 +139,12 @@ class LoopClock:
             before = clocks.perf_counter_ns()
             events = inner(timeout)
             after = clocks.perf_counter_ns()
-            series.add_pass(before - self.poll_now, after)
+            length = before - self.poll_now
+            series.busy += length
+            series.squares += length * length
+            series.longest = max(series.longest, length)
+            if after >= series.until:
+                series.end_window(after)
             self.pass_number += 1
             waited = after - before
             if waited > SELECT_BLOCKED_NS or timeout != 0:

@@ -10,7 +10,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from types import CodeType, CoroutineType, FrameType
+from types import CodeType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -21,7 +21,7 @@ from fastsim.collector.frames import (
     look_up,
     place_of,
 )
-from fastsim.collector.paths import MAX_DEPTH, follow, next_link, remember
+from fastsim.collector.paths import MAX_DEPTH, Path, follow, next_link, remember
 from fastsim.collector.wait_names import number_of
 from fastsim.spans import StepKind, Via
 from fastsim.step_columns import UNKNOWN
@@ -78,8 +78,9 @@ class SpanNames:
     """Lets OpenTelemetry's current span name the waits of libraries we do not know."""
 
     def __init__(self) -> None:
-        self.name: Callable[[str], tuple[str, str] | None] = lambda _package: None
-        """Kind and label by the current span, given the library's name; None if it says none."""
+        self.name: Callable[[str], tuple[str, str] | None] | None = None
+        """Returns kind and label by the current span, given the library's name; None if it says
+        none. None where there are no spans."""
 
 
 spans_in_use = SpanNames()
@@ -104,45 +105,88 @@ class _Chain:
                 self.last_library = role
 
 
-def classify_wait(coro: object, yielded: object) -> Wait:
-    """Name what ``coro`` is suspended on; ``yielded`` is the future at the end of its chain."""
-    return find_wait(coro, yielded, None)[0]
-
-
 def find_wait(
-    coro: object, yielded: object, users: "_Coroutine | None"
-) -> "tuple[Wait, _Coroutine | None, int]":
+    coro: object, yielded: Any, users: "_Coroutine | None" = None, path: Path | None = None
+) -> "tuple[Wait, int, _Coroutine | None, Path | None]":
     """Name what ``coro`` is suspended on.
 
     Parameters
     ----------
     yielded
         The future at the end of its chain.
-    users
-        What the last call for the same ``coro`` returned with the wait.
+    users, path
+        What the last call for the same ``coro`` returned.
 
     Returns
     -------
-    The wait; the outermost coroutine of the service's own in the chain; and the wait itself in
-    nanoseconds where the chain tells it (``asyncio.sleep``), else UNKNOWN. As long as that
-    coroutine is suspended it is in the chain, and what is above it says nothing: the next search
-    begins there, a dozen frames of server and framework further down.
+    The wait; the wait itself in nanoseconds where the chain tells it (``asyncio.sleep``), else
+    UNKNOWN; the outermost coroutine of the service's own in the chain, and the path that was met.
+    As long as that coroutine is suspended it is in the chain, and what is above it says nothing:
+    the next search begins there, a dozen frames of server and framework further down.
     """
+    bare = yielded is None
+    if not (bare or type(yielded) is asyncio.Future) or named_step.get() is not None:
+        wait, *more = _find_anew(coro, yielded, users)
+        return _named(wait, bare=bare), *more  # type: ignore[return-value]
+    if path is not None and users is not None and users.cr_await is not None:
+        expected = path.following
+        if expected is not None and expected.links and expected.bare is bare:
+            # Does the code do what it did last time?
+            current: Any = users
+            last: Any = None
+            for code, place in expected.links:
+                if type(current) is CoroutineType:
+                    if current.cr_code is not code:
+                        break
+                    if place >= 0 and current.cr_frame.f_lasti != place:  # type: ignore[union-attr]
+                        break
+                    last = current
+                    current = current.cr_await
+                elif type(current) is GeneratorType and current.gi_code is code:
+                    current = current.gi_yieldfrom
+                else:
+                    break
+            else:
+                if type(current) is expected.end and (bare or not yielded._callbacks):
+                    if expected.timer:
+                        return expected.found, _sleep_delay(last.cr_frame), users, expected
+                    return expected.found, UNKNOWN, users, expected
+    found = _find_anew(coro, yielded, users)
+    if path is not None:
+        path.following = found[3]
+    return found
+
+
+def _find_anew(
+    coro: object, yielded: object, users: "_Coroutine | None"
+) -> "tuple[Wait, int, _Coroutine | None, Path | None]":
     if users is not None and users.cr_await is None:
         users = None
+    bare = yielded is None
     start: Any = coro if users is None else users
-    plain = named_step.get() is None and _is_plain(yielded)
+    plain = _is_plain(yielded)
     if plain:
-        found = follow(start, users, bare=yielded is None)
+        found = follow(start, users, bare=bare)
         if found is not None:
-            wait, users, last = found
-            if wait.via == _TIMER and last is not None:
-                return wait, users, _sleep_delay(last.cr_frame)
-            return wait, users, UNKNOWN
-    wait, users, known, lasting = _look_closely(coro, yielded, users)
-    if plain and lasting:
-        remember(start, wait, bare=yielded is None)
-    return wait, users, known
+            path, users, last = found
+            delay = _sleep_delay(last.cr_frame) if path.timer and last is not None else UNKNOWN
+            return path.found, delay, users, path
+    wait, users, known_ns, lasting = _look_closely(coro, yielded, users)
+    if not (plain and lasting):
+        return wait, known_ns, users, None
+    path = remember(start, users, wait, bare=bare, timer=wait.via == _TIMER)
+    return wait, known_ns, users, path
+
+
+def _named(wait: Wait, *, bare: bool) -> Wait:
+    """Call a wait as the service's own code does."""
+    named = named_step.get()
+    # Queues of their own stay what they are: slots of a pool, threads, the ready queue.
+    if named is None or bare or wait[:3] == _JOIN or wait.kind == StepKind.POOL:
+        return wait
+    kind = wait.kind if wait.kind == StepKind.THREAD else named.kind
+    far = wait.reach == REACH_FAR
+    return make_wait(kind, wait.via, named.name, wait.where, extra_hops=far)
 
 
 def _is_plain(yielded: object) -> bool:
@@ -157,7 +201,6 @@ def _look_closely(
 ) -> "tuple[Wait, _Coroutine | None, int, bool]":
     """Name a wait by every frame of its chain; also tell whether the same chain says the same."""
     below: list[tuple[Frame, FrameType | None]] = []
-    path: list[int] = []
     user: FrameType | None = None
     met_user = other = waits_for = False
     code: CodeType | None
@@ -178,10 +221,8 @@ def _look_closely(
                     users = current
                 other = waits_for = False
                 below.clear()
-                path.clear()
             elif known.role:
                 below.append((known, frame))
-                path.append(id(known))
                 if known.role == "wait_for":
                     waits_for = True
                 elif known.role == "other":
@@ -190,7 +231,7 @@ def _look_closely(
     where = ""
     if met_user:
         where = place_of(user) if user is not None else ""
-        found = _decided(path, below, yielded)
+        found = _decide(_Chain(known for known, _ in below), yielded)
     else:
         frames, where = _with_origin(coro, [known for known, _ in below])
         if not where:
@@ -199,41 +240,13 @@ def _look_closely(
         found = _decide(_Chain(frames), yielded)
         other = other or any(known.role == "other" for known in frames)
     kind, via, label = found
-    named = named_step.get()
     lasting = met_user
-    if named is not None:
-        # Queues of their own stay what they are: slots of a pool, threads, the ready queue.
-        if yielded is not None and found is not _JOIN and kind != StepKind.POOL:
-            kind = kind if kind == StepKind.THREAD else named.kind
-            label = named.name
-    elif kind == _IO and via == _SOCKET and (other or not label):
+    if kind == _IO and via == _SOCKET and (other or not label) and spans_in_use.name is not None:
         kind, label = spans_in_use.name(label) or (kind, label)
         lasting = False  # the current span is another one next time
     waits_ns = _sleep_delay(below[-1][1]) if via == _TIMER and below else UNKNOWN
     far = _WAIT_FOR_IN_A_TASK and waits_for
     return make_wait(kind, via, label, where, extra_hops=far), users, waits_ns, lasting
-
-
-_decisions: dict[tuple[int, ...], tuple[tuple[str, str, str], list[Frame]]] = {}
-"""What chains of library frames below the service's code wait for, where the future at their
-end is a plain one. The frames are known by identity; kept here, none gets that of another."""
-_MOST_DECISIONS = 10_000
-
-
-def _decided(
-    path: list[int], below: list[tuple[Frame, FrameType | None]], yielded: object
-) -> tuple[str, str, str]:
-    plain = _is_plain(yielded)
-    key = (*path, yielded is None)
-    known = _decisions.get(key) if plain else None
-    if known is None:
-        frames = [frame for frame, _ in below]
-        known = (_decide(_Chain(frames), yielded), frames)
-        if plain:
-            if len(_decisions) >= _MOST_DECISIONS:
-                _decisions.clear()
-            _decisions[key] = known
-    return known[0]
 
 
 def is_users_code(code: CodeType) -> bool:

@@ -43,7 +43,7 @@ async def locked() -> None:
 
 
 def recognised(make: Callable[[], Coroutine[Any, Any, None]]) -> list[Wait]:
-    return waits_of(make, lambda coro, yielded: find_wait(coro, yielded, None)[0])
+    return waits_of(make, lambda coro, yielded: find_wait(coro, yielded)[0])
 
 
 def waits_of(
@@ -100,7 +100,7 @@ def test_two_places_of_the_same_code_are_told_apart() -> None:
     known: list[int] = []
 
     def look(coro: object, yielded: object) -> Wait:
-        wait, _, known_ns = find_wait(coro, yielded, None)
+        wait, known_ns, *_ = find_wait(coro, yielded)
         known.append(known_ns)
         return wait
 
@@ -108,6 +108,72 @@ def test_two_places_of_the_same_code_are_told_apart() -> None:
     assert known == [100_000, 200_000] * 2
     assert found[0].where != found[1].where
     assert found[:2] == found[2:]
+
+
+async def nap_and_yield() -> None:
+    for _ in range(2):
+        await nap(0)
+        await asyncio.sleep(0)
+        await nap(1)
+
+
+def in_a_row(make: Callable[[], Coroutine[Any, Any, None]]) -> list[Wait]:
+    """Name each wait with what the one before it returned, as the recorder does."""
+    before: tuple[Any, Any] = (None, None)
+
+    def look(coro: object, yielded: object) -> Wait:
+        nonlocal before
+        wait, _, *rest = find_wait(coro, yielded, *before)
+        before = (rest[0], rest[1])
+        return wait
+
+    return waits_of(make, look)
+
+
+def test_code_that_does_what_it_did_before_is_expected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames.forget_frames()
+    first = in_a_row(nap_and_yield)
+    assert in_a_row(nap_and_yield) == first == recognised(nap_and_yield)
+    searched: list[object] = []
+
+    def follow(*chain: Any, bare: bool) -> object:
+        searched.append(chain)
+        return paths.follow(*chain, bare=bare)
+
+    monkeypatch.setattr("fastsim.collector.waits.follow", follow)
+    again = in_a_row(nap_and_yield)
+    assert again == first
+    assert len(searched) == 1, "only the first wait has none before it"
+
+
+def test_what_is_expected_is_looked_at() -> None:
+    frames.forget_frames()
+    either = {"other": False}
+
+    async def one_or_the_other() -> None:
+        await asyncio.sleep(0)
+        if either["other"]:
+            await nap(1)
+        else:
+            await nap(0)
+
+    usual = [in_a_row(one_or_the_other) for _ in range(3)][-1]
+    either["other"] = True
+    changed = in_a_row(one_or_the_other)
+    assert (changed[0], changed[1].where != usual[1].where) == (usual[0], True)
+
+
+def test_an_outermost_coroutine_that_has_ended_is_nothing_to_go_by() -> None:
+    frames.forget_frames()
+    ended, running = take_turns(), take_turns()
+    ended.send(None)
+    _, _, users, path = find_wait(ended, None)
+    ended.send(None)
+    wait, _, users, path = find_wait(ended, None, users, path)
+    ended.close()
+    running.send(None)
+    assert find_wait(running, None, users, path)[0] == wait
+    running.close()
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
