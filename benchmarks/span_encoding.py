@@ -17,7 +17,7 @@ ROUNDS = 5
 
 
 def recorded(steps: int) -> RequestRecord:
-    record = RequestRecord("GET", "/products/7")
+    record = RequestRecord({"method": "GET", "path": "/products/7"})
     record.end_clock = record.start_clock + 10_000_000
     wait = number_of("db", "thread", "aiosqlite", "products.py:12 product_page")
     for number in range(steps // 2):

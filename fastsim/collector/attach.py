@@ -10,8 +10,8 @@ from fastsim.collector.destination import (
     Destination,
 )
 from fastsim.collector.faults import note_fault
-from fastsim.collector.middleware import FastSimMiddleware, Scope
-from fastsim.collector.timeline import Receive, Send
+from fastsim.collector.middleware import FastSimMiddleware
+from fastsim.collector.timeline import Receive, Scope, Send
 
 App = TypeVar("App")
 

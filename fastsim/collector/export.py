@@ -11,6 +11,8 @@ from fastsim.collector.background import Work
 from fastsim.collector.otel import from_readable
 from fastsim.collector.otlp import encode_attributes, encode_span
 from fastsim.collector.privacy import path_is_known
+from fastsim.collector.propagation import calling_span
+from fastsim.collector.routes import route_template
 from fastsim.collector.series import Window
 from fastsim.collector.timeline import RequestRecord
 from fastsim.collector.wait_names import EXECUTOR, encode_names, number_of
@@ -102,7 +104,7 @@ def encode_request(record: RequestRecord, counters: str) -> str:
     if record.span is not None:
         return encode_span(_given_span(record), timeline)
     before, after, status = _own_head(record)
-    parent = record.parent
+    parent = calling_span(record.scope)
     if parent is None:
         ids = f'{{"traceId":"{_ids.next(32)}","spanId":"{_ids.next(16)}",'
     else:
@@ -122,9 +124,12 @@ def _given_span(record: RequestRecord) -> Span:
     """Return the span that OpenTelemetry made, with the template of the whole path."""
     span = from_readable(record.span)  # type: ignore[arg-type]
     known = span.attributes.get("http.route")
-    if record.route is not None and isinstance(known, str) and len(known) < len(record.route):
-        span.attributes["http.route"] = record.route
-        span.name = f"{record.method} {record.route}"
+    if isinstance(known, str) and record.scope.get("root_path") != record.root_path:
+        # OpenTelemetry names a mounted application as a whole: "/admin".
+        route = route_template(record.scope, record.root_path)
+        if route is not None and len(known) < len(route):
+            span.attributes["http.route"] = route
+            span.name = f"{record.scope.get('method', '')} {route}"
     return span
 
 
@@ -133,7 +138,8 @@ _heads: dict[tuple[str, str, int, bool], tuple[str, str, str]] = {}
 
 def _own_head(record: RequestRecord) -> tuple[str, str, str]:
     """Return what is before the times of a span of our own, its attributes, and its status."""
-    method, route, status = record.method, record.route, record.status
+    scope, status = record.scope, record.status
+    method, route = scope.get("method", ""), route_template(scope, record.root_path)
     key = (method, route or "", status, record.failed)
     head = _heads.get(key)
     if head is not None:

@@ -101,6 +101,7 @@ known_paths: dict[object, Any] = {}
 """Chains of awaits met so far, by the identities of their code objects (see ``waits``)."""
 _met: list[CodeType] = []
 """Keeps them alive, so that no other gets the identity of one."""
+_taken: dict[int, CodeType] = {}
 _places: dict[tuple[int, int], str] = {}
 _MOST_MET = 50_000
 """A service that makes code as it runs must not fill the memory with it."""
@@ -122,6 +123,12 @@ def look_up(code: CodeType) -> Frame:
         frame = known_frames[id(code)] = _classify(code)
         _met.append(code)
     return frame
+
+
+def take_for_users(code: CodeType) -> None:
+    """Take a code object for the service's own."""
+    _taken[id(code)] = code
+    forget_frames()
 
 
 def forget_frames() -> None:
@@ -178,6 +185,8 @@ def checked_kind(kind: str) -> str:
 
 def _classify(code: CodeType) -> Frame:
     filename = code.co_filename
+    if id(code) in _taken:
+        return Frame("", "user", where=(PurePath(filename).name, code.co_name))
     if filename.startswith(_own_dir):
         return Frame("fastsim", "")
     for site in _site_dirs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from fastsim.collector.faults import note_fault
 from fastsim.collector.libraries import hook_libraries
 from fastsim.collector.otel import ride_on_global, rides, watch_providers
 from fastsim.collector.otlp import encode_span
-from fastsim.collector.propagation import calling_span
 from fastsim.collector.resume import TaskFactory, TimedCoroutine, make_task_factory
 from fastsim.collector.routes import route_template
 from fastsim.collector.series import probe_lag, watch_collections
@@ -31,6 +30,7 @@ from fastsim.collector.timeline import (
     Message,
     Receive,
     RequestRecord,
+    Scope,
     Send,
     current_record,
 )
@@ -44,7 +44,6 @@ from fastsim.spans import (
     Attributes,
 )
 
-Scope = MutableMapping[str, Any]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -136,10 +135,9 @@ class FastSimMiddleware:
         if clock is None or (self._sample_ratio < 1.0 and random.random() >= self._sample_ratio):
             await self.app(scope, receive, send)
             return
-        record = RequestRecord(scope.get("method", ""), scope.get("path", ""), receive, send)
+        record = RequestRecord(scope, receive, send)
         if self._rides:
             record.submit_child = self._writer.submit
-        root_path = scope.get("root_path", "")
         token = current_record.set(record)
         clock.series.in_flight += 1
         serve: Any = self.app(scope, record.watch_receive, record.watch_send)
@@ -156,7 +154,7 @@ class FastSimMiddleware:
             record.main = None  # each refers to the other
             current_record.reset(token)
             clock.series.in_flight -= 1
-            self._finish(record, scope, root_path)
+            self._finish(record, clock, ended)
             clock.own += clocks.perf_counter_ns() - ended
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -180,33 +178,29 @@ class FastSimMiddleware:
             serve = TimedBackground(serve, clock.background, name)
         await serve
 
-    def _finish(self, record: RequestRecord, scope: Scope, root_path: str) -> None:
+    def _finish(self, record: RequestRecord, clock: LoopClock, now: int) -> None:
         try:
             record.finished = True
-            # Read now: keeping the scope would keep headers and whatever else it holds.
-            if record.span is None:
-                record.route = route_template(scope, root_path)
-                record.parent = calling_span(scope)
-            elif scope.get("root_path") != root_path:
-                # OpenTelemetry names a mounted application as a whole: "/admin".
-                record.route = route_template(scope, root_path)
             if record.open_tasks > 0:
                 self._lingering[id(record)] = record
                 record.on_quiet = self._close
-            else:
-                self._close(record)
+                return
+            record.closed = True
+            # The clocks of thread and process are dear: what was read just now is true enough.
+            if self._counted is None or now - self._counted_at >= COUNT_EVERY_NS:
+                self._counted, self._counted_at = self._count(clock), now
+            record.counters = self._counted
+            self._batch.add(record)  # type: ignore[union-attr]
         except Exception as fault:  # noqa: BLE001  never into the request
             note_fault(fault)
 
     def _close(self, record: RequestRecord) -> None:
-        """Write a record that is complete, or has waited for its last tasks long enough."""
+        """Write a record whose last task has ended, or had long enough."""
         self._lingering.pop(id(record), None)
-        if record.closed or self._clock is None:
-            return
-        record.closed = True
-        record.counters = self._counters(self._clock)
-        if self._batch is not None:
-            self._batch.add(record)
+        if not record.closed and self._clock is not None:
+            record.open_tasks, left = 0, record.open_tasks
+            self._finish(record, self._clock, clocks.perf_counter_ns())
+            record.open_tasks = left
 
     def _tick(self) -> None:
         """Have requests closed whose tasks take too long; from the watchdog's thread."""
@@ -232,13 +226,6 @@ class FastSimMiddleware:
             background = clock.background.take()
             span = build_series_span(windows, collections, background)
             self._writer.submit(lambda: encode_span(span))
-
-    def _counters(self, clock: LoopClock) -> Counters:
-        # The clocks of thread and process are dear: what was read a moment ago is true enough.
-        now = clocks.perf_counter_ns()
-        if self._counted is None or now - self._counted_at >= COUNT_EVERY_NS:
-            self._counted, self._counted_at = self._count(clock), now
-        return self._counted
 
     def _count(self, clock: LoopClock) -> Counters:
         sees = clock.sees_polls

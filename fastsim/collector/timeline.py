@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastsim.collector import clocks
 from fastsim.collector.background import Background
 from fastsim.collector.passes import Passes
-from fastsim.collector.propagation import Parent
 from fastsim.collector.series import LoopSeries
 from fastsim.spans import RECENT_NS
 from fastsim.step_columns import COLUMNS, UNKNOWN
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 MOST_NUMBERS = 2000 * COLUMNS
 """Numbers kept per request, of 2,000 waits with the code after them."""
 
+Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -248,15 +248,14 @@ class RequestRecord:
         "finished",
         "llm_calls",
         "main",
-        "method",
         "on_quiet",
         "open_tasks",
-        "parent",
         "path",
         "response_clock",
-        "route",
+        "root_path",
         "rows",
         "rows_dropped",
+        "scope",
         "span",
         "start_clock",
         "start_unix",
@@ -267,18 +266,20 @@ class RequestRecord:
     )
 
     def __init__(
-        self, method: str, path: str, receive: Receive | None = None, send: Send | None = None
+        self, scope: Scope, receive: Receive | None = None, send: Send | None = None
     ) -> None:
+        self.scope = scope
+        """Kept until the request is encoded, a moment after its end: routing writes into it."""
+        # Mounts may change both.
+        self.path = scope.get("path", "")
+        self.root_path = scope.get("root_path", "")
         self._receive: Any = receive
         self._send: Any = send
-        self.method = method
-        self.path = path
         self.start_unix = clocks.time_ns()
         self.start_clock = clocks.perf_counter_ns()
         self.end_clock = 0
         self.response_clock = 0
         self.status = 0
-        self.route: str | None = None
         self.failed = False
         self.cancelled = False
         self.disconnected = False
@@ -297,8 +298,6 @@ class RequestRecord:
         self.blocks: list[tuple[int, int, int, str, str]] = []
         self.calls: dict[int, tuple[object, ThreadCall]] = {}
         """Functions given to executors and not yet awaited, by identity of their future."""
-        self.parent: Parent | None = None
-        """The caller's span, when the server span is the recorder's own."""
         self.rows: list[int] = []
         """Flat: see ``fastsim.spans.STEPS``."""
         self.rows_dropped = 0

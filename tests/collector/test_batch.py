@@ -38,7 +38,7 @@ class Kept(NoWriter):
 
 
 def finished(counters: Counters = FIRST, *, rows: int = 1) -> RequestRecord:
-    record = RequestRecord("GET", "/")
+    record = RequestRecord({"method": "GET", "path": "/"})
     record.rows = [0] * (COLUMNS * rows)
     record.end_clock = record.start_clock + 5
     record.counters = counters

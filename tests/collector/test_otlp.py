@@ -37,7 +37,7 @@ def a_span(attributes: Attributes) -> Span:
 
 
 def recorded() -> str:
-    record = RequestRecord("GET", "/products/7")
+    record = RequestRecord({"method": "GET", "path": "/products/7"})
     start = record.start_clock
     record.end_clock = start + 10_000_000
     wait = number_of("db", "socket", "asyncpg", "shop.py:product")

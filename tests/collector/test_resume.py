@@ -79,7 +79,7 @@ def cpu(line: Timeline, task: int | None = None) -> float:
 def test_an_eager_task_is_counted_once() -> None:
     # Eager tasks (Python 3.12) run their first step inside the code that creates them.
     clock = LoopClock()
-    request = RequestRecord("GET", "/")
+    request = RequestRecord({"method": "GET", "path": "/"})
 
     async def child() -> None:
         burn(0.004)

@@ -74,7 +74,7 @@ def explode(*_args: object, **_kwargs: object) -> Any:
         (batch_module, "encode_request"),
         (timeline_module.LoopClock, "watch"),
         (TraceWriter, "submit_requests"),
-        (FastSimMiddleware, "_counters"),
+        (FastSimMiddleware, "_count"),
     ],
 )
 def test_its_own_errors_never_reach_the_request(

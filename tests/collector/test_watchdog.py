@@ -38,7 +38,9 @@ def running(clock: LoopClock, since: int) -> TimedCoroutine[None]:
     """Return code that looks as if it had been running since then."""
     inner = never()
     inner.close()
-    code: TimedCoroutine[None] = TimedCoroutine(inner, RequestRecord("GET", "/"), clock, 0)
+    code: TimedCoroutine[None] = TimedCoroutine(
+        inner, RequestRecord({"method": "GET", "path": "/"}), clock, 0
+    )
     code.began = since
     return code
 
