@@ -118,7 +118,7 @@ class TimedCoroutine(DrivenCoroutine[T]):
         # Runs at every resume of the service's code, when all of it is cold in the processor's
         # caches: one function, without calls that can be spared, on local variables.
         inner, record, clock, task = self._inner, self.record, self._clock, self.task
-        send, rows = inner.send, record.rows
+        send, rows, clock_ns = inner.send, record.rows, clocks.perf_counter_ns
         value: Any = None
         error: BaseException | None = None
         users: Any = None
@@ -132,7 +132,7 @@ class TimedCoroutine(DrivenCoroutine[T]):
         while True:
             if on:
                 try:
-                    begin = clocks.perf_counter_ns()
+                    begin = clock_ns()
                     if clock.sees_polls:
                         gap = clock.fresh_idle
                         clock.fresh_idle = 0
@@ -141,7 +141,7 @@ class TimedCoroutine(DrivenCoroutine[T]):
                     limits = clock.limits[self.reach]
                     if begin - clock.cpu_at > READ_EVERY_NS:
                         clock.cpu_read = cpu = clocks.thread_time_ns()
-                        now = clocks.perf_counter_ns()
+                        now = clock_ns()
                         clock.own += now - begin
                         clock.cpu_at = begin = now
                     else:
@@ -162,7 +162,7 @@ class TimedCoroutine(DrivenCoroutine[T]):
                 ended, error = True, failure
             if on:
                 try:
-                    now = clocks.perf_counter_ns()
+                    now = clock_ns()
                     clock.last_end = now
                     wall = now - begin
                     if wall > SHORT_NS:
@@ -208,7 +208,7 @@ class TimedCoroutine(DrivenCoroutine[T]):
                                 found = make_wait(*EXECUTOR, found.where)
                         wait = found.number
                         self.reach = found.reach
-                    clock.own += clocks.perf_counter_ns() - now
+                    clock.own += clock_ns() - now
                 except Exception as fault:  # noqa: BLE001  never into the request
                     on = self._fail(fault)
             if ended:

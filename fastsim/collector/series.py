@@ -40,22 +40,15 @@ class LoopSeries:
     __slots__ = (
         "__weakref__",
         "_start",
-        "busy",
         "collections",
         "in_flight",
-        "longest",
         "on_full",
-        "squares",
         "until",
         "windows",
     )
 
     def __init__(self, now: int) -> None:
         self._start = now
-        # Added to at every pass of the loop (``LoopClock``): its length, its square, the longest.
-        self.busy = 0
-        self.squares = 0
-        self.longest = 0
         self.until = now + WINDOW_NS
         """When this window ends: ``end_window`` is called at the first pass after it."""
         self.in_flight = 0
@@ -64,14 +57,19 @@ class LoopSeries:
         """Full garbage collections: (at, length)."""
         self.on_full: Callable[[], None] | None = None
 
-    def end_window(self, now: int) -> None:
-        """Begin another window."""
+    def end_window(self, now: int, busy: int, squares: int, longest: int) -> None:
+        """Begin another window.
+
+        Parameters
+        ----------
+        busy, squares, longest
+            Of the lengths of the passes in the one that ends: sum, sum of squares, greatest.
+        """
         span = now - self._start
-        mean = round(self.squares / (2.0 * span))
-        self._close(Window(self._start, span, self.busy, mean, self.longest, self.in_flight))
+        mean = round(squares / (2.0 * span))
+        self._close(Window(self._start, span, busy, mean, longest, self.in_flight))
         self._start = now
         self.until = now + WINDOW_NS
-        self.busy = self.squares = self.longest = 0
 
     def add_probe(self, late: int, now: int) -> None:
         """Note that a sleeping task woke ``late`` by so much."""

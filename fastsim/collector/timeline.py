@@ -78,13 +78,10 @@ class LoopClock:
         "own",
         "pass_number",
         "passes",
-        "poll_1",
-        "poll_now",
         "sees_polls",
         "segment_cpu",
         "segment_wall",
         "series",
-        "slept",
         "started",
         "thread",
     )
@@ -104,13 +101,8 @@ class LoopClock:
         self.fresh_idle = 0
         self.pass_number = 0
         self.idle_at_wake = 1.0
-        self.slept = True
-        """The poll before this pass slept."""
         self.idle_total = 0
         self.idle_wakeups = 0
-        # When the polls of this pass and of the one before returned.
-        self.poll_now = now
-        self.poll_1 = now
         self.cpu_read = 0
         self.cpu_at = NEVER
         """When the CPU of the loop's thread was last read, unless the loop has slept since."""
@@ -132,44 +124,47 @@ class LoopClock:
             self._watch_selector(selector)
 
     def _watch_selector(self, selector: _Selector) -> None:
-        inner = selector.select
-        series = self.series
+        inner, now, series = selector.select, clocks.perf_counter_ns, self.series
+        last = before_last = self.started
+        """When the polls of this pass and of the one before returned."""
+        slept = True
+        """The poll before this pass slept."""
+        busy = squares = longest = 0
 
         def select(timeout: float | None = None) -> list[object]:
-            before = clocks.perf_counter_ns()
+            # At every pass of the loop: local variables, no calls.
+            nonlocal last, before_last, slept, busy, squares, longest
+            before = now()
             events = inner(timeout)
-            after = clocks.perf_counter_ns()
-            length = before - self.poll_now
-            series.busy += length
-            series.squares += length * length
-            series.longest = max(series.longest, length)
+            after = now()
+            length = before - last
+            busy += length
+            squares += length * length
+            longest = max(longest, length)
             if after >= series.until:
-                series.end_window(after)
+                series.end_window(after, busy, squares, longest)
+                busy = squares = longest = 0
             self.pass_number += 1
             waited = after - before
-            if waited > SELECT_BLOCKED_NS or timeout != 0:
+            if timeout != 0 or waited > SELECT_BLOCKED_NS:
                 self.cpu_at = NEVER
-                if waited > SELECT_BLOCKED_NS and timeout != 0:
+                if timeout != 0 and waited > SELECT_BLOCKED_NS:
                     self._slept(before, after)
-                    self.slept = True
                     self.idle_total += waited
                     self.fresh_idle = waited
                     self.idle_wakeups += 1
                     # Who resumes in the very pass that woke had a chain shorter than usual.
                     far = (after, UNKNOWN, int(self.idle_at_wake * 1e6), after)
                     self.limits = (far, far, far)
-                    self.poll_1, self.poll_now = self.poll_now, after
+                    before_last, last, slept = last, after, True
                     return events
             # A finished wait's callback runs in the pass whose poll found it and the waiting task
             # one pass later, so the wait ended after the poll before that one. If that poll
             # slept, it ended exactly when the poll returned.
-            last = self.poll_now
             far = self.limits[2]
-            near = (last if self.slept else self.poll_1, last, far[2], far[3])
-            self.slept = False
+            near = (last if slept else before_last, last, far[2], far[3])
             self.limits = (near, near, far)
-            self.poll_1 = last
-            self.poll_now = after
+            before_last, last, slept = last, after, False
             return events
 
         try:

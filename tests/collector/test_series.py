@@ -16,23 +16,16 @@ pytestmark = pytest.mark.timed
 MS = 1_000_000
 
 
-def add_pass(series: LoopSeries, length: int, now: int) -> None:
-    """Note a pass of the loop that ended before ``now``, as ``LoopClock`` does in its own words."""
-    series.busy += length
-    series.squares += length * length
-    series.longest = max(series.longest, length)
-    if now >= series.until:
-        series.end_window(now)
+def passes(series: LoopSeries, lengths: list[int], now: int) -> None:
+    """End a window with passes of these lengths."""
+    series.end_window(now, sum(lengths), sum(length**2 for length in lengths), max(lengths))
 
 
 def test_lag_is_what_a_random_arrival_waits() -> None:
     series = LoopSeries(0)
-    now = 0
     # Ten passes of 4 ms with 6 ms of sleep between them: a random moment falls into a pass with
     # probability 0.4 and then waits 2 ms on average.
-    for _ in range(10):
-        now += 10 * MS
-        add_pass(series, 4 * MS, now)
+    passes(series, [4 * MS] * 10, 100 * MS)
     [window] = series.windows
     assert window.length == 100 * MS
     assert window.busy == 40 * MS
@@ -42,8 +35,8 @@ def test_lag_is_what_a_random_arrival_waits() -> None:
 
 def test_windows_begin_anew() -> None:
     series = LoopSeries(0)
-    add_pass(series, 60 * MS, 120 * MS)
-    add_pass(series, 1 * MS, 260 * MS)
+    passes(series, [60 * MS], 120 * MS)
+    passes(series, [1 * MS], 260 * MS)
     first, second = series.windows
     assert (first.at, first.length, first.lag_max) == (0, 120 * MS, 60 * MS)
     assert (second.at, second.length, second.lag_max, second.busy) == (120 * MS, 140 * MS, MS, MS)
@@ -54,7 +47,7 @@ def test_it_hands_over_when_there_are_ten() -> None:
     taken = []
     series.on_full = lambda: taken.append(len(series.take()[0]))
     for step in range(1, 26):
-        add_pass(series, MS, step * 100 * MS)
+        passes(series, [MS], step * 100 * MS)
     assert taken == [10, 10]
     assert len(series.windows) == 5
 
@@ -106,7 +99,7 @@ def test_the_span_says_it_all_again() -> None:
     series = LoopSeries(0)
     series.in_flight = 3
     for step in range(1, 6):
-        add_pass(series, 30 * MS, step * 100 * MS)
+        passes(series, [30 * MS], step * 100 * MS)
     windows, _ = series.take()
     span = build_series_span(windows, [(5, 80 * MS)])
     assert is_loop_span(span)
