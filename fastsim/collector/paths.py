@@ -29,23 +29,58 @@ class _Kept:
 class Path:
     """What was found at the end of a chain."""
 
-    __slots__ = ("bare", "end", "following", "found", "links", "timer")
+    __slots__ = ("above", "before", "end", "flavour", "following", "found", "links", "timer")
 
-    def __init__(self, found: Any, *, bare: bool, timer: bool) -> None:
+    def __init__(self, found: Any, flavour: str, *, timer: bool) -> None:
         self.found = found
-        self.bare = bare
+        self.flavour = flavour
+        """Of what is waited for, as far as it decides."""
         self.timer = timer
         """The last coroutine knows how long it waits."""
         self.end: type = object
         """Of what the last coroutine awaits."""
-        self.links: tuple[tuple[CodeType, int], ...] = ()
-        """From the outermost coroutine of the service's own: code, and for code of the service's
-        own where it stands, else -1. Empty where other things are between."""
+        self.above: tuple[CodeType | None, ...] = ()
+        """Of server and framework, from the first coroutine to those of the service."""
+        self.links: tuple[tuple[CodeType | None, int], ...] = ()
+        """From the outermost coroutine of the service's own, if there is one: code, and for code
+        of the service's own where it stands, else -1. Without code: a wrapper."""
         self.following: Path | None = None
         """The path that was met after this one: code does the same thing again and again."""
+        self.before: Path | None = None
+        """The one that was met after it before that: but not always."""
 
 
-def follow(start: Any, users: Any, *, bare: bool) -> tuple[Path, Any, Any] | None:
+def first_path(coro: Any) -> Path:
+    """Return what stands for the path before a coroutine's first wait."""
+    code = getattr(coro, "cr_code", None)
+    key = ("first", id(code))
+    path = known_paths.get(key)
+    if path is None:
+        if code is not None:
+            look_up(code)  # which keeps it alive
+        path = known_paths[key] = Path(None, "", timer=False)
+    return path
+
+
+def passed(item: Any, code: CodeType | None, place: int) -> Any:
+    """Return the next link of a chain if ``item`` is the one described, else ``item``."""
+    found, frame, following = next_link(item)
+    if found is not code or (place >= 0 and (frame is None or frame.f_lasti != place)):
+        return item
+    return item if code is None and type(item).__name__ not in _WRAPPERS else following
+
+
+def below(path: Path, start: Any) -> Any:
+    """Return what comes after the coroutines of server and framework if the path begins so."""
+    for code in path.above:
+        if type(start) is CoroutineType and start.cr_code is code:
+            start = start.cr_await
+        elif (start := passed(following := start, code, -1)) is following:
+            return None
+    return start
+
+
+def follow(start: Any, users: Any, flavour: str) -> tuple[Path, Any, Any] | None:
     """Follow a chain along those met before; None where it leads somewhere else.
 
     Parameters
@@ -54,8 +89,8 @@ def follow(start: Any, users: Any, *, bare: bool) -> tuple[Path, Any, Any] | Non
         The coroutine it begins with.
     users
         The outermost coroutine of the service's own, if it is known.
-    bare
-        Whether there is no future at its end (a bare ``yield``).
+    flavour
+        Of what is waited for.
 
     Returns
     -------
@@ -87,26 +122,27 @@ def follow(start: Any, users: Any, *, bare: bool) -> tuple[Path, Any, Any] | Non
             current = next_link(current)[2]
             continue
         else:
-            path = node.get(None if bare else kind)
+            path = node.get((kind, flavour))
             return None if path is None else (path, users, last)
         if node is None:
             return None
 
 
-def remember(start: object, users: object, found: object, *, bare: bool, timer: bool) -> Path:
+def remember(start: object, users: object, flavour: str, found: object, *, timer: bool) -> Path:
     """Keep what was found at the end of a chain; the arguments are those of ``follow``."""
     if _Kept.paths >= _MOST_PATHS:
         known_paths.clear()
         _Kept.paths = 0
-    path = Path(found, bare=bare, timer=timer)
+    path = Path(found, flavour, timer=timer)
     node: dict[Any, Any] = known_paths
-    links: list[tuple[CodeType, int]] = []
-    plain = True
+    above: list[CodeType | None] = []
+    links: list[tuple[CodeType | None, int]] = []
     current: object | None = start
     for _ in range(MAX_DEPTH):
         code, frame, following = next_link(current)
-        if current is users:
-            links, plain = [], True
+        if users is not None and current is users:
+            # What was above need not be looked at again while this one is suspended.
+            above, links = [link for link, _ in links], []
         if code is not None:
             place = -1
             if look_up(code).role == "user":
@@ -115,17 +151,13 @@ def remember(start: object, users: object, found: object, *, bare: bool, timer: 
                 node = places.setdefault(place, {})
             else:
                 node = node.setdefault(id(code), {})
-            # Of generators, those of libraries: the end of ``asyncio.sleep(0)`` is one.
-            kind = type(current)
-            plain = plain and (kind is CoroutineType or (kind is GeneratorType and place < 0))
             links.append((code, place))
         elif type(current).__name__ in _WRAPPERS:
-            plain = False
+            links.append((None, -1))
         else:
             path.end = type(current)
-            if plain and users is not None:
-                path.links = tuple(links)
-            node[None if bare else type(current)] = path
+            path.above, path.links = tuple(above), tuple(links)
+            node[type(current), flavour] = path
             _Kept.paths += 1
             break
         current = following

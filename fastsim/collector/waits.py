@@ -21,7 +21,16 @@ from fastsim.collector.frames import (
     look_up,
     place_of,
 )
-from fastsim.collector.paths import MAX_DEPTH, Path, follow, next_link, remember
+from fastsim.collector.paths import (
+    MAX_DEPTH,
+    Path,
+    below,
+    first_path,
+    follow,
+    next_link,
+    passed,
+    remember,
+)
 from fastsim.collector.wait_names import number_of
 from fastsim.spans import StepKind, Via
 from fastsim.step_columns import UNKNOWN
@@ -124,83 +133,97 @@ def find_wait(
     As long as that coroutine is suspended it is in the chain, and what is above it says nothing:
     the next search begins there, a dozen frames of server and framework further down.
     """
-    bare = yielded is None
-    if not (bare or type(yielded) is asyncio.Future) or named_step.get() is not None:
-        wait, *more = _find_anew(coro, yielded, users)
-        return _named(wait, bare=bare), *more  # type: ignore[return-value]
-    if path is not None and users is not None and users.cr_await is not None:
-        expected = path.following
-        if expected is not None and expected.links and expected.bare is bare:
-            # Does the code do what it did last time?
-            current: Any = users
-            last: Any = None
-            for code, place in expected.links:
-                if type(current) is CoroutineType:
-                    if current.cr_code is not code:
-                        break
-                    if place >= 0 and current.cr_frame.f_lasti != place:  # type: ignore[union-attr]
-                        break
-                    last = current
-                    current = current.cr_await
-                elif type(current) is GeneratorType and current.gi_code is code:
-                    current = current.gi_yieldfrom
-                else:
+    named = named_step.get()
+    if named is not None:
+        wait, known_ns, users, _ = _find_anew(coro, users, yielded, _flavour(yielded))
+        return _named(wait, named, bare=yielded is None), known_ns, users, None
+    if yielded is None:
+        flavour = _BARE
+    elif type(yielded) is asyncio.Future and not yielded._callbacks:
+        flavour = _PLAIN
+    else:
+        flavour = _flavour(yielded)
+    if path is None:
+        path = first_path(coro)
+    if users is not None and users.cr_await is None:
+        users = None
+    for expected in (path.following, path.before):
+        # Does the code do what it did last time, or the time before?
+        if expected is None or not expected.links:
+            continue
+        first: Any = users
+        if first is None and (expected.above or coro not in _origins):
+            first = below(expected, coro)
+        current, last = first, None
+        for code, place in expected.links:
+            if type(current) is CoroutineType:
+                if current.cr_code is not code:
                     break
-            else:
-                if type(current) is expected.end and (bare or not yielded._callbacks):
-                    if expected.timer:
-                        return expected.found, _sleep_delay(last.cr_frame), users, expected
-                    return expected.found, UNKNOWN, users, expected
-    found = _find_anew(coro, yielded, users)
-    if path is not None:
-        path.following = found[3]
+                if place >= 0 and current.cr_frame.f_lasti != place:  # type: ignore[union-attr]
+                    break
+                last = current
+                current = current.cr_await
+            elif type(current) is GeneratorType and current.gi_code is code and place < 0:
+                current = current.gi_yieldfrom
+            elif (current := passed(item := current, code, place)) is item:
+                break
+        else:
+            if type(current) is expected.end and expected.flavour == flavour:
+                known_ns = _sleep_delay(last.cr_frame) if expected.timer and last else UNKNOWN
+                met_users = expected.links[0][1] >= 0
+                return expected.found, known_ns, first if met_users else None, expected
+    found = _find_anew(coro, users, yielded, flavour)
+    path.following, path.before = found[3], path.following
     return found
 
 
 def _find_anew(
-    coro: object, yielded: object, users: "_Coroutine | None"
+    coro: object, users: "_Coroutine | None", yielded: object, flavour: str
 ) -> "tuple[Wait, int, _Coroutine | None, Path | None]":
     if users is not None and users.cr_await is None:
         users = None
-    bare = yielded is None
     start: Any = coro if users is None else users
-    plain = _is_plain(yielded)
-    if plain:
-        found = follow(start, users, bare=bare)
-        if found is not None:
-            path, users, last = found
-            delay = _sleep_delay(last.cr_frame) if path.timer and last is not None else UNKNOWN
-            return path.found, delay, users, path
+    found = follow(start, users, flavour) if users is not None or coro not in _origins else None
+    if found is not None:
+        path, users, last = found
+        known_ns = _sleep_delay(last.cr_frame) if path.timer and last is not None else UNKNOWN
+        return path.found, known_ns, users, path
     wait, users, known_ns, lasting = _look_closely(coro, yielded, users)
-    if not (plain and lasting):
+    if not lasting:
         return wait, known_ns, users, None
-    path = remember(start, users, wait, bare=bare, timer=wait.via == _TIMER)
+    path = remember(start, users, flavour, wait, timer=wait.via == _TIMER)
     return wait, known_ns, users, path
 
 
-def _named(wait: Wait, *, bare: bool) -> Wait:
+def _named(wait: Wait, named: Named, *, bare: bool) -> Wait:
     """Call a wait as the service's own code does."""
-    named = named_step.get()
     # Queues of their own stay what they are: slots of a pool, threads, the ready queue.
-    if named is None or bare or wait[:3] == _JOIN or wait.kind == StepKind.POOL:
+    if bare or wait[:3] == _JOIN or wait.kind == StepKind.POOL:
         return wait
     kind = wait.kind if wait.kind == StepKind.THREAD else named.kind
     far = wait.reach == REACH_FAR
     return make_wait(kind, wait.via, named.name, wait.where, extra_hops=far)
 
 
-def _is_plain(yielded: object) -> bool:
-    """Tell whether the chain alone says what is waited for, whatever the future at its end."""
-    return yielded is None or (
-        type(yielded) is asyncio.Future and not getattr(yielded, "_callbacks", True)
-    )
+_BARE, _PLAIN = "bare", ""
+
+
+def _flavour(yielded: object) -> str:
+    """Say what is waited for, as far as it decides what the wait is called."""
+    if yielded is None:
+        return _BARE
+    if type(yielded) is asyncio.Future:
+        return _mirrored(yielded)  # of most nothing
+    if _is_recorded_task(yielded):
+        return "recorded"
+    return f"{type(yielded).__qualname__} {_mirrored(yielded)}"
 
 
 def _look_closely(
     coro: object, yielded: object, users: "_Coroutine | None"
 ) -> "tuple[Wait, _Coroutine | None, int, bool]":
     """Name a wait by every frame of its chain; also tell whether the same chain says the same."""
-    below: list[tuple[Frame, FrameType | None]] = []
+    frames_below: list[tuple[Frame, FrameType | None]] = []
     user: FrameType | None = None
     met_user = other = waits_for = False
     code: CodeType | None
@@ -220,9 +243,9 @@ def _look_closely(
                 if users is None and type(current) is CoroutineType:
                     users = current
                 other = waits_for = False
-                below.clear()
+                frames_below.clear()
             elif known.role:
-                below.append((known, frame))
+                frames_below.append((known, frame))
                 if known.role == "wait_for":
                     waits_for = True
                 elif known.role == "other":
@@ -231,20 +254,21 @@ def _look_closely(
     where = ""
     if met_user:
         where = place_of(user) if user is not None else ""
-        found = _decide(_Chain(known for known, _ in below), yielded)
+        found = _decide(_Chain(known for known, _ in frames_below), yielded)
     else:
-        frames, where = _with_origin(coro, [known for known, _ in below])
+        frames, where = _with_origin(coro, [known for known, _ in frames_below])
         if not where:
-            further = (at for known, at in reversed(below) if known.where[0] and at is not None)
+            further = (at for known, at in reversed(frames_below) if known.where[0] and at)
             where = next(map(place_of, further), "")
         found = _decide(_Chain(frames), yielded)
         other = other or any(known.role == "other" for known in frames)
     kind, via, label = found
-    lasting = met_user
+    # Without code of the service's own, who made the task may decide, or where a library stands.
+    lasting = met_user or not (where or coro in _origins)
     if kind == _IO and via == _SOCKET and (other or not label) and spans_in_use.name is not None:
         kind, label = spans_in_use.name(label) or (kind, label)
         lasting = False  # the current span is another one next time
-    waits_ns = _sleep_delay(below[-1][1]) if via == _TIMER and below else UNKNOWN
+    waits_ns = _sleep_delay(frames_below[-1][1]) if via == _TIMER and frames_below else UNKNOWN
     far = _WAIT_FOR_IN_A_TASK and waits_for
     return make_wait(kind, via, label, where, extra_hops=far), users, waits_ns, lasting
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastsim.collector import frames, paths
+from fastsim.collector import frames, paths, waits
 from fastsim.collector.waits import Wait, _look_closely, find_wait
 
 
@@ -42,6 +42,28 @@ async def locked() -> None:
         pass
 
 
+async def shielded() -> None:
+    await asyncio.shield(asyncio.create_task(asyncio.sleep(0.0001)))
+
+
+async def gathered() -> None:
+    await asyncio.gather(asyncio.sleep(0.0001), asyncio.sleep(0))
+
+
+async def joined() -> None:
+    await asyncio.create_task(asyncio.sleep(0.0001))
+
+
+async def in_a_thread() -> None:
+    await asyncio.get_running_loop().run_in_executor(None, int)
+
+
+KINDS: list[Callable[[], Coroutine[Any, Any, None]]] = [
+    *(lambda: nap(0), lambda: nap(1), take_turns, stream, locked),
+    *(shielded, gathered, joined, in_a_thread, lambda: asyncio.sleep(0.0001)),
+]
+
+
 def recognised(make: Callable[[], Coroutine[Any, Any, None]]) -> list[Wait]:
     return waits_of(make, lambda coro, yielded: find_wait(coro, yielded)[0])
 
@@ -71,15 +93,29 @@ def waits_of(
     return found
 
 
-@pytest.mark.parametrize("make", [lambda: nap(0), lambda: nap(1), take_turns, stream, locked])
+@pytest.mark.parametrize("make", KINDS)
 def test_what_is_recognised_is_what_a_close_look_finds(
-    make: Callable[[], Coroutine[Any, Any, None]],
+    make: Callable[[], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames.forget_frames()
     close = waits_of(make, lambda coro, yielded: _look_closely(coro, yielded, None)[0])
-    for _ in range(2):
-        assert recognised(make) == close
+    assert recognised(make) == close
     assert close
+    monkeypatch.setattr("fastsim.collector.waits._look_closely", None)
+    assert recognised(make) == close
+    for _ in range(2):
+        assert in_a_row(make) == close
+
+
+def test_who_made_a_task_is_not_forgotten_over_its_path() -> None:
+    """The same coroutine of a library, once in a task that a library made for the service."""
+    frames.forget_frames()
+    [plain] = recognised(lambda: asyncio.sleep(0.0001))
+    made = asyncio.sleep(0.0001)
+    waits._origins[made] = ([], "shop.py:3 order")
+    [of_a_task] = recognised(lambda: made)
+    assert (plain.where, of_a_task.where) == ("", "shop.py:3 order")
+    assert recognised(lambda: asyncio.sleep(0.0001)) == [plain]
 
 
 def test_the_second_time_nobody_looks_closely(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,9 +172,9 @@ def test_code_that_does_what_it_did_before_is_expected_to(monkeypatch: pytest.Mo
     assert in_a_row(nap_and_yield) == first == recognised(nap_and_yield)
     searched: list[object] = []
 
-    def follow(*chain: Any, bare: bool) -> object:
+    def follow(*chain: Any) -> object:
         searched.append(chain)
-        return paths.follow(*chain, bare=bare)
+        return paths.follow(*chain)
 
     monkeypatch.setattr("fastsim.collector.waits.follow", follow)
     again = in_a_row(nap_and_yield)
