@@ -1,6 +1,7 @@
 """What recording adds to a request: bare and recorded in turns of a few milliseconds, one process.
 
 Run: python benchmarks/recording_in_process.py [--rounds 400] [--loops asyncio,uvloop]
+     ... --without naming    leaves a part of the recorder out, which tells what that part takes
 
 The machine's speed wanders by half within seconds, so each round compares turns that follow each
 other, and everything is a share of what a bare trivial request takes in the same round; medians
@@ -19,7 +20,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from fastsim.collector import FastSimMiddleware, register_library
+from fastsim.collector import (
+    FastSimMiddleware,
+    batch,
+    middleware,
+    register_library,
+    resume,
+    timeline,
+)
+from fastsim.collector.waits import make_wait
 
 os.environ["OVERHEAD_VARIANT"] = "bare"
 sys.path.insert(0, str(Path(__file__).parent))
@@ -108,6 +117,27 @@ def measure(kind: str, rounds: int, output: Path) -> tuple[float, float, float, 
     return median(bare), median(trivial), median(resume), thread
 
 
+async def await_it(inner: Any, *_: Any) -> Any:
+    """Be what drives an application, without looking."""
+    return await inner
+
+
+UNNAMED = make_wait("io", "loop", "", "")
+PARTS: dict[str, list[tuple[Any, str, Any]]] = {
+    "naming": [(resume, "find_wait", lambda *_: (UNNAMED, -1, None, None))],
+    "encoding": [(batch.Batch, "add", lambda *_: None)],
+    "clocks": [(resume, "READ_EVERY_NS", 1 << 62), (resume, "SHORT_NS", 1 << 62)],  # of CPU
+    "passes": [(timeline.LoopClock, "watch", lambda clock, _: setattr(clock, "sees_polls", True))],
+    "timing": [(middleware, "TimedCoroutine", await_it)],
+}
+
+
+def leave_out(part: str) -> None:
+    """Take a part out of the recorder; what is recorded then is of no use."""
+    for owner, name, nothing in PARTS.get(part, []):
+        setattr(owner, name, nothing)
+
+
 def new_loop(kind: str) -> asyncio.AbstractEventLoop:
     if kind == "uvloop":
         import uvloop
@@ -126,7 +156,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--loops", default="asyncio,uvloop")
     parser.add_argument("--routes", type=int, default=0, help="that many more, before the others")
+    parser.add_argument("--without", choices=PARTS, default="")
     options = parser.parse_args()
+    leave_out(options.without)
     for number in range(options.routes):
         app.add_api_route(f"/others/{number}/{{number}}", other)
         app.router.routes.insert(0, app.router.routes.pop())

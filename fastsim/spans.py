@@ -110,7 +110,7 @@ RESPONSE_NS = "fastsim.response_ns"
 END_NS = "fastsim.end_ns"
 """int: from start to the return of the application's coroutine (main task)."""
 STEPS_DROPPED = "fastsim.steps_dropped"
-"""int: steps beyond the per-request limit, not recorded; absent or 0 normally."""
+"""int: rows of STEPS beyond the per-request limit, not recorded; absent or 0 normally."""
 
 OUTCOME = "fastsim.outcome"
 """str: Outcome; absent when completed."""

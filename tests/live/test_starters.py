@@ -1,5 +1,7 @@
 """Every usual way to start a service is recorded, whole, however it ends."""
 
+import contextlib
+import http.client
 import os
 import signal
 import time
@@ -67,6 +69,23 @@ def test_gunicorn_killing_itself_loses_only_the_last_moment(tmp_path: Path) -> N
         service.workers(2)
         answer = service.end()
     assert answer["requests"] == REQUESTS
+
+
+def test_workers_that_are_replaced_after_some_requests_lose_none(tmp_path: Path) -> None:
+    """A request may meet a worker that is about to end: that one never gets to the service."""
+    with RecordedCommand(tmp_path, "gunicorn", extra=["--max-requests", "15"]) as service:
+        answered, met = 0, set(service.workers(2))
+        for _ in range(4):
+            for _ in range(40):
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    answered += service.get("items/7") == 200
+            time.sleep(0.5)  # Uvicorn counts now and then
+            met.update(service.workers(2))
+        answer = service.end()
+    assert len(met) > 2, "none was replaced"
+    assert answered >= 100
+    assert (answer["lost"], answer["dropped"]) == (0, 0)
+    assert answered <= answer["requests"] == answer["recorded"] == answer["seen"]
 
 
 def test_a_sampled_recording_still_counts_every_request(tmp_path: Path) -> None:
