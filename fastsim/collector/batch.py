@@ -1,9 +1,8 @@
 """Requests that ended, encoded together ten times a second.
 
-Code that runs once per request runs cold, and takes several times what it takes the next time at
-once: encoded one by one, spans cost the service four times as much
-(``benchmarks/collector_overhead.py``). It happens on the event loop all the same, in short turns: a
-thread that encodes takes the GIL from it, and the caches.
+Code that runs once per request runs cold, and takes more than the next time at once. It happens on
+the event loop all the same, in short turns: a thread that encodes takes the GIL from it, and the
+caches (docs/decisions/0009).
 """
 
 import asyncio
@@ -64,7 +63,7 @@ class Batch:
     def write(self) -> None:
         """Encode all there is and hand it to the writer; in a forked process it is not ours."""
         if self._pid != os.getpid():
-            self._records = []
+            self._records, self._numbers = [], 0
         while self._records:
             self._write(len(self._records))
 

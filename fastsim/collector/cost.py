@@ -12,10 +12,11 @@ from types import coroutine
 from typing import Any
 
 from fastsim.collector import clocks
+from fastsim.collector.batch import MOST_AT_ONCE
 from fastsim.collector.frames import take_for_users
 
 _ROUNDS = 5
-_REQUESTS = 25  # as many as are encoded at once
+_REQUESTS = MOST_AT_ONCE
 _WAITS = 10
 
 Serve = Callable[..., Any]

@@ -201,8 +201,8 @@ def _more(record: RequestRecord, rows: list[int]) -> str:
     outcome = _outcome(record)
     if outcome is not Outcome.COMPLETED:
         attributes[spans.OUTCOME] = outcome.value
-    if record.open_tasks > 0:
-        attributes[spans.TASKS_CUT] = record.open_tasks
+    if record.tasks_cut:
+        attributes[spans.TASKS_CUT] = record.tasks_cut
     if record.blocks:
         since, walls, cpus, lines, called = zip(*record.blocks, strict=True)
         attributes |= {

@@ -127,8 +127,9 @@ def look_up(code: CodeType) -> Frame:
 
 def take_for_users(code: CodeType) -> None:
     """Take a code object for the service's own."""
-    _taken[id(code)] = code
-    forget_frames()
+    if id(code) not in _taken:
+        _taken[id(code)] = code
+        forget_frames()
 
 
 def forget_frames() -> None:

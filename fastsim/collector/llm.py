@@ -5,7 +5,6 @@ OpenTelemetry spans of every other library. What the service gets is never chang
 answer the usage is read, a stream's iterator is passed through one that looks at each chunk.
 """
 
-import asyncio
 import functools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fastsim.collector import clocks
 from fastsim.collector.faults import note_fault
 from fastsim.collector.imports import when_imported
+from fastsim.collector.resume import running_for
 from fastsim.collector.timeline import RequestRecord, active_record
 from fastsim.llm_spans import (
     CHUNK_EVENTS,
@@ -52,12 +52,9 @@ class LlmCall:
         """Chunks with a part of the answer, where they were counted."""
 
 
-def _running_task() -> int:
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # in a thread
-        return 0
-    return int(getattr(task.get_coro(), "task", 0)) if task is not None else 0
+def _running_task(record: RequestRecord) -> int:
+    running = running_for(record)
+    return running.task if running is not None else 0
 
 
 # --- the clients of openai and anthropic -------------------------------------------------
@@ -160,7 +157,7 @@ def _begin(client: object, package: str) -> _Open | None:
         if record is None:
             return None
         usage = LlmUsage(provider=_provider(client, package), streamed=False)
-        return _Open(record, LlmCall(clocks.perf_counter_ns(), _running_task(), usage))
+        return _Open(record, LlmCall(clocks.perf_counter_ns(), _running_task(record), usage))
     except Exception as fault:  # noqa: BLE001  never into the request
         note_fault(fault)
         return None
@@ -332,7 +329,7 @@ def note_llm_span(record: RequestRecord, span: "ReadableSpan") -> None:
         return
     offset = record.start_clock - record.start_unix
     usage = usage_of(attributes)
-    call = LlmCall(span.start_time + offset, _running_task(), usage)
+    call = LlmCall(span.start_time + offset, _running_task(record), usage)
     call.end = span.end_time + offset
     _read_events(call, span, span.start_time)
     inside = [

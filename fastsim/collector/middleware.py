@@ -179,13 +179,17 @@ class FastSimMiddleware:
         await serve
 
     def _finish(self, record: RequestRecord, clock: LoopClock, now: int) -> None:
+        record.finished = True
+        if record.open_tasks > 0:
+            self._lingering[id(record)] = record
+            record.on_quiet = self._close
+        else:
+            self._hand_over(record, clock, now)
+
+    def _hand_over(self, record: RequestRecord, clock: LoopClock, now: int) -> None:
         try:
-            record.finished = True
-            if record.open_tasks > 0:
-                self._lingering[id(record)] = record
-                record.on_quiet = self._close
-                return
             record.closed = True
+            record.tasks_cut = record.open_tasks
             # The clocks of thread and process are dear: what was read just now is true enough.
             if self._counted is None or now - self._counted_at >= COUNT_EVERY_NS:
                 self._counted, self._counted_at = self._count(clock), now
@@ -198,9 +202,7 @@ class FastSimMiddleware:
         """Write a record whose last task has ended, or had long enough."""
         self._lingering.pop(id(record), None)
         if not record.closed and self._clock is not None:
-            record.open_tasks, left = 0, record.open_tasks
-            self._finish(record, self._clock, clocks.perf_counter_ns())
-            record.open_tasks = left
+            self._hand_over(record, self._clock, clocks.perf_counter_ns())
 
     def _tick(self) -> None:
         """Have requests closed whose tasks take too long; from the watchdog's thread."""

@@ -51,7 +51,7 @@ class TimedCoroutine(DrivenCoroutine[T]):
     """Drives ``inner`` and writes its steps into ``record`` as task number ``task``."""
 
     fastsim_timed = True
-    """Says to ``classify_wait`` that the task's own waits are recorded."""
+    """Says to ``find_wait`` that the task's own waits are recorded."""
 
     __slots__ = (
         "_clock",
@@ -257,6 +257,17 @@ class TimedCoroutine(DrivenCoroutine[T]):
         self._clock.active = None
         note_fault(fault)
         return False
+
+
+def running_for(record: RequestRecord) -> TimedCoroutine[Any] | None:
+    """Return what drives the code that runs for a request; None in a thread."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    driver = task.get_coro() if task is not None else None
+    # A server's task runs what is timed, others are timed themselves.
+    return driver if isinstance(driver, TimedCoroutine) else record.main
 
 
 class TaskFactory(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastsim.collector.faults import note_fault
 from fastsim.collector.imports import when_imported
-from fastsim.collector.resume import TimedCoroutine
+from fastsim.collector.resume import running_for
 from fastsim.collector.timeline import RequestRecord, ThreadCall, active_record
 from fastsim.collector.waits import REACH_THREAD
 
@@ -50,10 +50,7 @@ def _hook_run_sync(module: Any) -> None:
 def _store(record: RequestRecord, call: ThreadCall) -> None:
     # Runs in the code right after the wait for the thread.
     try:
-        task = asyncio.current_task()
-        timed = task.get_coro() if task is not None else None
-        if not isinstance(timed, TimedCoroutine):  # a server's task runs what is timed
-            timed = record.main
+        timed = running_for(record)
         if timed is not None and timed.reach == REACH_THREAD:
             timed.note_call(call)
     except Exception as fault:  # noqa: BLE001  never into the request

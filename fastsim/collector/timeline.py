@@ -178,10 +178,7 @@ class LoopClock:
         self.limits = ((*near, *idle), (*threaded, *idle), (self.busy_since, UNKNOWN, *idle))
 
     def enter(self, now: int) -> int:
-        """Note that user code starts; return the idle gap just before it."""
-        if self.sees_polls:
-            gap, self.fresh_idle = self.fresh_idle, 0
-            return gap
+        """Note, where polls are not seen, that user code starts; return the idle gap before it."""
         gap = now - self.last_end
         slept = gap >= SAME_BUSY_PERIOD_NS
         if self.passes is not None:
@@ -257,6 +254,7 @@ class RequestRecord:
         "status",
         "submit_child",
         "task_parents",
+        "tasks_cut",
         "thread_calls",
     )
 
@@ -283,6 +281,8 @@ class RequestRecord:
         self.closed = False
         """Nothing is added any more; tasks that outlive the request get a while before."""
         self.open_tasks = 0
+        self.tasks_cut = 0
+        """Tasks that still ran when it was closed."""
         self.on_quiet: Callable[[RequestRecord], None] | None = None
         """Called when the last task ends after the request finished."""
         self.span: object | None = None

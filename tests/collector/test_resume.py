@@ -34,8 +34,13 @@ def burn(seconds: float) -> None:
         pass
 
 
-def record(handler: Handler, output: Path, *, linger: float = 0.0, times: int = 1) -> RequestSet:
-    """Serve requests by ``handler`` in a loop of their own; return what was recorded."""
+def record(
+    handler: Handler, output: Path, *, linger: float = 0.0, times: int = 1, close: bool = False
+) -> RequestSet:
+    """Serve requests by ``handler`` in a loop of their own; return what was recorded.
+
+    ``linger`` is how long the loop goes on, ``close`` whether that was all that is waited for.
+    """
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         await handler()
@@ -55,6 +60,8 @@ def record(handler: Handler, output: Path, *, linger: float = 0.0, times: int = 
         try:
             for _ in range(times):
                 await asyncio.create_task(recorder(scope, receive, send))
+            if close:
+                recorder._close_overdue(0)
             await asyncio.sleep(linger)
         finally:
             recorder.stop()
@@ -156,6 +163,14 @@ def test_a_task_that_outlives_its_request_is_still_recorded(tmp_path: Path) -> N
 
 def test_not_for_ever(tmp_path: Path) -> None:
     recorded = record(leave_a_task, tmp_path, linger=0.0)
+    [attributes] = [span.attributes for span in open_traces([tmp_path]) if span.kind == 2]
+    assert attributes["fastsim.tasks_cut"] == 1
+    assert cpu(only(recorded), 1) < 0.001
+
+
+def test_a_task_cut_is_said_even_if_it_ends_before_the_request_is_written(tmp_path: Path) -> None:
+    recorded = record(leave_a_task, tmp_path, linger=0.06, close=True)
+    assert jobs[0].done()
     [attributes] = [span.attributes for span in open_traces([tmp_path]) if span.kind == 2]
     assert attributes["fastsim.tasks_cut"] == 1
     assert cpu(only(recorded), 1) < 0.001
