@@ -1,6 +1,6 @@
 """How much a cumulative counter of a process grew while requests were served.
 
-Counters are read when a span is written. Between two slices of a recording a process rests, and
+Counters are read when a request is over. Between two slices of a recording a process rests, and
 what it does then (the recorder's own thread, timers, a garbage collection) belongs to no request:
 growth across a rest does not count, nor does that of the warm-up.
 """
@@ -20,14 +20,21 @@ REST_GAPS = 20.0
 
 
 def processes(requests: RequestSet) -> list[IntArray]:
-    """Rows of each process that has counters, in the order the counters were read."""
+    """Rows of each process at which its counters were read, in that order.
+
+    Requests that end within a few milliseconds share a reading, taken at the end of the first:
+    of the others it says nothing.
+    """
     chosen: list[IntArray] = []
     counted = requests.counters[spans.LOOP_CPU_NS] >= 0
     for instance in range(len(requests.instances)):
         rows = np.flatnonzero((requests.instance == instance) & counted & ~requests.warm_up)
-        if len(rows) > 1:
-            order = np.argsort(requests.counters[spans.LOOP_CPU_NS][rows], kind="stable")
-            chosen.append(rows[order])
+        end_ns = requests.start_ns[rows] + requests.duration_ns[rows]
+        order = np.lexsort((end_ns, requests.counters[spans.LOOP_CPU_NS][rows]))
+        rows = rows[order]
+        read = np.diff(requests.counters[spans.LOOP_CPU_NS][rows], prepend=-1) > 0
+        if read.sum() > 1:
+            chosen.append(rows[read])
     return chosen
 
 

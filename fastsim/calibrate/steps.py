@@ -106,9 +106,12 @@ class StepFitter:
     def _cpu(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> CpuStep:
         wall, cpu, idle, start = _columns(observed, "wall_s", "cpu_s", "idle_share", "start_s")
         held, blocking = _held(wall, without_pauses(cpu))
-        factor = cold_factor(self.cold, idle) * self.speed.factors(self.requests, rows, start)
+        warm = held / cold_factor(self.cold, idle)
+        steady = warm / self.speed.factors(self.requests, rows, start)
+        # Fast and slow windows are known with an error: their inverses are too large in the mean.
+        steady *= warm.mean() / max(float(steady.mean()), 1e-300)
         return CpuStep(
-            time=_exact(held / factor),
+            time=_exact(steady),
             blocking=blocking,
             where=observed[0].where,
         )

@@ -47,6 +47,13 @@ def test_rows_are_in_the_order_the_counters_were_read() -> None:
     assert not rested(found, rows).any()
 
 
+def test_requests_that_share_a_reading_say_nothing_of_their_own() -> None:
+    # The second reading was taken when the third request was over; two more came after it.
+    found = recorded([0.0, 0.01, 0.1, 0.105, 0.102, 0.2], [1.0, 1.0, 1.03, 1.03, 1.03, 1.06])
+    [rows] = processes(found)
+    assert rows.tolist() == [0, 2, 5]
+
+
 def test_a_rest_belongs_to_no_request() -> None:
     found = recorded([0.0, 0.1, 0.2, 12.0, 12.1], [1.0, 1.01, 1.02, 5.0, 5.01])
     [rows] = processes(found)
