@@ -17,10 +17,12 @@ class ColdCost(Part):
     costs in the model are those of a busy loop.
     """
 
-    extra: Share = 0.0
+    extra: float = Field(0.0, ge=0.0, le=10.0)
     memory: Duration = Field(0.02, gt=0.0)
     power: float = Field(3.0, gt=0.0)
-    error: Share = Field(0.0, description="standard error of extra; a comparison allows for it")
+    error: float = Field(
+        0.0, ge=0.0, description="standard error of extra; a comparison allows for it"
+    )
     seen: Share = Field(
         0.0, description="mean of s**power over the recorded code: there, the total is known"
     )

@@ -4,20 +4,27 @@ The same code costs more when the loop has slept most of the last 20 ms; the rat
 to its step's own mean grows with the cube of that share. Recent idleness predicts better, and
 more alike over loads, than the last idle gap (docs/decisions/0004).
 
-The slope is found from contrasts within short windows of time, so that the machine's changing
-speed cannot pass for it, nor it for that; and steady code counts for more than code whose length
-varies by itself. How well it is known goes into the model: short recordings know little of it.
+How idle the loop was cannot be taken as it is for a cause: a machine that is slow for a moment
+makes code dear and the loop busy at once, which hides most of what idleness costs. When requests
+arrive is not the machine's doing. So idleness counts as far as arrivals explain it (two-stage
+least squares, their demand being the instrument: docs/decisions/0011), in contrasts of runs of
+the same step within short windows of time, so that the machine's changing speed cannot pass for
+it, nor it for that. Steady code counts for more than code whose length varies by itself. How well
+the slope is known goes into the model: short recordings know little of it.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from fastsim.calibrate.observed import walk
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import ObservedEndpoint
 from fastsim.model import ColdCost
+from fastsim.spans import RECENT_NS
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -26,12 +33,13 @@ WINDOW_S = 0.2
 LEAST_SAMPLES = 200
 LEAST_RANGE = 0.1
 """Idle shares must differ by so much to say anything."""
-USUAL = 0.4
-"""Scale of what may be expected before looking: 11 to 45 % were measured (decision 0004)."""
-MOST_EXTRA = 1.0
+USUAL = 0.6
+"""Scale of what may be expected before looking: 60 to 85 % were measured (decision 0011)."""
+MOST_EXTRA = 2.0
 
 _WILD_RATIO = 3.0
 _FEWEST_OF_A_STEP = 20
+_ROUNDS = 4
 _STEADIEST = 0.01
 """Code steadier than 1 % counts no more than that: clocks and rounding end there."""
 
@@ -44,10 +52,14 @@ class CodeRuns:
     """Begin, seconds from the first request."""
     request: IntArray
     """Row of the request."""
+    step: IntArray
+    """Which step of the service it is a run of."""
     ratio: FloatArray
     """CPU over the step's own mean."""
     idle: FloatArray
     """Share of the last 20 ms that the loop slept."""
+    demand: FloatArray
+    """Code per time that the arrivals of the last 20 ms ask for, however long it took."""
     weight: FloatArray
     """How much a run says: the step's mean CPU over its variance."""
 
@@ -58,6 +70,7 @@ class CodeRuns:
 def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRuns:
     """Collect the runs of every step; wild ones, which hold a stop of the loop, are left out."""
     origin = int(requests.start_ns.min())
+    usual_s = _code_per_request(requests, endpoints)
     columns: list[tuple[FloatArray, ...]] = []
     for variant in (variant for endpoint in endpoints for variant in endpoint.variants):
         if variant.pooled:
@@ -78,15 +91,64 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
                 (
                     (begun + start)[tame],
                     np.array(rows, np.float64)[tame],
+                    np.full(len(ratio), float(len(columns))),
                     ratio,
                     np.array([step.idle_share for step in steps])[tame],
                     np.full(len(ratio), mean / spread**2),
                 )
             )
     if not columns:
-        return CodeRuns(*(np.zeros(0),) * 5)  # type: ignore[arg-type]
-    at_s, row, ratio, idle, weight = (np.concatenate(each) for each in zip(*columns, strict=True))
-    return CodeRuns(at_s, row.astype(np.int64), ratio, idle, weight)
+        return CodeRuns(*(np.zeros(0),) * 7)  # type: ignore[arg-type]
+    at_s, row, number, ratio, idle, weight = map(np.concatenate, zip(*columns, strict=True))
+    request, step = row.astype(np.int64), number.astype(np.int64)
+    demand = np.zeros(len(at_s))
+    arrived_s = (requests.start_ns - origin) / 1e9
+    for instance in range(len(requests.instances)):
+        own = requests.instance[request] == instance
+        of_it = requests.instance == instance
+        demand[own] = recent_demand(arrived_s[of_it], usual_s[of_it], at_s[own])
+    return CodeRuns(at_s, request, step, ratio, idle, demand, weight)
+
+
+def _code_per_request(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> FloatArray:
+    """Return the mean CPU of each request's endpoint, seconds."""
+    usual_s = np.zeros(len(requests))
+    for endpoint in endpoints:
+        rows = [row for variant in endpoint.variants for row in variant.indices]
+        spent = sum(
+            step.cpu_s
+            for variant in endpoint.variants
+            for steps in variant.requests
+            for step in walk(steps)
+            if step.do in {"cpu", "stream"}
+        )
+        usual_s[rows] = spent / max(len(rows), 1)
+    return usual_s
+
+
+def recent_demand(arrived_s: FloatArray, code_s: FloatArray, at_s: FloatArray) -> FloatArray:
+    """Return the code per time that recent arrivals ask for, exponentially weighted.
+
+    Parameters
+    ----------
+    arrived_s, code_s
+        When requests came and the code they were going to run, seconds.
+    at_s
+        Moments asked for, seconds.
+    """
+    if not len(arrived_s):
+        return np.zeros(len(at_s))
+    memory_s = RECENT_NS / 1e9
+    order = np.argsort(arrived_s, kind="stable")
+    came_s = arrived_s[order]
+    kept = np.exp(-np.diff(came_s, prepend=came_s[0]) / memory_s)
+    pairs = zip(kept.tolist(), code_s[order].tolist(), strict=True)
+    sums = itertools.accumulate(pairs, lambda total, one: total * one[0] + one[1], initial=0.0)
+    asked = np.fromiter(sums, np.float64, len(came_s) + 1)
+    before = np.searchsorted(came_s, at_s, side="left")
+    gone_s = at_s - came_s[np.maximum(before - 1, 0)]
+    found: FloatArray = asked[before] * np.exp(-np.maximum(gone_s, 0.0) / memory_s) / memory_s
+    return found
 
 
 def fit_cold(runs: CodeRuns) -> ColdCost:
@@ -102,21 +164,19 @@ def fit_cold(runs: CodeRuns) -> ColdCost:
     unknown = ColdCost(error=USUAL, seen=mean)
     if len(runs) < LEAST_SAMPLES or float(np.ptp(runs.idle)) < LEAST_RANGE:
         return unknown
-    _, window = np.unique(np.floor(runs.at_s / WINDOW_S), return_inverse=True)
-    total = np.maximum(np.bincount(window, runs.weight), 1e-300)
-
-    def within(values: FloatArray) -> FloatArray:
-        return values - (np.bincount(window, runs.weight * values) / total)[window]
-
+    within = _Contrasts.of(runs)
     idle, ratio = within(idle_power), within(runs.ratio)
-    information = float(runs.weight @ idle**2)
+    root = np.sqrt(runs.weight)
+    asked = np.stack([within(runs.demand), within(runs.demand**2)], axis=1)
+    explained = asked @ np.linalg.lstsq(asked * root[:, None], idle * root, rcond=None)[0]
+    information = float(runs.weight @ (explained * idle))
     if information <= 0.0:
         return unknown
-    slope = float(runs.weight @ (idle * ratio)) / information
+    slope = float(runs.weight @ (explained * ratio)) / information
     left = ratio - slope * idle
     # Runs of one request share what the request is like: their errors are added up first.
     _, request = np.unique(runs.request, return_inverse=True)
-    scores = np.bincount(request, runs.weight * idle * left)
+    scores = np.bincount(request, runs.weight * explained * left)
     variance = float(scores @ scores) / information**2
     kept = USUAL**2 / (USUAL**2 + variance)
     likely = max(slope * kept, 0.0)
@@ -127,6 +187,27 @@ def fit_cold(runs: CodeRuns) -> ColdCost:
         error=min(math.sqrt(kept * variance) / base**2, USUAL),
         seen=mean,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Contrasts:
+    """Takes out of values the means of the same step, and those of the same window of time."""
+
+    weight: FloatArray
+    groups: tuple[IntArray, IntArray]
+
+    @classmethod
+    def of(cls, runs: CodeRuns) -> "_Contrasts":
+        _, window = np.unique(np.floor(runs.at_s / WINDOW_S), return_inverse=True)
+        _, step = np.unique(runs.step, return_inverse=True)
+        return cls(runs.weight, (step, window))
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        for _ in range(_ROUNDS):  # in turns, because the groups cross
+            for group in self.groups:
+                total = np.maximum(np.bincount(group, self.weight), 1e-300)
+                values = values - (np.bincount(group, self.weight * values) / total)[group]
+        return values
 
 
 def cold_factor(cold: ColdCost, idle_share: FloatArray) -> FloatArray:

@@ -1,23 +1,29 @@
 """What idleness adds to the cost of code, and how well a recording knows it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from fastsim.calibrate.cold import USUAL, CodeRuns, cold_factor, fit_cold
+from fastsim.calibrate.cold import USUAL, CodeRuns, cold_factor, fit_cold, recent_demand
 from fastsim.model import ColdCost
 
 
 def runs(requests: int, extra: float, *, noise: float = 0.3, seed: int = 1) -> CodeRuns:
-    """Two runs of code a request, 50 requests a second, on a loop that is idle now and then."""
+    """Two runs of code a request, 50 requests a second, on a loop that is idle now and then.
+
+    When the machine is slow for a moment, code takes longer and the loop is idle less.
+    """
     rng = np.random.default_rng(seed)
     at_s = np.repeat(np.sort(rng.random(requests)) * requests / 50.0, 2)
-    idle = rng.beta(2.0, 2.0, 2 * requests)
-    cpu = cold_factor(ColdCost(extra=extra), idle) * rng.gamma(
-        1.0 / noise**2, noise**2, 2 * requests
-    )
+    demand = rng.beta(2.0, 2.0, 2 * requests)
+    slow = rng.gamma(1.0 / noise**2, noise**2, 2 * requests)
+    idle = np.maximum(1.0 - demand * slow, 0.0)
+    cpu = cold_factor(ColdCost(extra=extra), idle) * slow
     ratio = cpu / cpu.mean()
     weight = np.full(2 * requests, 1.0 / noise**2)
-    return CodeRuns(at_s, np.repeat(np.arange(requests), 2), ratio, idle, weight)
+    request, step = np.divmod(np.arange(2 * requests), 2)
+    return CodeRuns(at_s, request, step, ratio, idle, demand, weight)
 
 
 def test_the_error_is_that_of_many_recordings() -> None:
@@ -46,21 +52,28 @@ def test_short_recordings_know_less() -> None:
 
 def test_code_is_never_cheaper_when_cold() -> None:
     backwards = runs(2_000, 0.0)
-    dearer = CodeRuns(
-        backwards.at_s,
-        backwards.request,
-        backwards.ratio * (1.0 - 0.3 * backwards.idle**3),
-        backwards.idle,
-        backwards.weight,
-    )
-    assert fit_cold(dearer).extra == 0.0
+    cheaper = backwards.ratio * (1.0 - 0.3 * backwards.idle**3)
+    assert fit_cold(replace(backwards, ratio=cheaper)).extra == 0.0
 
 
 def test_a_recording_that_says_nothing_is_not_taken_for_none() -> None:
     steady = runs(500, 0.2)
-    same = CodeRuns(steady.at_s, steady.request, steady.ratio, np.full(1_000, 0.6), steady.weight)
-    found = fit_cold(same)
+    found = fit_cold(replace(steady, idle=np.full(1_000, 0.6)))
     assert (found.extra, found.error) == (0.0, USUAL)
     assert found.seen == pytest.approx(0.6**3)
-    nothing = CodeRuns(*(np.zeros(0),) * 5)  # type: ignore[arg-type]
+    nothing = CodeRuns(*(np.zeros(0),) * 7)  # type: ignore[arg-type]
     assert fit_cold(nothing) == ColdCost(error=USUAL)
+
+
+def test_demand_is_what_arrivals_ask_for_within_the_last_20_ms() -> None:
+    arrived_s, code_s = np.array([1.010, 1.0]), np.array([0.004, 0.002])
+    at_s = np.array([0.5, 1.0, 1.005, 1.030])
+    memory_s = 0.020
+    expected = [
+        0.0,
+        0.0,  # one that comes just now has asked for nothing yet
+        0.002 * np.exp(-0.005 / memory_s) / memory_s,
+        (0.002 * np.exp(-0.030 / memory_s) + 0.004 * np.exp(-0.020 / memory_s)) / memory_s,
+    ]
+    assert recent_demand(arrived_s, code_s, at_s) == pytest.approx(expected)
+    assert recent_demand(np.zeros(0), np.zeros(0), at_s).tolist() == [0.0] * 4

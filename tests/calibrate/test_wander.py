@@ -1,5 +1,7 @@
 """How well a recording knows the machine's mean speed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,8 +24,15 @@ def runs_at(rng: np.random.Generator, *, drift: float = 0.0, rest_s: float = 0.0
     level = 1.0 + drift * rng.standard_normal(int(LENGTH_S / 10.0))
     ratio = level[part] * rng.gamma(25.0, 1.0 / 25.0, n)
     ratio /= ratio.mean()
+    one, nothing = np.zeros(n, np.int64), np.zeros(n)
     return CodeRuns(
-        at_s + rest_s * part, np.arange(n), ratio, np.full(n, 0.5), np.full(n, 1.0 / 0.04)
+        at_s + rest_s * part,
+        np.arange(n),
+        one,
+        ratio,
+        np.full(n, 0.5),
+        nothing,
+        np.full(n, 1.0 / 0.04),
     )
 
 
@@ -61,15 +70,15 @@ def test_what_idleness_costs_is_no_doubt() -> None:
     runs = runs_at(rng)
     idle = np.where(runs.at_s < LENGTH_S / 2.0, 0.0, 1.0)
     ratio = runs.ratio * (1.0 + 0.3 * idle)
-    cold = CodeRuns(runs.at_s, runs.request, ratio / ratio.mean(), idle, runs.weight)
+    cold = replace(runs, ratio=ratio / ratio.mean(), idle=idle)
     assert doubt_of(cold, ColdCost(extra=0.3)).error < 0.01
     assert doubt_of(cold, ColdCost()).error > 0.05
 
 
 def test_too_little_says_nothing() -> None:
-    empty = CodeRuns(*(np.zeros(0),) * 5)  # type: ignore[arg-type]
+    empty = CodeRuns(*(np.zeros(0),) * 7)  # type: ignore[arg-type]
     requests = collect_requests(trace(3), skip_first_s=0.0)
     assert fit_wander(requests, empty, ColdCost()).doubt == SpeedDoubt()
     at_s = np.linspace(0.0, 3.0, 100)
-    brief = CodeRuns(at_s, np.arange(100), np.ones(100), np.ones(100), np.ones(100))
+    brief = CodeRuns(at_s, np.arange(100), *(np.ones(100),) * 5)  # type: ignore[arg-type]
     assert doubt_of(brief, ColdCost()) == SpeedDoubt()

@@ -61,10 +61,11 @@ def test_nothing_is_found_where_nothing_is(name: str, load: float, tmp_path: Pat
     service = SERVICES[name]
     rate = load / service.code_s
     model = calibrated(service.make(random.Random(3)), tmp_path, rate=rate, requests=2_000)
-    # Chance is in it, within its error: what it takes from the code of a busy loop is little.
+    # Chance is in it, within its error: what it takes from the code of a busy loop is little, or
+    # no more than the comparison allows for, where exponential code tells nothing.
     cold = model.loop.cold
     assert cold.extra <= 3.0 * cold.error
-    assert cold.extra * cold.seen < 0.02
+    assert cold.extra * cold.seen < max(0.02, 0.5 * cold.error * cold.seen)
     assert model.loop.wander.sigma == 0.0
     assert model.loop.pauses.time is None
     assert model.loop.accept < 1e-9
