@@ -13,6 +13,7 @@ import numpy as np
 from fastsim.calibrate.build import read_requests
 from fastsim.calibrate.cold import code_runs, cold_factor, fit_cold
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
+from fastsim.calibrate.loop_windows import loop_windows
 from fastsim.calibrate.observed import ObservedStep
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.selfcheck import served_s
@@ -52,7 +53,8 @@ def operation(step: ObservedStep, resources: list[str], costs: LoopCosts, thread
 
 def replay(requests: RequestSet) -> None:
     observed = group_variants(requests)
-    costs = fit_loop_costs(requests, observed, fit_cold(code_runs(requests, observed)))
+    cold = fit_cold(code_runs(requests, observed))
+    costs = fit_loop_costs(requests, observed, loop_windows(requests, observed), cold)
     thread_cpu = fit_thread_use(requests, observed).cpu_per_wait_s
     lines = dict(requests.timelines())
     capacity = {event.name: event.capacity for line in lines.values() for event in line.events}

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field
 
 from fastsim.laws import Distribution, Part
-from fastsim.units import Duration, Share
+from fastsim.units import Duration, Share, Surcharge
 
 
 class ColdCost(Part):
@@ -17,12 +17,10 @@ class ColdCost(Part):
     costs in the model are those of a busy loop.
     """
 
-    extra: float = Field(0.0, ge=0.0, le=10.0)
+    extra: Surcharge = 0.0
     memory: Duration = Field(0.02, gt=0.0)
     power: float = Field(3.0, gt=0.0)
-    error: float = Field(
-        0.0, ge=0.0, description="standard error of extra; a comparison allows for it"
-    )
+    error: Surcharge = Field(0.0, description="standard error of extra; a comparison allows for it")
     seen: Share = Field(
         0.0, description="mean of s**power over the recorded code: there, the total is known"
     )

@@ -2,7 +2,7 @@
 
 ``"20ms"`` <-> 0.02 (seconds), ``"300/s"`` <-> 300.0 (per second), ``"512MiB"``
 <-> 536870912 (bytes), ``"0.5%"`` <-> 0.005. The ``Duration``, ``Rate`` and
-``Share`` annotations make pydantic fields that read and write this text.
+``Share`` annotations (and ``Surcharge``) make pydantic fields that read and write this text.
 """
 
 import math
@@ -203,6 +203,13 @@ Duration = Annotated[
 Rate = Annotated[
     float, BeforeValidator(_rate_field), PlainSerializer(format_rate, when_used="json")
 ]
+Surcharge = Annotated[
+    float,
+    BeforeValidator(_share_field),
+    PlainSerializer(_share_text, when_used="json"),
+    Field(ge=0.0),
+]
+"""A percentage that something costs more; unlike a share it may exceed 100 %."""
 Share = Annotated[
     float,
     BeforeValidator(_share_field),

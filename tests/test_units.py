@@ -11,6 +11,7 @@ from fastsim.units import (
     Duration,
     Rate,
     Share,
+    Surcharge,
     format_duration,
     format_rate,
     format_share,
@@ -137,3 +138,13 @@ def test_a_ratio_in_a_file_is_answered_with_the_percentage() -> None:
 def test_a_share_lies_between_0_and_100_percent(share: str) -> None:
     with pytest.raises(ValidationError):
         Sample.model_validate({"share": share}, context=FROM_FILE)
+
+
+def test_what_something_costs_more_may_exceed_all_of_it() -> None:
+    class Costs(BaseModel):
+        extra: Surcharge
+
+    assert Costs.model_validate({"extra": "120%"}, context=FROM_FILE).extra == 1.2
+    assert Costs(extra=1.2).model_dump(mode="json") == {"extra": "120%"}
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Costs.model_validate({"extra": "-1%"}, context=FROM_FILE)

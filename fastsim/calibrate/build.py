@@ -20,6 +20,7 @@ from fastsim.calibrate.loop_costs import (
     unsampled,
     utilisation,
 )
+from fastsim.calibrate.loop_windows import loop_windows, stolen_per_request_s
 from fastsim.calibrate.observed import walk
 from fastsim.calibrate.pauses import fit_pauses
 from fastsim.calibrate.readers import Columns, open_traces, trace_files
@@ -100,7 +101,9 @@ def build_model(
     if requests.recorded.any():
         observed = group_variants(requests)
         runs = code_runs(requests, observed)
-        costs = fit_loop_costs(requests, observed, fit_cold(runs))
+        windows = loop_windows(requests, observed)
+        costs = fit_loop_costs(requests, observed, windows, fit_cold(runs))
+        stolen_s = stolen_per_request_s(windows)
         speed = fit_wander(requests, runs, costs.cold)
         costs = costs.model_copy(
             update={
@@ -113,7 +116,7 @@ def build_model(
         assumption, programs = assumed_programs(requests, assume_cpu)
         remarks.append(assumption.sentence())
         observed = group_variants(requests, programs)
-        costs, speed = LoopCosts(), MachineSpeed.steady()
+        costs, speed, stolen_s = LoopCosts(), MachineSpeed.steady(), 0.0
     fitter = StepFitter(requests, costs.cold, speed, fit_thread_use(requests, observed))
     all_requests = sum(endpoint.requests for endpoint in observed)
     endpoints = []
@@ -137,7 +140,7 @@ def build_model(
         resources=_resources(requests),
         endpoints=endpoints,
     )
-    model, said = close_account(model, requests)
+    model, said = close_account(model, requests, stolen_s)
     model.warnings += said
     return without_recorder(model, requests)
 

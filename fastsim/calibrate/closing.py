@@ -84,16 +84,17 @@ def balance(model: ServiceModel, requests: RequestSet) -> Balance | None:
     return Balance(max(recorded_s, 1e-9), _Replay(model, requests).per_request_s(model, REPLAYS)[0])
 
 
-def fit_handover(model: ServiceModel, requests: RequestSet) -> float | None:
+def fit_handover(model: ServiceModel, requests: RequestSet, stolen_s: float = 0.0) -> float | None:
     """Fit what the loop loses each time a thread has had the GIL, seconds.
 
     The loop's busy time beyond its CPU is what other threads took from it: their own CPU, which
     is known, and so much per hand-over. Code that blocks takes no CPU either, and the recorder's
-    own thread works beside the loop as often as the loop is busy: both are taken out first. None
-    where no thread works beside the loop, or where blocking explains most of it.
+    own thread works beside the loop as often as the loop is busy: both are taken out first, with
+    what others than threads take (``stolen_s``, of a request). None where no thread works beside
+    the loop, or where blocking explains most of it.
     """
     busy_s = per_request_s(requests, spans.LOOP_BUSY_NS)
-    cpu_s = per_request_s(requests, spans.LOOP_CPU_NS)
+    cpu_s = _loop_cpu_s(requests)
     share = loop_share(requests, spans.LOOP_BUSY_NS)
     if busy_s is None or cpu_s is None or share is None or unsampled(requests) > ALL_RECORDED:
         return None
@@ -101,7 +102,7 @@ def fit_handover(model: ServiceModel, requests: RequestSet) -> float | None:
     if blocked_s > MOST_BLOCKED * (busy_s - cpu_s):
         return None
     writer_s = (per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0) * share
-    lost_s = busy_s - cpu_s - blocked_s - writer_s
+    lost_s = busy_s - cpu_s - blocked_s - writer_s - stolen_s
     replay = _Replay(model, requests)
     lost = []
     for handover_s in HANDOVERS_S:
@@ -112,6 +113,14 @@ def fit_handover(model: ServiceModel, requests: RequestSet) -> float | None:
         return None
     per_handover = (lost[1] - lost[0]) / (HANDOVERS_S[1] - HANDOVERS_S[0])
     return float(np.clip((lost_s - lost[0]) / per_handover, 0.0, MOST_HANDOVER_S))
+
+
+def _loop_cpu_s(requests: RequestSet) -> float | None:
+    """Return the CPU of the loop's thread per request while it did not sleep, seconds."""
+    cpu_s = per_request_s(requests, spans.LOOP_CPU_NS)
+    if cpu_s is None:
+        return None
+    return cpu_s - (per_request_s(requests, spans.SLEEP_CPU_NS) or 0.0)
 
 
 def _blocked_s(model: ServiceModel) -> float:
@@ -125,15 +134,19 @@ def _blocked_s(model: ServiceModel) -> float:
     )
 
 
-def close_account(model: ServiceModel, requests: RequestSet) -> tuple[ServiceModel, list[str]]:
+def close_account(
+    model: ServiceModel, requests: RequestSet, stolen_s: float = 0.0
+) -> tuple[ServiceModel, list[str]]:
     """Return the model with what is missing accounted for, and what must be said.
 
-    First what threads cost the loop, then the rest, which is put on every request.
+    First what threads cost the loop, then what others take from it (``stolen_s``) and the rest,
+    which are put on every request.
     """
-    handover_s = fit_handover(model, requests)
+    handover_s = fit_handover(model, requests, stolen_s)
+    loop = model.loop.model_copy(update={"accept": model.loop.accept + stolen_s})
     if handover_s is not None:
-        loop = model.loop.model_copy(update={"handover": handover_s})
-        model = model.model_copy(update={"loop": loop})
+        loop = loop.model_copy(update={"handover": handover_s})
+    model = model.model_copy(update={"loop": loop})
     found = balance(model, requests)
     if found is None or found.missing < LEAST:
         return model, []

@@ -26,6 +26,7 @@ COUNTERS = (
     spans.PROCESS_CPU_NS,
     spans.LOOP_BUSY_NS,
     spans.LOOP_PASSES,
+    spans.SLEEP_CPU_NS,
     spans.IDLE_WAKEUPS,
     spans.RECORDER_CPU_NS,
     spans.RECORDER_LOOP_NS,

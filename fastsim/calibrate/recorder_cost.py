@@ -7,7 +7,7 @@ contain both. What is taken out stays in the model, because a recording can only
 it: the self-check, and a comparison with another recording.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,13 +17,16 @@ from fastsim.calibrate.loop_costs import unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.model import LoopCosts, RecorderCost, ServiceModel
 
+_LOOP = spans.Via.LOOP
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
     """What the recorder took, seconds."""
 
     per_request_s: float
-    per_step_s: float
+    per_wait_s: float
+    """With the suspensions between that wait for nothing."""
     writer_s: float
     """CPU of its own thread per request, as far as that ran while the loop was busy."""
     waits: float
@@ -48,11 +51,10 @@ def take_out(loop: LoopCosts, found: Recording) -> LoopCosts:
     cannot be told apart by a fit, so the rest, with what a request took, comes out of the costs
     of requests and then of turns.
     """
-    per_wait = 2.0 * found.per_step_s
-    suspend = min(per_wait, loop.per_suspend)
-    event = min(per_wait - suspend, loop.per_event)
-    left = found.per_request_s + found.per_step_s + found.writer_s
-    left += (per_wait - suspend - event) * found.waits
+    suspend = min(found.per_wait_s, loop.per_suspend)
+    event = min(found.per_wait_s - suspend, loop.per_event)
+    left = found.per_request_s + found.writer_s
+    left += (found.per_wait_s - suspend - event) * found.waits
     accept = min(left, loop.accept)
     turn = 0.0
     if found.passes > 0.0:
@@ -73,38 +75,41 @@ def _recording(requests: RequestSet) -> Recording | None:
         return None
     lines = [line for _, line in requests.timelines()]
     steps = sum(len(line) for line in lines)
-    waits = sum(sum(kind is not spans.StepKind.CPU for kind in line.kind) for line in lines)
     if steps == 0:
         return None
+    waits = sum(
+        kind is not spans.StepKind.CPU and not (kind is spans.StepKind.SLEEP and via is _LOOP)
+        for line in lines
+        for kind, via in zip(line.kind, line.via, strict=True)
+    )
     writer_s = per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0
     writer_s *= loop_share(requests, spans.LOOP_BUSY_NS) or 0.0
     share = 1.0 / unsampled(requests)  # requests that were not recorded cost nothing
-    measured = Recording(
-        per_request_s=float(np.mean(per_request)) / 1e9 * share,
-        per_step_s=float(np.mean(per_step)) / 1e9 * share,
+    request_s, steps_s = in_place(
+        float(np.mean(per_request)) / 1e9 * share,
+        float(np.mean(per_step)) / 1e9 * share * steps / len(lines),
+        per_request_s(requests, spans.RECORDER_LOOP_NS),
+    )
+    return Recording(
+        per_request_s=request_s if waits else request_s + steps_s,
+        per_wait_s=steps_s * len(lines) / waits if waits else 0.0,
         writer_s=writer_s,
         waits=waits / len(lines),
         passes=(per_request_s(requests, spans.LOOP_PASSES) or 0.0) * 1e9,
     )
-    return in_place(measured, per_request_s(requests, spans.RECORDER_LOOP_NS), steps / len(lines))
 
 
-def in_place(measured: Recording, loop_s: float | None, steps: float) -> Recording:
+def in_place(request_s: float, steps_s: float, loop_s: float | None) -> tuple[float, float]:
     """Scale what code that does nothing was charged to what the service's requests were.
 
     Parameters
     ----------
+    request_s, steps_s
+        Of a request without steps, and of the steps of a request in the mean; seconds.
     loop_s
         Time that recording took on the loop per request, seconds; None where nobody counted.
-    steps
-        Steps of a request in the mean.
     """
-    alone_s = measured.per_request_s + measured.per_step_s * steps
+    alone_s = request_s + steps_s
     if loop_s is None or alone_s <= 0.0:
-        return measured
-    factor = loop_s / alone_s
-    return replace(
-        measured,
-        per_request_s=measured.per_request_s * factor,
-        per_step_s=measured.per_step_s * factor,
-    )
+        return request_s, steps_s
+    return request_s * loop_s / alone_s, steps_s * loop_s / alone_s

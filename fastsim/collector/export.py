@@ -63,6 +63,7 @@ class Counters(NamedTuple):
     spans_dropped: int
     loop_busy_ns: int | None
     loop_passes: int | None
+    sleep_cpu_ns: int | None
     idle_wakeups: int | None
 
 
@@ -79,6 +80,7 @@ _COUNTERS = (
     spans.SPANS_DROPPED,
     spans.LOOP_BUSY_NS,
     spans.LOOP_PASSES,
+    spans.SLEEP_CPU_NS,
     spans.IDLE_WAKEUPS,
 )
 

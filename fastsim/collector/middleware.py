@@ -245,6 +245,7 @@ class FastSimMiddleware:
             spans_dropped=self._writer.dropped,
             loop_busy_ns=busy_ns if sees else None,
             loop_passes=clock.pass_number if sees else None,
+            sleep_cpu_ns=clock.sleep_cpu if sees else None,
             idle_wakeups=clock.idle_wakeups if sees else None,
         )
 

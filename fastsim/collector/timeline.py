@@ -82,6 +82,7 @@ class LoopClock:
         "segment_cpu",
         "segment_wall",
         "series",
+        "sleep_cpu",
         "started",
         "thread",
     )
@@ -103,6 +104,8 @@ class LoopClock:
         self.idle_at_wake = 1.0
         self.idle_total = 0
         self.idle_wakeups = 0
+        self.sleep_cpu = 0
+        """CPU of the thread inside polls that slept."""
         self.cpu_read = 0
         self.cpu_at = NEVER
         """When the CPU of the loop's thread was last read, unless the loop has slept since."""
@@ -125,6 +128,7 @@ class LoopClock:
 
     def _watch_selector(self, selector: _Selector) -> None:
         inner, now, series = selector.select, clocks.perf_counter_ns, self.series
+        cpu_now = clocks.thread_time_ns
         last = before_last = self.started
         """When the polls of this pass and of the one before returned."""
         slept = True
@@ -134,6 +138,8 @@ class LoopClock:
         def select(timeout: float | None = None) -> list[object]:
             # At every pass of the loop: local variables, no calls.
             nonlocal last, before_last, slept, busy, squares, longest
+            # The clock of a thread's CPU is dear, but nothing waits for it where the loop sleeps.
+            cpu = cpu_now() if timeout != 0 else 0
             before = now()
             events = inner(timeout)
             after = now()
@@ -149,6 +155,9 @@ class LoopClock:
             if timeout != 0 or waited > SELECT_BLOCKED_NS:
                 self.cpu_at = NEVER
                 if timeout != 0 and waited > SELECT_BLOCKED_NS:
+                    self.cpu_read = read = cpu_now()
+                    self.cpu_at = after
+                    self.sleep_cpu += read - cpu
                     self._slept(before, after)
                     self.idle_total += waited
                     self.fresh_idle = waited

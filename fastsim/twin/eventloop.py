@@ -272,6 +272,10 @@ class EventLoop:
                 if op == _ACQUIRE:
                     if not self.pools[r.arg[position]].take(now, request):
                         return now
+                elif op == _YIELD:
+                    r.ready[request] = now
+                    self.ready.append((_STEP, request))
+                    return now
                 else:
                     self._suspend(request, position, op, now, responded)
                     return now + self.costs.per_suspend * stretch
@@ -304,10 +308,6 @@ class EventLoop:
 
     def _suspend(self, request: int, position: int, op: int, now: float, responded: bool) -> None:
         r = self.requests
-        if op == _YIELD:
-            r.ready[request] = now
-            self.ready.append((_STEP, request))
-            return
         value, extra = r.value[position], r.extra[position]
         if not responded:
             r.waits[request * r.kinds + r.kind[position]] += (

@@ -9,7 +9,7 @@ US = 1e-6
 
 
 def recording(**what: float) -> Recording:
-    usual = {"per_request_s": 30 * US, "per_step_s": 4 * US, "writer_s": 0.0, "waits": 5.0}
+    usual = {"per_request_s": 30 * US, "per_wait_s": 8 * US, "writer_s": 0.0, "waits": 5.0}
     return Recording(**(usual | {"passes": 10.0} | what))
 
 
@@ -26,13 +26,13 @@ FITTED = LoopCosts(accept=200 * US, per_suspend=10 * US, per_event=15 * US, per_
     [
         recording(),
         recording(writer_s=60 * US),
-        recording(per_step_s=10 * US),  # dearer than all that a wait was found to cost
+        recording(per_wait_s=30 * US),  # dearer than all that a wait was found to cost
         recording(per_request_s=300 * US),
     ],
 )
 def test_what_was_measured_is_taken_out_once(found: Recording) -> None:
     loop = take_out(FITTED, found)
-    cost = found.per_request_s + found.writer_s + found.per_step_s * (1 + 2 * found.waits)
+    cost = found.per_request_s + found.writer_s + found.per_wait_s * found.waits
     assert total_s(loop.recorder, found) == pytest.approx(cost)
     assert total_s(loop, found) == pytest.approx(total_s(FITTED, found) - cost)
     assert min(loop.accept, loop.per_suspend, loop.per_event, loop.per_pass) >= 0.0
@@ -48,19 +48,13 @@ def test_costs_are_never_negative() -> None:
 
 
 def test_a_wait_pays_for_what_it_cost_first() -> None:
-    loop = take_out(FITTED, recording(per_step_s=7 * US))
+    loop = take_out(FITTED, recording(per_wait_s=14 * US))
     assert loop.recorder.per_suspend == pytest.approx(10 * US)
     assert loop.recorder.per_event == pytest.approx(4 * US)
-    assert loop.recorder.accept == pytest.approx(37 * US)
+    assert loop.recorder.accept == pytest.approx(30 * US)
 
 
 def test_what_was_counted_in_place_goes_before_what_idle_code_was_charged() -> None:
-    alone = recording()
-    steps = 1 + 2 * alone.waits
-    counted_s = 2.5 * (alone.per_request_s + steps * alone.per_step_s)
-    found = in_place(alone, counted_s, steps)
-    assert found.per_request_s + steps * found.per_step_s == pytest.approx(counted_s)
-    assert found.per_step_s / found.per_request_s == pytest.approx(
-        alone.per_step_s / alone.per_request_s
-    )
-    assert in_place(alone, None, steps) == alone
+    assert in_place(30 * US, 44 * US, 185 * US) == pytest.approx((75 * US, 110 * US))
+    assert in_place(30 * US, 44 * US, None) == (30 * US, 44 * US)
+    assert in_place(0.0, 0.0, 10 * US) == (0.0, 0.0)

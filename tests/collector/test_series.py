@@ -68,6 +68,21 @@ def test_a_loop_is_seen_through_its_selector() -> None:
     assert window.busy >= 100 * MS
 
 
+def test_what_the_kernel_takes_to_sleep_is_told_apart() -> None:
+    async def work() -> LoopClock:
+        clock = LoopClock()
+        clock.watch(asyncio.get_running_loop())
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        return clock
+
+    before = time.thread_time_ns()
+    clock = asyncio.run(work())
+    assert clock.idle_wakeups >= 20
+    # Going to sleep takes CPU, and it is part of the thread's.
+    assert 0 < clock.sleep_cpu < time.thread_time_ns() - before
+
+
 def test_a_probe_reports_how_late_it_woke() -> None:
     async def work() -> LoopSeries:
         series = LoopSeries(time.perf_counter_ns())

@@ -39,10 +39,9 @@ class Clock:
 class VirtualSelector(selectors.SelectSelector):
     """Sockets that become readable at given times; waiting for them moves the clock."""
 
-    def __init__(self, clock: Clock, per_poll_s: float) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
-        self._per_poll_s = per_poll_s
         self._due: list[tuple[float, int, Handle]] = []
         self._number = 0
 
@@ -54,7 +53,6 @@ class VirtualSelector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> Ready:
         """Return what is readable, after the time that waiting for it takes."""
         clock, due = self._clock, self._due
-        clock.burn(self._per_poll_s)
         if timeout is None or timeout > 0.0:
             # epoll waits whole milliseconds, rounded up.
             woken_s = math.inf if timeout is None else clock.wall_s + math.ceil(timeout * 1e3) / 1e3
@@ -75,15 +73,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     Parameters
     ----------
-    per_poll_s
-        CPU of every poll, seconds.
+    per_turn_s
+        CPU of every turn of the loop, seconds.
     """
 
-    def __init__(self, clock: Clock, *, per_poll_s: float = 0.0) -> None:
+    def __init__(self, clock: Clock, *, per_turn_s: float = 0.0) -> None:
         self.clock = clock
-        self.sockets = VirtualSelector(clock, per_poll_s)
+        self.sockets = VirtualSelector(clock)
         super().__init__(self.sockets)
         self._clock_resolution = 1e-9
+        self._per_turn_s = per_turn_s
+
+    def _run_once(self) -> None:
+        super()._run_once()  # type: ignore[misc]
+        self.clock.burn(self._per_turn_s)
 
     def time(self) -> float:
         """Return the virtual time, seconds."""
@@ -125,10 +128,10 @@ def _resolve(future: "asyncio.Future[None]") -> None:
 
 
 @contextmanager
-def virtual_loop(*, per_poll_s: float = 0.0) -> Iterator[VirtualLoop]:
+def virtual_loop(*, per_turn_s: float = 0.0) -> Iterator[VirtualLoop]:
     """Yield a new virtual loop whose clock the recorder reads too."""
     clock = Clock()
-    loop = VirtualLoop(clock, per_poll_s=per_poll_s)
+    loop = VirtualLoop(clock, per_turn_s=per_turn_s)
     thread = threading.get_ident()
 
     def wall_ns() -> int:

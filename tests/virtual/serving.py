@@ -77,7 +77,7 @@ def serve(
     record: Path | None = None,
     sample_ratio: float = 1.0,
     accept_s: float = 0.0,
-    per_poll_s: float = 0.0,
+    per_turn_s: float = 0.0,
     beside: Callable[[], Awaitable[None]] | None = None,
 ) -> Served:
     """Serve all arrivals as uvicorn would: a readable socket, then a task one pass later.
@@ -91,7 +91,7 @@ def serve(
     beside
         Something else that runs on the loop until all requests are served.
     """
-    with virtual_loop(per_poll_s=per_poll_s) as loop:
+    with virtual_loop(per_turn_s=per_turn_s) as loop:
         return _Server(loop, app, arrivals, record, sample_ratio).run(accept_s, beside)
 
 

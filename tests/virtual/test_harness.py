@@ -56,6 +56,6 @@ def test_recordings_repeat_to_the_last_bit(tmp_path: Path) -> None:
 
 
 def test_the_servers_own_work_counts() -> None:
-    idle, busy = served(), served(accept_s=0.0005, per_poll_s=0.00005)
+    idle, busy = served(), served(accept_s=0.0005, per_turn_s=0.00005)
     assert busy.utilisation > idle.utilisation + 0.1
     assert busy.latency_s.mean() > idle.latency_s.mean() + 0.0005

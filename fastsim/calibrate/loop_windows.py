@@ -1,0 +1,145 @@
+"""What the event loop did in short windows of a recording, and the time it took beside code.
+
+Windows must be short: counts of requests, waits and turns that rise and fall together over a
+quarter of a second cannot be told apart. In short windows a wait must count when it was over, not
+when its request was.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim import spans
+from fastsim.calibrate.growth import processes, rested
+from fastsim.calibrate.observed import ObservedStep, walk
+from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.variants import ObservedEndpoint
+from fastsim.model import ColdCost
+
+FloatArray = npt.NDArray[np.float64]
+
+WINDOW_S = 0.05
+LEAST_WINDOWS = 20
+LEAST_STOLEN_S = 10e-6
+"""Of a request; below, it is what clocks and rounding leave."""
+_WAITS = frozenset({"wait", "thread", "parallel"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoopWindows:
+    """One entry a window, of all processes; times in seconds."""
+
+    requests: FloatArray
+    waits: FloatArray
+    """Finished."""
+    passes: FloatArray
+    sleeps: FloatArray
+    idle: FloatArray
+    """Share of the window that the loop slept."""
+    overhead_s: FloatArray
+    """CPU of the loop's thread beside requests' code, without what the kernel takes to put it to
+    sleep and to wake it."""
+    lost_s: FloatArray
+    """Time that the loop was busy without having a core, or the GIL."""
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def counts(self, cold: ColdCost) -> FloatArray:
+        """Return requests, waits and passes, shape (windows, 3).
+
+        Each counts as often as it costs what it would on a busy loop.
+        """
+        factor = 1.0 + cold.extra * self.idle**cold.power
+        return np.stack([self.requests, self.waits, self.passes], axis=1) * factor[:, None]
+
+
+def loop_windows(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> LoopWindows:
+    """Cut a recording into windows; none where polls of the loop were not seen."""
+    columns: list[FloatArray] = []
+    for rows in processes(requests):
+        counted = {name: values[rows].astype(np.float64) for name, values in _used(requests)}
+        if counted[spans.LOOP_PASSES].min() < 0:
+            continue
+        read_s = (requests.start_ns[rows] + requests.duration_ns[rows]) / 1e9
+        read_s = np.maximum.accumulate(read_s)  # counters are read after background work, too
+        ends_s = wait_ends(requests, endpoints, int(requests.instance[rows[0]]))
+        finished = np.searchsorted(ends_s, read_s, side="right").astype(np.float64)
+        awake = counted[spans.LOOP_CPU_NS] - np.maximum(counted[spans.SLEEP_CPU_NS], 0.0)
+        beside = awake - counted[spans.SEGMENT_CPU_NS]
+        beside -= np.maximum(counted[spans.BACKGROUND_CPU_NS], 0.0)
+        edges = np.flatnonzero(np.diff(np.floor((read_s - read_s[0]) / WINDOW_S))) + 1
+        rests = np.cumsum([0, *rested(requests, rows)])[edges]
+        kept = np.diff(rests) == 0
+
+        totals = np.stack(
+            [
+                counted[spans.REQUESTS_SEEN],
+                finished,
+                counted[spans.LOOP_PASSES],
+                counted[spans.IDLE_WAKEUPS],
+                counted[spans.LOOP_BUSY_NS] / 1e9,
+                beside / 1e9,
+                (counted[spans.LOOP_BUSY_NS] - awake) / 1e9,
+                read_s,
+            ]
+        )
+        *counts, busy_s, beside_s, lost_s, length_s = np.diff(totals[:, edges])[:, kept]
+        idle = 1.0 - np.minimum(busy_s / np.maximum(length_s, 1e-9), 1.0)
+        columns.append(np.stack([*counts, idle, np.maximum(beside_s, 0.0), lost_s]))
+    return LoopWindows(*np.concatenate([np.zeros((7, 0)), *columns], axis=1))
+
+
+def stolen_per_request_s(windows: LoopWindows) -> float:
+    """Return the time per request that the loop loses to others than its own threads, seconds.
+
+    Interrupts, other processes on its core, a hypervisor. Threads of its own take nothing while
+    the loop sleeps: of waits that wake it they have taken none. So what is lost is so much a
+    request, and so much for each finished wait but those. None where there are few windows.
+    """
+    if len(windows) < LEAST_WINDOWS:
+        return 0.0
+    counts = np.stack([windows.requests, windows.waits, windows.sleeps], axis=1)
+    scale = np.maximum(counts.sum(axis=0), 1e-12)
+    found = np.linalg.lstsq(counts / scale, windows.lost_s, rcond=None)[0] / scale
+    most = max(float(windows.lost_s.sum()), 0.0) / max(float(windows.requests.sum()), 1.0)
+    stolen_s = float(np.clip(found[0], 0.0, most))
+    return stolen_s if stolen_s >= LEAST_STOLEN_S else 0.0
+
+
+def _used(requests: RequestSet) -> list[tuple[str, npt.NDArray[np.int64]]]:
+    names = (
+        spans.REQUESTS_SEEN,
+        spans.SEGMENT_CPU_NS,
+        spans.LOOP_CPU_NS,
+        spans.SLEEP_CPU_NS,
+        spans.BACKGROUND_CPU_NS,
+        spans.LOOP_BUSY_NS,
+        spans.LOOP_PASSES,
+        spans.IDLE_WAKEUPS,
+    )
+    return [(name, requests.counters[name]) for name in names]
+
+
+def wait_ends(requests: RequestSet, endpoints: list[ObservedEndpoint], instance: int) -> FloatArray:
+    """Return when waits of a process's requests were over, in order; seconds since the epoch."""
+    ended: list[float] = []
+    for endpoint in endpoints:
+        for variant in endpoint.variants:
+            for row, steps in zip(variant.indices, variant.requests, strict=True):
+                if requests.instance[row] == instance:
+                    start_s = float(requests.start_ns[row]) / 1e9
+                    ended += [start_s + end_s for step in walk(steps) for end_s in _wait_ends(step)]
+    return np.sort(np.array(ended))
+
+
+def _wait_ends(step: ObservedStep) -> Iterator[float]:
+    """Yield when the waits of a step were over. Who lets others go first waits for nothing."""
+    if step.do in _WAITS:
+        yield step.start_s + step.wall_s
+    at_s = step.start_s
+    for chunk in step.chunks:
+        yield at_s + chunk.wall_s
+        at_s += chunk.wall_s + chunk.loop_s
