@@ -33,6 +33,8 @@ class Recording:
     """Waits of a request in the mean."""
     passes: float
     """Turns of the loop per request."""
+    per_pass_s: float
+    """Of watching the loop."""
 
 
 def without_recorder(model: ServiceModel, requests: RequestSet) -> ServiceModel:
@@ -47,18 +49,20 @@ def without_recorder(model: ServiceModel, requests: RequestSet) -> ServiceModel:
 def take_out(loop: LoopCosts, found: Recording) -> LoopCosts:
     """Set apart what recording cost, as far as the fitted costs contain it.
 
-    What a wait took comes out of the costs of waits first. Counts that rise and fall together
-    cannot be told apart by a fit, so the rest, with what a request took, comes out of the costs
-    of requests and then of turns.
+    What a wait or a turn took comes out of the costs of waits or turns first. Counts that rise and
+    fall together cannot be told apart by a fit, so the rest, with what a request took, comes out
+    of the costs of requests and then of turns.
     """
     suspend = min(found.per_wait_s, loop.per_suspend)
     event = min(found.per_wait_s - suspend, loop.per_event)
     left = found.per_request_s + found.writer_s
+    watched = min(found.per_pass_s, loop.per_pass)
+    left += (found.per_pass_s - watched) * found.passes
     left += (found.per_wait_s - suspend - event) * found.waits
     accept = min(left, loop.accept)
-    turn = 0.0
+    turn = watched
     if found.passes > 0.0:
-        turn = min((left - accept) / found.passes, loop.per_pass)
+        turn += min((left - accept) / found.passes, loop.per_pass - watched)
     parts = {"accept": accept, "per_suspend": suspend, "per_event": event, "per_pass": turn}
     rest = {name: getattr(loop, name) - part for name, part in parts.items()}
     return loop.model_copy(update={**rest, "recorder": RecorderCost(**parts)})
@@ -85,31 +89,30 @@ def _recording(requests: RequestSet) -> Recording | None:
     writer_s = per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0
     writer_s *= loop_share(requests, spans.LOOP_BUSY_NS) or 0.0
     share = 1.0 / unsampled(requests)  # requests that were not recorded cost nothing
-    request_s, steps_s = in_place(
-        float(np.mean(per_request)) / 1e9 * share,
-        float(np.mean(per_step)) / 1e9 * share * steps / len(lines),
-        per_request_s(requests, spans.RECORDER_LOOP_NS),
-    )
+    request_s = float(np.mean(per_request)) / 1e9 * share
+    steps_s = float(np.mean(per_step)) / 1e9 * share * steps / len(lines)
+    dearer = dearer_in_place(request_s + steps_s, per_request_s(requests, spans.RECORDER_LOOP_NS))
+    request_s, steps_s = request_s * dearer, steps_s * dearer
+    per_pass = [fact.get(spans.PROCESS_TIMER_TURN_NS, 0) for fact in facts]
+    per_pass_ns = float(np.mean([ns for ns in per_pass if isinstance(ns, int)] or [0]))
     return Recording(
         per_request_s=request_s if waits else request_s + steps_s,
         per_wait_s=steps_s * len(lines) / waits if waits else 0.0,
         writer_s=writer_s,
         waits=waits / len(lines),
         passes=(per_request_s(requests, spans.LOOP_PASSES) or 0.0) * 1e9,
+        per_pass_s=per_pass_ns / 1e9 * dearer,
     )
 
 
-def in_place(request_s: float, steps_s: float, loop_s: float | None) -> tuple[float, float]:
-    """Scale what code that does nothing was charged to what the service's requests were.
+def dearer_in_place(alone_s: float, loop_s: float | None) -> float:
+    """Return how many times as much recording took in the service as on code that does nothing.
 
     Parameters
     ----------
-    request_s, steps_s
-        Of a request without steps, and of the steps of a request in the mean; seconds.
+    alone_s
+        What a request of the service would have been charged, by the latter; seconds.
     loop_s
         Time that recording took on the loop per request, seconds; None where nobody counted.
     """
-    alone_s = request_s + steps_s
-    if loop_s is None or alone_s <= 0.0:
-        return request_s, steps_s
-    return request_s * loop_s / alone_s, steps_s * loop_s / alone_s
+    return 1.0 if loop_s is None or alone_s <= 0.0 else loop_s / alone_s

@@ -14,10 +14,12 @@ from typing import Any
 from fastsim.collector import clocks
 from fastsim.collector.batch import MOST_AT_ONCE
 from fastsim.collector.frames import take_for_users
+from fastsim.collector.timeline import LoopClock
 
 _ROUNDS = 5
 _REQUESTS = MOST_AT_ONCE
 _WAITS = 10
+_POLLS = 100
 
 Serve = Callable[..., Any]
 """An ASGI application."""
@@ -29,6 +31,8 @@ class TimerCost:
 
     per_request_s: float
     per_step_s: float
+    per_pass_s: float
+    """Of the wrapper around the loop's selector, which does not count itself."""
 
 
 def measure_timer_cost(record: Callable[[Serve], Serve]) -> TimerCost:
@@ -49,7 +53,31 @@ def measure_timer_cost(record: Callable[[Serve], Serve]) -> TimerCost:
                 (long if waits else short).append(added)
     # Each wait adds two steps: the wait itself and the code after it.
     per_step_s = max(median(long) - median(short), 0.0) / (2 * _WAITS)
-    return TimerCost(max(median(short) - per_step_s, 0.0), per_step_s)
+    return TimerCost(max(median(short) - per_step_s, 0.0), per_step_s, _pass_s())
+
+
+class _NoSelector:
+    """Finds nothing, and takes no time for it."""
+
+    def select(self, _timeout: float | None = None) -> list[object]:
+        return []
+
+
+def _pass_s() -> float:
+    watched, plain = _NoSelector(), _NoSelector()
+    clock = LoopClock()
+    clock.watch_selector(watched)
+    if not clock.sees_polls:
+        return 0.0
+    return max(median(_polls_s(watched) - _polls_s(plain) for _ in range(_ROUNDS + 1)), 0.0)
+
+
+def _polls_s(selector: _NoSelector) -> float:
+    """Return the CPU of one poll that does not sleep."""
+    start = clocks.thread_time_ns()
+    for _ in range(_POLLS):
+        selector.select(0)
+    return (clocks.thread_time_ns() - start) / _POLLS / 1e9
 
 
 @coroutine

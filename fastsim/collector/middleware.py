@@ -41,6 +41,7 @@ from fastsim.spans import (
     PROCESS_THREAD_TOKENS,
     PROCESS_TIMER_REQUEST_NS,
     PROCESS_TIMER_STEP_NS,
+    PROCESS_TIMER_TURN_NS,
     Attributes,
 )
 
@@ -270,6 +271,8 @@ class FastSimMiddleware:
             ride_on_global()
         clock = LoopClock()
         clock.watch(loop)
+        watched_s = cost.per_pass_s if clock.sees_polls else 0.0
+        self._server |= {PROCESS_TIMER_TURN_NS: round(watched_s * 1e9)}
         clock.series.on_full = self._write_series
         self._batch = Batch(self._writer, clock, loop)
         watch_collections(clock.series)

@@ -124,9 +124,10 @@ class LoopClock:
         if selector is None:
             self.passes = Passes(loop, lambda: self.last_end)
         elif not self.sees_polls:
-            self._watch_selector(selector)
+            self.watch_selector(selector)
 
-    def _watch_selector(self, selector: _Selector) -> None:
+    def watch_selector(self, selector: _Selector) -> None:
+        """See every poll through a selector, unless its methods cannot be replaced."""
         inner, now, series = selector.select, clocks.perf_counter_ns, self.series
         cpu_now = clocks.thread_time_ns
         last = before_last = self.started

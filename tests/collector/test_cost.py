@@ -27,6 +27,8 @@ def test_a_request_and_each_of_its_steps_cost_something() -> None:
     before = fault_count()
     cost = asyncio.run(measure())
     assert 0.0 < cost.per_step_s < cost.per_request_s
+    # Two clocks and a few sums.
+    assert 0.0 < cost.per_pass_s < cost.per_request_s
     assert fault_count() == before
 
 
@@ -42,10 +44,12 @@ def test_the_recording_says_so_and_the_account_knows_the_whole(tmp_path: Path) -
     [file] = tmp_path.glob("*.jsonl")
     groups = [json.loads(line)["resourceSpans"][0] for line in file.read_text().splitlines()]
     facts = {item["key"]: item["value"] for item in groups[0]["resource"]["attributes"]}
-    per_request, per_step = (
-        int(facts[f"fastsim.process.timer_{what}_ns"]["intValue"]) for what in ("request", "step")
+    per_request, per_step, per_pass = (
+        int(facts[f"fastsim.process.timer_{what}_ns"]["intValue"])
+        for what in ("request", "step", "turn")
     )
     assert 0 < per_step < per_request
+    assert 0 < per_pass < per_request
     [account] = [json.loads(path.read_text()) for path in tmp_path.glob("*.account")]
     assert account["recorded"] == 10
     # In place it is dearer than on code that does nothing, by how much depends on the machine.
