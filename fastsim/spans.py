@@ -11,7 +11,7 @@ event loop (kind ``cpu``) or a suspension (any other kind).
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 RECENT_NS = 20_000_000
 """Time constant of the recent idle share (found by experiment: docs/decisions/0004)."""
@@ -155,23 +155,15 @@ TASK_PARENT = "fastsim.task.parent"
 """int[]: which task created task 1, task 2, ...: its number, 0 for the main task, -1 when
 none of the request's own did. Absent when there is one task only."""
 
-RESOURCE_NAME = "fastsim.resource.name"
-"""str[]: one entry per acquire/release event, in time order."""
-RESOURCE_EVENT = "fastsim.resource.event"
-"""str[]: ``acquire`` (the moment it was granted) or ``release``."""
-RESOURCE_AT_NS = "fastsim.resource.at_ns"
-"""int[]: offset from START_CLOCK_NS."""
-RESOURCE_CAPACITY = "fastsim.resource.capacity"
-"""int[]: capacity of that resource in this process; 0 = unknown."""
+RESOURCE_EVENTS = "fastsim.resource.events"
+"""str: a line for each event, in time order: ``acquire`` (the moment it was granted) or
+``release``, the resource, the offset from START_CLOCK_NS in nanoseconds, and its capacity in this
+process (0 = unknown), separated by tabs."""
 
-THREAD_ROW = "fastsim.thread.row"
-"""int[]: row of STEPS with the wait that a thread call caused."""
-THREAD_QUEUE_NS = "fastsim.thread.queue_ns"
-"""int[]: submit to first instruction in the thread."""
-THREAD_WALL_NS = "fastsim.thread.wall_ns"
-"""int[]: wall time inside the thread."""
-THREAD_CPU_NS = "fastsim.thread.cpu_ns"
-"""int[]: CPU time inside the thread."""
+THREAD_CALLS = "fastsim.thread.calls"
+"""str: packed like STEPS, four numbers for each call: the row of STEPS with the wait that it
+caused; from submission to the first instruction in the thread, time and CPU inside it, in
+nanoseconds."""
 
 LLM_START_NS = "fastsim.llm.start_ns"
 """int[]: calls to language models, in the order of their ends: offset from START_CLOCK_NS. All

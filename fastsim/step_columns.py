@@ -17,6 +17,7 @@ from typing import NamedTuple
 from fastsim.spans import RECENT_NS
 
 COLUMNS = 12
+CALL_COLUMNS = 4
 NO_WAIT = 0
 """Number of the name in the row of code that no wait came before."""
 NO_CODE = -1
@@ -54,6 +55,27 @@ def pack_rows(rows: Sequence[int]) -> str:
     return binascii.b2a_base64(numbers, newline=False).decode("ascii")
 
 
+def unpack_rows(packed: str, columns: int) -> "array[int]":
+    """Return the numbers of all rows.
+
+    Raises
+    ------
+    ValueError
+        When they are damaged; the message is the reason, fit for counting.
+    """
+    try:
+        content = binascii.a2b_base64(packed, strict_mode=True) if packed else b""
+    except (ValueError, binascii.Error):
+        raise ValueError("timeline that is no base64") from None
+    if len(content) % (8 * columns):
+        raise ValueError("timeline with columns of unequal length")
+    numbers = array("q")
+    numbers.frombytes(content)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
 def name_of(number: int, kind: str, via: str, label: str, where: str) -> str:
     """Return the entry of the table of names that rows refer to by number."""
     return "\t".join(
@@ -74,16 +96,7 @@ def unpack_steps(packed: str, names: Sequence[str], origin_ns: int = 0) -> StepC
     ValueError
         When they are damaged; the message is the reason, fit for counting.
     """
-    try:
-        content = binascii.a2b_base64(packed, strict_mode=True) if packed else b""
-    except (ValueError, binascii.Error):
-        raise ValueError("timeline that is no base64") from None
-    if len(content) % (8 * COLUMNS):
-        raise ValueError("timeline with columns of unequal length")
-    numbers = array("q")
-    numbers.frombytes(content)
-    if sys.byteorder == "big":
-        numbers.byteswap()
+    numbers = unpack_rows(packed, COLUMNS)
     known_names = dict(map(_parsed, names))
     steps: list[tuple[str, str, str, str, int, int, int, int, int, int, int]] = []
     wait_of_row: list[int] = []

@@ -10,19 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Literal, NoReturn, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from fastsim import spans
+from fastsim.calibrate.attribute_columns import (
+    LONGEST_NS,
+    column,
+    number,
+    refuse,
+    same,
+    seconds,
+    texts,
+    whole,
+)
 from fastsim.errors import FileFormatError
 from fastsim.spans import Attributes, Outcome, StepKind, Via
-from fastsim.step_columns import StepColumns, unpack_steps
+from fastsim.step_columns import CALL_COLUMNS, StepColumns, unpack_rows, unpack_steps
 
 _E = TypeVar("_E", bound=StrEnum)
-_C = TypeVar("_C", bound=Sequence[object])
 _T = TypeVar("_T")
 
 _LLM_WAITS = frozenset({StepKind.LLM, StepKind.HTTP})
-_LONGEST_NS = 10 * 24 * 3600 * 10**9  # ten days: what is longer is damage, not a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +155,7 @@ def decode_timeline(attributes: Attributes) -> Timeline | None:
     steps = len(kind)
     if steps == 0:
         raise FileFormatError("timeline without steps")
-    response_ns = _number(attributes, spans.RESPONSE_NS, lowest=-1)
+    response_ns = number(attributes, spans.RESPONSE_NS, lowest=-1)
     start_s = _checked(columns.start_ns)
     return Timeline(
         kind=_shared("kind", kind),
@@ -159,8 +167,8 @@ def decode_timeline(attributes: Attributes) -> Timeline | None:
         late_s=_checked(columns.late_ns),
         label=_shared("label", tuple(columns.label)),
         where=_shared("where", tuple(columns.where)),
-        task=_shared("task", tuple(_within(columns.task, _LONGEST_NS))),
-        end_s=_number(attributes, spans.END_NS, lowest=0) / 1e9,
+        task=_shared("task", tuple(_within(columns.task, LONGEST_NS))),
+        end_s=number(attributes, spans.END_NS, lowest=0) / 1e9,
         response_s=None if response_ns < 0 else response_ns / 1e9,
         events=_events(attributes),
         llm_calls=_llm_calls(attributes, kind, start_s, columns.task),
@@ -177,15 +185,15 @@ def _llm_calls(
 ) -> tuple[LlmCall, ...]:
     if spans.LLM_START_NS not in attributes:
         return ()
-    starts = _seconds(attributes, spans.LLM_START_NS)
+    starts = seconds(attributes, spans.LLM_START_NS)
     calls = len(starts)
-    walls = _same(calls, _seconds(attributes, spans.LLM_WALL_NS))
-    tasks = _same(calls, _whole(attributes, spans.LLM_TASK))
-    models = _same(calls, _texts(attributes, spans.LLM_MODEL))
-    providers = _same(calls, _texts(attributes, spans.LLM_PROVIDER))
-    streamed = _same(calls, _column(attributes, spans.LLM_STREAMED))
+    walls = same(calls, seconds(attributes, spans.LLM_WALL_NS))
+    tasks = same(calls, whole(attributes, spans.LLM_TASK))
+    models = same(calls, texts(attributes, spans.LLM_MODEL))
+    providers = same(calls, texts(attributes, spans.LLM_PROVIDER))
+    streamed = same(calls, column(attributes, spans.LLM_STREAMED))
     given, made, cached, reasoning, first, chunks = (
-        _same(calls, _perhaps(attributes, name))
+        same(calls, _perhaps(attributes, name))
         for name in (
             spans.LLM_INPUT_TOKENS,
             spans.LLM_OUTPUT_TOKENS,
@@ -233,9 +241,9 @@ def _perhaps(attributes: Attributes, name: str) -> tuple[int | None, ...]:
         None
         if value == -1
         else value
-        if type(value) is int and 0 <= value <= _LONGEST_NS
-        else _refuse(name)
-        for value in _column(attributes, name)
+        if type(value) is int and 0 <= value <= LONGEST_NS
+        else refuse(name)
+        for value in column(attributes, name)
     )
 
 
@@ -244,14 +252,14 @@ def _columns(attributes: Attributes) -> StepColumns:
     if not isinstance(packed, str):
         raise FileFormatError("timeline with a missing column", where=spans.STEPS)
     try:
-        return unpack_steps(packed, _texts(attributes, spans.STEP_NAMES), _origin(attributes))
+        return unpack_steps(packed, texts(attributes, spans.STEP_NAMES), _origin(attributes))
     except ValueError as damage:
         raise FileFormatError(str(damage), where=spans.STEPS) from None
 
 
 def _origin(attributes: Attributes) -> int:
     value = attributes.get(spans.START_CLOCK_NS, 0)
-    return value if type(value) is int else _refuse(spans.START_CLOCK_NS)
+    return value if type(value) is int else refuse(spans.START_CLOCK_NS)
 
 
 def _words(column: Sequence[str], names: type[_E]) -> tuple[_E, ...]:
@@ -265,21 +273,15 @@ def _words(column: Sequence[str], names: type[_E]) -> tuple[_E, ...]:
 
 def _within(column: Sequence[int], longest: int) -> Sequence[int]:
     if not 0 <= min(column) <= max(column) <= longest:
-        _refuse(spans.STEPS)
+        refuse(spans.STEPS)
     return column
 
 
 def _checked(
-    column: Sequence[int], *, unit: float = 1e9, longest: int = _LONGEST_NS
+    column: Sequence[int], *, unit: float = 1e9, longest: int = LONGEST_NS
 ) -> Sequence[float]:
     # A third of the memory of a tuple of floats; a recording holds millions.
     return array("d", [value / unit for value in _within(column, longest)])
-
-
-def _same(length: int, column: _C) -> _C:
-    if len(column) != length:
-        raise FileFormatError("timeline with columns of unequal length")
-    return column
 
 
 @lru_cache(maxsize=4096)
@@ -293,84 +295,57 @@ def _shared(name: str, column: tuple[_T, ...]) -> tuple[_T, ...]:
     return cast("tuple[_T, ...]", _one_copy(name, column))
 
 
-def _column(attributes: Attributes, name: str) -> Sequence[object]:
-    values = attributes.get(name)
-    if values is None:
-        raise FileFormatError("timeline with a missing column", where=name)
-    if not isinstance(values, list):
-        raise FileFormatError("timeline with a column that is no list", where=name)
-    return values
-
-
-def _texts(attributes: Attributes, name: str) -> tuple[str, ...]:
-    # The same few labels occur in every request: interning keeps one copy of each.
-    return tuple(
-        sys.intern(value) if isinstance(value, str) else _refuse(name)
-        for value in _column(attributes, name)
-    )
-
-
-def _whole(attributes: Attributes, name: str, longest: int = _LONGEST_NS) -> tuple[int, ...]:
-    return tuple(
-        value if type(value) is int and 0 <= value <= longest else _refuse(name)
-        for value in _column(attributes, name)
-    )
-
-
-def _seconds(attributes: Attributes, name: str) -> Sequence[float]:
-    return array("d", [value / 1e9 for value in _whole(attributes, name)])
-
-
-def _number(attributes: Attributes, name: str, lowest: int) -> int:
-    value = attributes.get(name)
-    if type(value) is int and lowest <= value <= _LONGEST_NS:
-        return value
-    raise FileFormatError("timeline with impossible times", where=name)
-
-
-def _refuse(name: str) -> NoReturn:
-    raise FileFormatError("timeline with impossible values", where=name)
-
-
 def _events(attributes: Attributes) -> tuple[ResourceEvent, ...]:
-    if spans.RESOURCE_NAME not in attributes:
-        return ()
-    names = _texts(attributes, spans.RESOURCE_NAME)
-    events = _same(len(names), _texts(attributes, spans.RESOURCE_EVENT))
-    at_s = _same(len(names), _seconds(attributes, spans.RESOURCE_AT_NS))
-    capacities = _same(len(names), _whole(attributes, spans.RESOURCE_CAPACITY))
-    found: list[ResourceEvent] = []
-    for name, event, at, capacity in zip(names, events, at_s, capacities, strict=True):
-        if event == "acquire":
-            found.append(ResourceEvent(name, "acquire", at, capacity))
-        elif event == "release":
-            found.append(ResourceEvent(name, "release", at, capacity))
-        else:
-            _refuse(spans.RESOURCE_EVENT)
+    text = attributes.get(spans.RESOURCE_EVENTS, "")
+    if not isinstance(text, str):
+        refuse(spans.RESOURCE_EVENTS)
+    found = [_event(line) for line in text.split("\n")] if text else []
     return tuple(sorted(found, key=lambda event: event.at_s))
 
 
+_EVENTS: dict[str, Literal["acquire", "release"]] = {"acquire": "acquire", "release": "release"}
+
+
+def _event(line: str) -> ResourceEvent:
+    event, *rest = line.split("\t")
+    kind = _EVENTS.get(event)
+    if kind is None or len(rest) != 3:
+        refuse(spans.RESOURCE_EVENTS)
+    name, *digits = rest
+    if not all(text.isascii() and text.isdigit() for text in digits):
+        refuse(spans.RESOURCE_EVENTS)
+    at_ns, capacity = map(int, digits)
+    if max(at_ns, capacity) > LONGEST_NS:
+        refuse(spans.RESOURCE_EVENTS)
+    return ResourceEvent(sys.intern(name), kind, at_ns / 1e9, capacity)
+
+
 def _threads(attributes: Attributes, wait_of_row: Sequence[int]) -> tuple[ThreadCall, ...]:
-    if spans.THREAD_ROW not in attributes:
-        return ()
-    rows = _whole(attributes, spans.THREAD_ROW, longest=len(wait_of_row) - 1)
-    step = [wait_of_row[row] for row in rows]
-    if -1 in step:
-        _refuse(spans.THREAD_ROW)
-    queue = _same(len(step), _seconds(attributes, spans.THREAD_QUEUE_NS))
-    wall = _same(len(step), _seconds(attributes, spans.THREAD_WALL_NS))
-    cpu = _same(len(step), _seconds(attributes, spans.THREAD_CPU_NS))
-    return tuple(map(ThreadCall, step, queue, wall, cpu))
+    packed = attributes.get(spans.THREAD_CALLS, "")
+    try:
+        numbers = unpack_rows(packed, CALL_COLUMNS) if isinstance(packed, str) else None
+    except ValueError as error:
+        raise FileFormatError(str(error), where=spans.THREAD_CALLS) from None
+    if numbers is None:
+        refuse(spans.THREAD_CALLS)
+    found: list[ThreadCall] = []
+    each = iter(numbers)
+    for row, *times in zip(*[each] * CALL_COLUMNS, strict=True):
+        step = wait_of_row[row] if 0 <= row < len(wait_of_row) else -1
+        if step < 0 or not all(0 <= time <= LONGEST_NS for time in times):
+            refuse(spans.THREAD_CALLS)
+        found.append(ThreadCall(step, *(time / 1e9 for time in times)))
+    return tuple(found)
 
 
 def _blocks(attributes: Attributes) -> tuple[Block, ...]:
     if spans.BLOCK_AT_NS not in attributes:
         return ()
-    at = _seconds(attributes, spans.BLOCK_AT_NS)
-    wall = _same(len(at), _seconds(attributes, spans.BLOCK_WALL_NS))
-    cpu = _same(len(at), _seconds(attributes, spans.BLOCK_CPU_NS))
-    where = _same(len(at), _texts(attributes, spans.BLOCK_WHERE))
-    called = _same(len(at), _texts(attributes, spans.BLOCK_CALLED))
+    at = seconds(attributes, spans.BLOCK_AT_NS)
+    wall = same(len(at), seconds(attributes, spans.BLOCK_WALL_NS))
+    cpu = same(len(at), seconds(attributes, spans.BLOCK_CPU_NS))
+    where = same(len(at), texts(attributes, spans.BLOCK_WHERE))
+    called = same(len(at), texts(attributes, spans.BLOCK_CALLED))
     return tuple(map(Block, at, wall, cpu, where, called))
 
 
@@ -379,11 +354,11 @@ def _task_parents(attributes: Attributes) -> tuple[int, ...]:
     if values is None:
         return ()
     if not isinstance(values, list):
-        _refuse(spans.TASK_PARENT)
+        refuse(spans.TASK_PARENT)
     parents = tuple(value if type(value) is int else -1 for value in values)
     # A task is created by an earlier one, whatever a damaged file says.
     if any(not -1 <= parent <= number for number, parent in enumerate(parents)):
-        _refuse(spans.TASK_PARENT)
+        refuse(spans.TASK_PARENT)
     return _shared("parents", parents)
 
 

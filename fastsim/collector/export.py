@@ -217,35 +217,27 @@ def _more(record: RequestRecord, rows: list[int]) -> str:
     if record.rows_dropped:
         attributes[spans.STEPS_DROPPED] = record.rows_dropped
     if record.events:
-        names, events, times, capacities = zip(*record.events, strict=True)
-        attributes |= {
-            spans.RESOURCE_NAME: list(names),
-            spans.RESOURCE_EVENT: list(events),
-            spans.RESOURCE_AT_NS: list(times),
-            spans.RESOURCE_CAPACITY: list(capacities),
-        }
+        events = [
+            f"{event}\t{name if name.isprintable() else ' '.join(name.split())}\t{at}\t{most}"
+            for name, event, at, most in record.events
+        ]
+        attributes[spans.RESOURCE_EVENTS] = "\n".join(events)
     if record.llm_calls:
         attributes |= _llm_calls(record)
     if record.thread_calls:
-        attributes |= _thread_calls(record, rows)
+        attributes[spans.THREAD_CALLS] = _thread_calls(record, rows)
     return encode_attributes(attributes) if attributes else ""  # type: ignore[arg-type]
 
 
-def _thread_calls(record: RequestRecord, rows: list[int]) -> dict[str, object]:
+def _thread_calls(record: RequestRecord, rows: list[int]) -> str:
     waits = zip(rows[1::COLUMNS], rows[2::COLUMNS], strict=True)
     row_of = {wait: row for row, wait in enumerate(waits)}
-    calls = [
-        (row_of[task, since], *times)
-        for task, since, *times in record.thread_calls
-        if (task, since) in row_of
-    ]
-    row, queued, inside, cpu = zip(*calls, strict=True) if calls else ((),) * 4
-    return {
-        spans.THREAD_ROW: list(row),
-        spans.THREAD_QUEUE_NS: list(queued),
-        spans.THREAD_WALL_NS: list(inside),
-        spans.THREAD_CPU_NS: list(cpu),
-    }
+    calls: list[int] = []
+    for task, since, *times in record.thread_calls:
+        row = row_of.get((task, since))
+        if row is not None:
+            calls += (row, *times)
+    return pack_rows(calls)
 
 
 def _outcome(record: RequestRecord) -> Outcome:

@@ -16,6 +16,7 @@ from fastsim.calibrate.readers import Account, read_spans
 from fastsim.calibrate.requests import collect_requests
 from fastsim.calibrate.timeline import normalise
 from fastsim.errors import FastSimError
+from fastsim.step_columns import pack_rows
 from tests.packing import pack_steps
 
 Json = Any
@@ -49,14 +50,8 @@ def _span(number: int) -> Json:
         spans.END_NS: 30,
         spans.STEPS: STEPS,
         spans.STEP_NAMES: NAMES,
-        spans.RESOURCE_NAME: ["db"],
-        spans.RESOURCE_EVENT: ["acquire"],
-        spans.RESOURCE_AT_NS: [3],
-        spans.RESOURCE_CAPACITY: [5],
-        spans.THREAD_ROW: [1],
-        spans.THREAD_QUEUE_NS: [1],
-        spans.THREAD_WALL_NS: [8],
-        spans.THREAD_CPU_NS: [4],
+        spans.RESOURCE_EVENTS: "acquire\tdb\t3\t5",
+        spans.THREAD_CALLS: pack_rows([1, 1, 8, 4]),
         spans.REQUESTS_SEEN: number,
     }
     return {

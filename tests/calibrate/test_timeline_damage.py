@@ -43,11 +43,18 @@ def test_a_span_without_the_recorders_mark_has_no_timeline() -> None:
         (spans.END_NS, None, "impossible times"),
         (spans.END_NS, -1, "impossible times"),
         (spans.RESPONSE_NS, -2, "impossible times"),
-        (spans.RESOURCE_EVENT, ["steal"], "impossible values"),
-        (spans.RESOURCE_AT_NS, [], "unequal length"),
-        (spans.THREAD_ROW, [3], "impossible values"),
-        (spans.THREAD_ROW, [0], "impossible values"),  # code that no wait came before
-        (spans.THREAD_CPU_NS, None, "missing column"),
+        (spans.RESOURCE_EVENTS, "steal\tdb\t1\t5", "impossible values"),
+        (spans.RESOURCE_EVENTS, "acquire\tdb\t1", "impossible values"),
+        (spans.RESOURCE_EVENTS, "acquire\tdb\t-1\t5", "impossible values"),
+        (spans.RESOURCE_EVENTS, f"acquire\tdb\t{1 << 62}\t5", "impossible values"),
+        (spans.RESOURCE_EVENTS, ["acquire"], "impossible values"),
+        (spans.THREAD_CALLS, pack_rows([3, 0, 1, 1]), "impossible values"),
+        (spans.THREAD_CALLS, pack_rows([-1, 0, 1, 1]), "impossible values"),
+        (spans.THREAD_CALLS, pack_rows([0, 0, 1, 1]), "impossible values"),  # no wait before it
+        (spans.THREAD_CALLS, pack_rows([1, 0, -1, 1]), "impossible values"),
+        (spans.THREAD_CALLS, pack_rows([1, 0, 1]), "unequal length"),
+        (spans.THREAD_CALLS, "?", "no base64"),
+        (spans.THREAD_CALLS, [1], "impossible values"),
     ],
 )
 def test_damaged_timelines_are_refused_with_a_reason(name: str, value: Any, reason: str) -> None:

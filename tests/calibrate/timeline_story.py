@@ -5,6 +5,7 @@ from typing import Any
 from fastsim import spans
 from fastsim.calibrate.timeline import ObservedStep, Timeline, decode_timeline, normalise
 from fastsim.spans import Attributes
+from fastsim.step_columns import pack_rows
 from tests.packing import pack_steps
 
 MS = 1_000_000
@@ -55,19 +56,17 @@ def attributes(
     )
     found |= {spans.STEPS: packed, spans.STEP_NAMES: names}
     if events:
-        found |= {
-            spans.RESOURCE_NAME: [name for name, _, _ in events],
-            spans.RESOURCE_EVENT: [event for _, event, _ in events],
-            spans.RESOURCE_AT_NS: [round(at * MS) for _, _, at in events],
-            spans.RESOURCE_CAPACITY: [5 for _ in events],
-        }
+        found[spans.RESOURCE_EVENTS] = "\n".join(
+            f"{event}\t{name}\t{round(at * MS)}\t5" for name, event, at in events
+        )
     if threads:
-        found |= {
-            spans.THREAD_ROW: [step for step, *_ in threads],
-            spans.THREAD_QUEUE_NS: [round(queue * MS) for _, queue, _, _ in threads],
-            spans.THREAD_WALL_NS: [round(wall * MS) for _, _, wall, _ in threads],
-            spans.THREAD_CPU_NS: [round(cpu * MS) for *_, cpu in threads],
-        }
+        found[spans.THREAD_CALLS] = pack_rows(
+            [
+                number
+                for step, *times in threads
+                for number in (step, *(round(time * MS) for time in times))
+            ]
+        )
     if blocks:
         found |= {
             spans.BLOCK_AT_NS: [round(at * MS) for at, *_ in blocks],

@@ -16,7 +16,7 @@ from fastsim.collector.otlp_binary import line_to_protobuf
 from fastsim.collector.timeline import RequestRecord
 from fastsim.collector.wait_names import number_of
 from fastsim.spans import Attributes, AttributeValue, Span, SpanKind, StatusCode
-from fastsim.step_columns import unpack_steps
+from fastsim.step_columns import unpack_rows, unpack_steps
 from tests.collector.otlp_published import from_json
 
 TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
@@ -44,7 +44,7 @@ def recorded() -> str:
     for number in range(6):
         begin = start + number
         record.rows += (wait, 0, begin, begin + 5, -1, 0, begin + 2, begin + 4, -1, 0, 0, 0)
-    record.events.append(("pool", "acquire", 5, 10))
+    record.events.append(("pool\tof\nall", "acquire", 5, 10))
     record.thread_calls.append((0, start + 1, 2, 3, 4))
     return encode_request(record, encode_attributes({"fastsim.requests_seen": 1, "absent": None}))
 
@@ -68,8 +68,8 @@ def test_a_recorded_request_is_what_the_definitions_say() -> None:
     assert steps.wall_ns == [5] * 6
     assert (steps.bound_ns, steps.late_ns) == ([3] * 6, [1] * 6)
     assert set(steps.where) == {"shop.py:product"}
-    assert [value.int_value for value in values["fastsim.thread.row"].array_value.values] == [1]
-    assert values["fastsim.thread.cpu_ns"].array_value.values[0].int_value == 4
+    assert values["fastsim.resource.events"].string_value == "acquire\tpool of all\t5\t10"
+    assert list(unpack_rows(values["fastsim.thread.calls"].string_value, 4)) == [1, 2, 3, 4]
     assert "absent" not in values  # None is left out, not written as something
 
 
