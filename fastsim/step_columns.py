@@ -8,6 +8,7 @@ base64, row after row; ``fastsim.spans.STEPS`` says what a row means.
 """
 
 import binascii
+import struct
 import sys
 from array import array
 from collections.abc import Sequence
@@ -49,9 +50,8 @@ class StepColumns(NamedTuple):
 
 def pack_rows(rows: Sequence[int]) -> str:
     """Return the numbers of all rows in one text."""
-    numbers = array("q", rows)
-    if sys.byteorder == "big":
-        numbers.byteswap()
+    # Half the time of an array made of a list.
+    numbers = struct.pack(f"<{len(rows)}q", *rows)
     return binascii.b2a_base64(numbers, newline=False).decode("ascii")
 
 
