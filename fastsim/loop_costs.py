@@ -13,16 +13,20 @@ class ColdCost(Part):
 
     Code that runs when the loop slept a share ``s`` of the recent past (exponentially
     weighted over ``memory``) costs ``1 + extra * s**power`` times what it costs on a busy
-    loop: little until it slept most of the time (docs/decisions/0004). Step times and loop
+    loop: little until it slept most of the time (docs/decisions/0004). Only its first
+    ``reach`` does: then the caches are full again (docs/decisions/0013). Step times and loop
     costs in the model are those of a busy loop.
     """
 
     extra: Surcharge = 0.0
     memory: Duration = Field(0.02, gt=0.0)
     power: float = Field(3.0, gt=0.0)
+    reach: Duration = Field(0.0005, gt=0.0)
     error: Surcharge = Field(0.0, description="standard error of extra; a comparison allows for it")
     seen: Share = Field(
-        0.0, description="mean of s**power over the recorded code: there, the total is known"
+        0.0,
+        description="mean of s**power over the recorded code within reach, relative to all code: "
+        "there, the total is known",
     )
 
 

@@ -54,6 +54,8 @@ class CodeRuns:
     """Row of the request."""
     step: IntArray
     """Which step of the service it is a run of."""
+    reached: FloatArray
+    """Part of the step's code that idleness makes dearer: its first ``ColdCost.reach``."""
     ratio: FloatArray
     """CPU over the step's own mean."""
     idle: FloatArray
@@ -71,6 +73,7 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
     """Collect the runs of every step; wild ones, which hold a stop of the loop, are left out."""
     origin = int(requests.start_ns.min())
     usual_s = _code_per_request(requests, endpoints)
+    reach_s = ColdCost().reach
     columns: list[tuple[FloatArray, ...]] = []
     for variant in (variant for endpoint in endpoints for variant in endpoint.variants):
         if variant.pooled:
@@ -92,14 +95,17 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
                     (begun + start)[tame],
                     np.array(rows, np.float64)[tame],
                     np.full(len(ratio), float(len(columns))),
+                    np.full(len(ratio), min(reach_s / mean, 1.0)),
                     ratio,
                     np.array([step.idle_share for step in steps])[tame],
                     np.full(len(ratio), mean / spread**2),
                 )
             )
     if not columns:
-        return CodeRuns(*(np.zeros(0),) * 7)  # type: ignore[arg-type]
-    at_s, row, number, ratio, idle, weight = map(np.concatenate, zip(*columns, strict=True))
+        return CodeRuns(*(np.zeros(0),) * 8)  # type: ignore[arg-type]
+    at_s, row, number, reached, ratio, idle, weight = map(
+        np.concatenate, zip(*columns, strict=True)
+    )
     request, step = row.astype(np.int64), number.astype(np.int64)
     demand = np.zeros(len(at_s))
     arrived_s = (requests.start_ns - origin) / 1e9
@@ -107,7 +113,7 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
         own = requests.instance[request] == instance
         of_it = requests.instance == instance
         demand[own] = recent_demand(arrived_s[of_it], usual_s[of_it], at_s[own])
-    return CodeRuns(at_s, request, step, ratio, idle, demand, weight)
+    return CodeRuns(at_s, request, step, reached, ratio, idle, demand, weight)
 
 
 def _code_per_request(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> FloatArray:
@@ -158,7 +164,7 @@ def fit_cold(runs: CodeRuns) -> ColdCost:
     above ``USUAL``. A recording that says nothing gives none, with the error of not knowing.
     """
     power = ColdCost().power
-    idle_power = runs.idle**power
+    idle_power = runs.idle**power * runs.reached
     # Ratios are to the mean, which holds the mean idleness already.
     mean = float(np.average(idle_power, weights=runs.weight)) if len(runs) else 0.0
     unknown = ColdCost(error=USUAL, seen=mean)
@@ -211,5 +217,11 @@ class _Contrasts:
 
 
 def cold_factor(cold: ColdCost, idle_share: FloatArray) -> FloatArray:
-    """Return how many times its busy-loop cost code takes at the given recent idle shares."""
+    """Return how many times its busy-loop cost short code takes at the given idle shares."""
     return 1.0 + cold.extra * idle_share**cold.power
+
+
+def on_a_busy_loop(cold: ColdCost, cpu_s: FloatArray, idle_share: FloatArray) -> FloatArray:
+    """Return the CPU that code would have taken on a busy loop, seconds."""
+    factor = cold_factor(cold, idle_share)
+    return np.maximum(cpu_s / factor, cpu_s - cold.reach * (factor - 1.0))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastsim.calibrate.cold import cold_factor
+from fastsim.calibrate.cold import on_a_busy_loop
 from fastsim.calibrate.loop_costs import utilisation
 from fastsim.calibrate.observed import Signature, signature
 from fastsim.calibrate.requests import RequestSet
@@ -48,6 +48,6 @@ def code_speed(requests: RequestSet, cold: ColdCost) -> CodeSpeed:
                     continue
                 cpu = np.array([step.cpu_s for step in steps])
                 idle = np.array([step.idle_share for step in steps])
-                warm = float(np.median(cpu / cold_factor(cold, idle)))
+                warm = float(np.median(on_a_busy_loop(cold, cpu, idle)))
                 found[endpoint.name, path, position] = warm
     return CodeSpeed(found, utilisation(requests))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.calibrate.cold import cold_factor
+from fastsim.calibrate.cold import on_a_busy_loop
 from fastsim.calibrate.counts import fit_counts
 from fastsim.calibrate.fit import fit_distribution
 from fastsim.calibrate.loop_costs import ThreadUse
@@ -106,7 +106,7 @@ class StepFitter:
     def _cpu(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> CpuStep:
         wall, cpu, idle, start = _columns(observed, "wall_s", "cpu_s", "idle_share", "start_s")
         held, blocking = _held(wall, without_pauses(cpu))
-        warm = held / cold_factor(self.cold, idle)
+        warm = on_a_busy_loop(self.cold, held, idle)
         steady = warm / self.speed.factors(self.requests, rows, start)
         # Fast and slow windows are known with an error: their inverses are too large in the mean.
         steady *= warm.mean() / max(float(steady.mean()), 1e-300)
@@ -176,7 +176,7 @@ class StepFitter:
 
     def _chunk_cpu(self, chunks: Sequence[Chunk]) -> Distribution:
         cpu, idle = _columns(chunks, "cpu_s", "idle_share")
-        return _exact(cpu / cold_factor(self.cold, idle))
+        return _exact(on_a_busy_loop(self.cold, cpu, idle))
 
 
 def _columns(rows: Sequence[object], *names: str) -> tuple[FloatArray, ...]:

@@ -53,7 +53,7 @@ def draw_processor(costs: LoopCosts, duration_s: float, seed: int) -> Processor:
     log = deviation * float(stream(seed, "machine speed").standard_normal())
     cold = costs.cold
     extra = cold.extra + cold.error * float(stream(seed, "cold code").standard_normal())
-    return Processor(log, min(max(extra, 0.0), 1.0))
+    return Processor(log, max(extra, 0.0))
 
 
 def on_processor(model: ServiceModel, drawn: Processor) -> ServiceModel:

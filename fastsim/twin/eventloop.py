@@ -61,6 +61,7 @@ class EventLoop:
         self.on_free = on_free
         self.window_s = window_s
         self.stretch: Callable[[], float] | None = None
+        self.cold_reach = costs.cold.reach
         self.speed: Speed | None = None
         self.ready: deque[tuple[int, int]] = deque()
         self.events: list[tuple[int, int]] = []
@@ -186,11 +187,13 @@ class EventLoop:
         stretch = 1.0 if self.stretch is None else self.stretch()
         if self.speed is not None:
             stretch *= self.speed.at(begin)
+        dearer = 0.0
         if cold.extra:
             idle = self.idle_at_wake * math.exp((self.awake_since - begin) / cold.memory)
-            stretch *= 1.0 + cold.extra * idle**cold.power
-        now = begin + costs.per_pass * stretch
-        accept, per_event = costs.accept * stretch, costs.per_event * stretch
+            dearer = cold.extra * idle**cold.power
+        all_of_it = stretch * (1.0 + dearer)
+        now = begin + costs.per_pass * all_of_it
+        accept, per_event = costs.accept * all_of_it, costs.per_event * all_of_it
         if self.round_timers:
             handles.extend(polled)
         else:
@@ -209,7 +212,7 @@ class EventLoop:
         for kind, request in handles:
             before = now
             if kind == _STEP:
-                now = step(request, now, stretch)
+                now = step(request, now, stretch, dearer)
             else:
                 now += accept if kind == _ARRIVE else per_event
                 append((_STEP, request))
@@ -231,7 +234,7 @@ class EventLoop:
 
     # --- one task step ---------------------------------------------------------------------
 
-    def _step(self, request: int, now: float, stretch: float) -> float:
+    def _step(self, request: int, now: float, stretch: float, dearer: float) -> float:
         """Run a request's program from where it stands until it suspends; return the time."""
         r = self.requests
         code, value = r.code, r.value
@@ -251,7 +254,8 @@ class EventLoop:
                 if self.gil.queue:
                     now += self.gil.long_running(now, value[position])
                 off_core = r.extra[position]
-                spent = (value[position] - off_core) * stretch + off_core
+                own = value[position] - off_core
+                spent = (own + min(own, self.cold_reach) * dearer) * stretch + off_core
                 now += spent
                 if not responded:
                     r.running[request] += spent
@@ -265,7 +269,7 @@ class EventLoop:
             elif op == _FORK:
                 if r.arg[position]:
                     self._fork(request, position, now)
-                    return now + self.costs.per_suspend * stretch
+                    return now + self.costs.per_suspend * stretch * (1.0 + dearer)
             else:
                 # Everything below may suspend; the program goes on behind it.
                 r.position[request] = position + 1
@@ -278,7 +282,7 @@ class EventLoop:
                     return now
                 else:
                     self._suspend(request, position, op, now, responded)
-                    return now + self.costs.per_suspend * stretch
+                    return now + self.costs.per_suspend * stretch * (1.0 + dearer)
             position += 1
         r.position[request] = position
         if request >= r.n:

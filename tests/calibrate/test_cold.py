@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastsim.calibrate.cold import USUAL, CodeRuns, cold_factor, fit_cold, recent_demand
+from fastsim.calibrate.cold import (
+    USUAL,
+    CodeRuns,
+    cold_factor,
+    fit_cold,
+    on_a_busy_loop,
+    recent_demand,
+)
 from fastsim.model import ColdCost
 
 
@@ -23,7 +30,7 @@ def runs(requests: int, extra: float, *, noise: float = 0.3, seed: int = 1) -> C
     ratio = cpu / cpu.mean()
     weight = np.full(2 * requests, 1.0 / noise**2)
     request, step = np.divmod(np.arange(2 * requests), 2)
-    return CodeRuns(at_s, request, step, ratio, idle, demand, weight)
+    return CodeRuns(at_s, request, step, np.ones(2 * requests), ratio, idle, demand, weight)
 
 
 def test_the_error_is_that_of_many_recordings() -> None:
@@ -61,7 +68,7 @@ def test_a_recording_that_says_nothing_is_not_taken_for_none() -> None:
     found = fit_cold(replace(steady, idle=np.full(1_000, 0.6)))
     assert (found.extra, found.error) == (0.0, USUAL)
     assert found.seen == pytest.approx(0.6**3)
-    nothing = CodeRuns(*(np.zeros(0),) * 7)  # type: ignore[arg-type]
+    nothing = CodeRuns(*(np.zeros(0),) * 8)  # type: ignore[arg-type]
     assert fit_cold(nothing) == ColdCost(error=USUAL)
 
 
@@ -77,3 +84,9 @@ def test_demand_is_what_arrivals_ask_for_within_the_last_20_ms() -> None:
     ]
     assert recent_demand(arrived_s, code_s, at_s) == pytest.approx(expected)
     assert recent_demand(np.zeros(0), np.zeros(0), at_s).tolist() == [0.0] * 4
+
+
+def test_what_idleness_added_is_taken_off_the_first_of_long_code() -> None:
+    cold = ColdCost(extra=0.5, reach=0.002)
+    took_s, idle = np.array([0.0015, 0.011, 0.010]), np.array([1.0, 1.0, 0.0])
+    assert on_a_busy_loop(cold, took_s, idle) == pytest.approx([0.001, 0.010, 0.010])

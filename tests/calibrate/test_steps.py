@@ -31,7 +31,7 @@ def test_a_speed_that_is_known_badly_adds_no_cpu() -> None:
         (ObservedStep(do="cpu", start_s=0.0, wall_s=wall, cpu_s=wall, idle_share=0.5),)
         for wall in cpu_s.tolist()
     )
-    cold = ColdCost(extra=0.4)
+    cold = ColdCost(extra=0.4, reach=1.0)
     fitter = StepFitter(replace(requests, start_ns=start_ns), cold, speed, ThreadUse(0.0))
     rows = tuple(range(REQUESTS))
     [fitted] = fitter.fit(ObservedVariant(failed=False, requests=steps, indices=rows, share=1.0))

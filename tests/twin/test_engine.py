@@ -93,7 +93,7 @@ def test_blocking_code_holds_the_loop() -> None:
 
 
 def test_code_is_dearer_on_an_idle_loop() -> None:
-    costs = LoopCosts(cold=ColdCost(extra=0.5, memory=0.02))
+    costs = LoopCosts(cold=ColdCost(extra=0.5, memory=0.02, reach=1.0))
     drawn = workload([1.0, 1.0, 1.0], [[cpu(0.010)], [cpu(0.050)], [cpu(0.010)]])
     outcome = simulate(drawn, deployment(), costs)
     first = float(outcome.respond_s[0]) - 1.0
@@ -101,6 +101,13 @@ def test_code_is_dearer_on_an_idle_loop() -> None:
     spaced = workload([1.0, 1.016], [[cpu(0.010)], [cpu(0.010)]])
     second = float(simulate(spaced, deployment(), costs).running_s[1])
     assert 0.010 < second < 0.015
+
+
+def test_only_the_first_of_long_code_is_dearer_on_an_idle_loop() -> None:
+    costs = LoopCosts(cold=ColdCost(extra=0.5, reach=0.002))
+    for own_s, took_s in ((0.001, 0.0015), (0.010, 0.011)):
+        outcome = simulate(workload([1.0], [[cpu(own_s)]]), deployment(), costs)
+        assert float(outcome.respond_s[0]) - 1.0 == pytest.approx(took_s, rel=1e-6)
 
 
 def test_requests_beyond_the_limit_are_rejected() -> None:
