@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from fastsim.calibrate.build import read_requests
-from fastsim.calibrate.cold import code_runs, cold_factor, fit_cold
+from fastsim.calibrate.cold import code_runs, fit_cold, on_a_busy_loop
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
 from fastsim.calibrate.loop_windows import loop_windows
 from fastsim.calibrate.observed import ObservedStep
@@ -35,8 +35,8 @@ def operation(step: ObservedStep, resources: list[str], costs: LoopCosts, thread
     kind = KINDS.index(step.kind.value)
     match step.do:
         case "cpu":
-            warm = step.cpu_s / float(cold_factor(costs.cold, np.array([step.idle_share]))[0])
-            return (Op.CPU, 0, 0, warm, 0.0)
+            took_s, idle = np.array([step.cpu_s]), np.array([step.idle_share])
+            return (Op.CPU, 0, 0, float(on_a_busy_loop(costs.cold, took_s, idle)[0]), 0.0)
         case "wait":
             wait = max(step.wall_s - (step.bound_s + step.late_s) / 2.0, 0.0)
             extra = thread_cpu if step.via is Via.THREAD else 0.0

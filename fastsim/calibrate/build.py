@@ -14,12 +14,8 @@ from fastsim.calibrate.background import background_warnings
 from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.cold import code_runs, fit_cold
 from fastsim.calibrate.gaps import Assumption, assume
-from fastsim.calibrate.loop_costs import (
-    fit_loop_costs,
-    fit_thread_use,
-    unsampled,
-    utilisation,
-)
+from fastsim.calibrate.growth import unsampled
+from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
 from fastsim.calibrate.loop_windows import loop_windows, stolen_per_request_s
 from fastsim.calibrate.observed import walk
 from fastsim.calibrate.pauses import fit_pauses

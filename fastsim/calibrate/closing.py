@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastsim import spans
-from fastsim.calibrate.growth import loop_share, per_request_s
-from fastsim.calibrate.loop_costs import ALL_RECORDED, unsampled
+from fastsim.calibrate.growth import ALL_RECORDED, loop_share, per_request_s, unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.distributions import mean
 from fastsim.model import CpuStep, ServiceModel, all_steps

@@ -17,6 +17,8 @@ BoolArray = npt.NDArray[np.bool_]
 LEAST_REST_S = 1.0
 REST_GAPS = 20.0
 """A rest is at least so many times the typical time between two responses."""
+ALL_RECORDED = 1.02
+"""Requests served per request recorded up to which all count as recorded."""
 
 
 def processes(requests: RequestSet) -> list[IntArray]:
@@ -87,3 +89,16 @@ def loop_share(requests: RequestSet, counter: str) -> float | None:
         spent_ns += spent
         length_ns += int(np.diff(end_ns)[~rested(requests, rows)].sum())
     return min(spent_ns / length_ns, 1.0) if length_ns > 0 else None
+
+
+def unsampled(requests: RequestSet) -> float:
+    """Return how many requests were served per request recorded; 1 if all were recorded."""
+    seen = recorded = 0
+    for instance in range(len(requests.instances)):
+        rows = requests.instance == instance
+        counters = requests.counters[spans.REQUESTS_SEEN][rows]
+        if len(counters) > 1 and counters.min() >= 0:
+            seen += int(counters.max() - counters.min())
+            # Those that share the last reading may have come after it.
+            recorded += int((counters < counters.max()).sum())
+    return max(seen / recorded, 1.0) if recorded else 1.0

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.optimize import lsq_linear
 
 from fastsim import spans
-from fastsim.calibrate.growth import growth, processes
+from fastsim.calibrate.growth import growth, processes, unsampled
 from fastsim.calibrate.loop_windows import LEAST_WINDOWS, LoopWindows
 from fastsim.calibrate.observed import walk
 from fastsim.calibrate.requests import RequestSet
@@ -24,8 +24,6 @@ from fastsim.model import ColdCost, LoopCosts
 FloatArray = npt.NDArray[np.float64]
 
 LEAST_WAKES = 20
-ALL_RECORDED = 1.02
-"""Requests served per request recorded up to which all count as recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,7 @@ def fit_loop_costs(
     cold: ColdCost,
 ) -> LoopCosts:
     """Fit overhead; zeros where the recording cannot tell."""
-    # Of requests that were not recorded, the code is not known by window but in the mean.
-    if len(windows) < LEAST_WINDOWS or unsampled(requests) > ALL_RECORDED:
+    if len(windows) < LEAST_WINDOWS:
         return _mean_overhead(requests, cold)
     wake_s = _wake_path_s(endpoints, cold)
     accept, wait, turn = fit_overhead(windows.counts(cold), windows.overhead_s, wake_s)
@@ -81,19 +78,6 @@ def fit_overhead(
     found = lsq_linear(design / scale, overhead, bounds=(0.0, most * scale), method="bvls")
     accept, per_wait, per_pass = np.maximum(found.x / scale, 0.0).tolist()
     return accept, per_wait, per_pass
-
-
-def unsampled(requests: RequestSet) -> float:
-    """Return how many requests were served per request recorded; 1 if all were recorded."""
-    seen = recorded = 0
-    for instance in range(len(requests.instances)):
-        rows = requests.instance == instance
-        counters = requests.counters[spans.REQUESTS_SEEN][rows]
-        if len(counters) > 1 and counters.min() >= 0:
-            seen += int(counters.max() - counters.min())
-            # Those that share the last reading may have come after it.
-            recorded += int((counters < counters.max()).sum())
-    return max(seen / recorded, 1.0) if recorded else 1.0
 
 
 def _wake_path_s(endpoints: list[ObservedEndpoint], cold: ColdCost) -> float | None:

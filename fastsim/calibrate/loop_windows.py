@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim import spans
-from fastsim.calibrate.growth import processes, rested
+from fastsim.calibrate.cold import cold_factor
+from fastsim.calibrate.growth import ALL_RECORDED, processes, rested, unsampled
 from fastsim.calibrate.observed import ObservedStep, walk
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import ObservedEndpoint
@@ -25,6 +26,16 @@ LEAST_WINDOWS = 20
 LEAST_STOLEN_S = 10e-6
 """Of a request; below, it is what clocks and rounding leave."""
 _WAITS = frozenset({"wait", "thread", "parallel"})
+_COUNTERS = (
+    spans.REQUESTS_SEEN,
+    spans.SEGMENT_CPU_NS,
+    spans.LOOP_CPU_NS,
+    spans.SLEEP_CPU_NS,
+    spans.BACKGROUND_CPU_NS,
+    spans.LOOP_BUSY_NS,
+    spans.LOOP_PASSES,
+    spans.IDLE_WAKEUPS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +63,20 @@ class LoopWindows:
 
         Each counts as often as it costs what it would on a busy loop.
         """
-        factor = 1.0 + cold.extra * self.idle**cold.power
+        factor = cold_factor(cold, self.idle)
         return np.stack([self.requests, self.waits, self.passes], axis=1) * factor[:, None]
 
 
 def loop_windows(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> LoopWindows:
-    """Cut a recording into windows; none where polls of the loop were not seen."""
+    """Cut a recording into windows.
+
+    None where polls of the loop were not seen, nor where requests were left out by sampling: their
+    code and their waits are known in the mean, but not by window.
+    """
     columns: list[FloatArray] = []
-    for rows in processes(requests):
-        counted = {name: values[rows].astype(np.float64) for name, values in _used(requests)}
+    all_recorded = unsampled(requests) <= ALL_RECORDED
+    for rows in processes(requests) if all_recorded else []:
+        counted = {name: requests.counters[name][rows].astype(np.float64) for name in _COUNTERS}
         if counted[spans.LOOP_PASSES].min() < 0:
             continue
         read_s = (requests.start_ns[rows] + requests.duration_ns[rows]) / 1e9
@@ -97,7 +113,7 @@ def stolen_per_request_s(windows: LoopWindows) -> float:
 
     Interrupts, other processes on its core, a hypervisor. Threads of its own take nothing while
     the loop sleeps: of waits that wake it they have taken none. So what is lost is so much a
-    request, and so much for each finished wait but those. None where there are few windows.
+    request, and so much for each finished wait but those. 0 where there are few windows.
     """
     if len(windows) < LEAST_WINDOWS:
         return 0.0
@@ -107,20 +123,6 @@ def stolen_per_request_s(windows: LoopWindows) -> float:
     most = max(float(windows.lost_s.sum()), 0.0) / max(float(windows.requests.sum()), 1.0)
     stolen_s = float(np.clip(found[0], 0.0, most))
     return stolen_s if stolen_s >= LEAST_STOLEN_S else 0.0
-
-
-def _used(requests: RequestSet) -> list[tuple[str, npt.NDArray[np.int64]]]:
-    names = (
-        spans.REQUESTS_SEEN,
-        spans.SEGMENT_CPU_NS,
-        spans.LOOP_CPU_NS,
-        spans.SLEEP_CPU_NS,
-        spans.BACKGROUND_CPU_NS,
-        spans.LOOP_BUSY_NS,
-        spans.LOOP_PASSES,
-        spans.IDLE_WAKEUPS,
-    )
-    return [(name, requests.counters[name]) for name in names]
 
 
 def wait_ends(requests: RequestSet, endpoints: list[ObservedEndpoint], instance: int) -> FloatArray:

@@ -322,14 +322,13 @@ def _event(line: str) -> ResourceEvent:
 
 def _threads(attributes: Attributes, wait_of_row: Sequence[int]) -> tuple[ThreadCall, ...]:
     packed = attributes.get(spans.THREAD_CALLS, "")
-    try:
-        numbers = unpack_rows(packed, CALL_COLUMNS) if isinstance(packed, str) else None
-    except ValueError as error:
-        raise FileFormatError(str(error), where=spans.THREAD_CALLS) from None
-    if numbers is None:
+    if not isinstance(packed, str):
         refuse(spans.THREAD_CALLS)
+    try:
+        each = iter(unpack_rows(packed, CALL_COLUMNS))
+    except ValueError as damage:
+        raise FileFormatError(str(damage), where=spans.THREAD_CALLS) from None
     found: list[ThreadCall] = []
-    each = iter(numbers)
     for row, *times in zip(*[each] * CALL_COLUMNS, strict=True):
         step = wait_of_row[row] if 0 <= row < len(wait_of_row) else -1
         if step < 0 or not all(0 <= time <= LONGEST_NS for time in times):

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastsim import spans
-from fastsim.calibrate.growth import loop_share, per_request_s
-from fastsim.calibrate.loop_costs import unsampled
+from fastsim.calibrate.growth import loop_share, per_request_s, unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.model import LoopCosts, RecorderCost, ServiceModel
 

@@ -262,17 +262,16 @@ class FastSimMiddleware:
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> LoopClock:
         cost = measure_timer_cost(type(self).for_nobody)
+        clock = LoopClock()
+        clock.watch(loop)
         self._server = self._server | {
             PROCESS_THREAD_TOKENS: thread_tokens(),
             PROCESS_TIMER_REQUEST_NS: round(cost.per_request_s * 1e9),
             PROCESS_TIMER_STEP_NS: round(cost.per_step_s * 1e9),
+            PROCESS_TIMER_TURN_NS: round(cost.per_pass_s * 1e9) if clock.sees_polls else 0,
         }
         if self._rides:
             ride_on_global()
-        clock = LoopClock()
-        clock.watch(loop)
-        watched_s = cost.per_pass_s if clock.sees_polls else 0.0
-        self._server |= {PROCESS_TIMER_TURN_NS: round(watched_s * 1e9)}
         clock.series.on_full = self._write_series
         self._batch = Batch(self._writer, clock, loop)
         watch_collections(clock.series)

@@ -76,3 +76,11 @@ def test_costs_of_turns_are_found_where_requests_share_readings(tmp_path: Path) 
     windows = loop_windows(requests, observed)
     costs = fit_loop_costs(requests, observed, windows, ColdCost())
     assert costs.per_pass == pytest.approx(20e-6, rel=0.05)
+
+
+def test_where_requests_were_left_out_windows_tell_nothing(tmp_path: Path) -> None:
+    arrivals = poisson({"/work": 1.0}, rate_per_s=100, requests=400)
+    serve(make_app(), arrivals, record=tmp_path, sample_ratio=0.5)
+    requests = read_requests([tmp_path], skip_first_s=0.0)
+    # Their code and waits would pass for time that others took.
+    assert len(loop_windows(requests, group_variants(requests))) == 0
