@@ -65,6 +65,12 @@ class CodeRuns:
     weight: FloatArray
     """How much a run says: the step's mean CPU over its variance."""
 
+    @classmethod
+    def none(cls) -> "CodeRuns":
+        """Return those of a recording without code."""
+        count, value = np.zeros(0, np.int64), np.zeros(0)
+        return cls(value, count, count, value, value, value, value, value)
+
     def __len__(self) -> int:
         return len(self.at_s)
 
@@ -102,7 +108,7 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
                 )
             )
     if not columns:
-        return CodeRuns(*(np.zeros(0),) * 8)  # type: ignore[arg-type]
+        return CodeRuns.none()
     at_s, row, number, reached, ratio, idle, weight = map(
         np.concatenate, zip(*columns, strict=True)
     )

@@ -68,8 +68,7 @@ def test_a_recording_that_says_nothing_is_not_taken_for_none() -> None:
     found = fit_cold(replace(steady, idle=np.full(1_000, 0.6)))
     assert (found.extra, found.error) == (0.0, USUAL)
     assert found.seen == pytest.approx(0.6**3)
-    nothing = CodeRuns(*(np.zeros(0),) * 8)  # type: ignore[arg-type]
-    assert fit_cold(nothing) == ColdCost(error=USUAL)
+    assert fit_cold(CodeRuns.none()) == ColdCost(error=USUAL)
 
 
 def test_demand_is_what_arrivals_ask_for_within_the_last_20_ms() -> None:

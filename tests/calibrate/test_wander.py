@@ -77,9 +77,8 @@ def test_what_idleness_costs_is_no_doubt() -> None:
 
 
 def test_too_little_says_nothing() -> None:
-    empty = CodeRuns(*(np.zeros(0),) * 8)  # type: ignore[arg-type]
     requests = collect_requests(trace(3), skip_first_s=0.0)
-    assert fit_wander(requests, empty, ColdCost()).doubt == SpeedDoubt()
+    assert fit_wander(requests, CodeRuns.none(), ColdCost()).doubt == SpeedDoubt()
     at_s = np.linspace(0.0, 3.0, 100)
     brief = CodeRuns(at_s, np.arange(100), *(np.ones(100),) * 6)  # type: ignore[arg-type]
     assert doubt_of(brief, ColdCost()) == SpeedDoubt()
