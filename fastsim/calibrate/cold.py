@@ -36,6 +36,9 @@ LEAST_RANGE = 0.1
 USUAL = 0.6
 """Scale of what may be expected before looking: 60 to 85 % were measured (decision 0011)."""
 MOST_EXTRA = 2.0
+BETWEEN_LOADS = 0.35
+"""How far the cost over two loads is from the fit at the lower one, relative to the fit: the root
+mean square of six processes in two hours (decision 0011)."""
 
 _WILD_RATIO = 3.0
 _FEWEST_OF_A_STEP = 20
@@ -164,7 +167,7 @@ def recent_demand(arrived_s: FloatArray, code_s: FloatArray, at_s: FloatArray) -
 
 
 def fit_cold(runs: CodeRuns) -> ColdCost:
-    """Fit the cost of idleness, with its standard error.
+    """Fit the cost of idleness; its error is of chance and of what differs between loads.
 
     The value is the most likely one, given the contrasts and that it is not below 0 and seldom
     above ``USUAL``. A recording that says nothing gives none, with the error of not knowing.
@@ -193,10 +196,12 @@ def fit_cold(runs: CodeRuns) -> ColdCost:
     kept = USUAL**2 / (USUAL**2 + variance)
     likely = max(slope * kept, 0.0)
     base = max(1.0 - likely * mean, 1e-3)
+    extra = min(likely / base, MOST_EXTRA)
+    # d(likely / base) = d(likely) / base**2
+    chance = math.sqrt(kept * variance) / base**2
     return ColdCost(
-        extra=min(likely / base, MOST_EXTRA),
-        # d(likely / base) = d(likely) / base**2
-        error=min(math.sqrt(kept * variance) / base**2, USUAL),
+        extra=extra,
+        error=min(math.hypot(chance, BETWEEN_LOADS * extra), USUAL),
         seen=mean,
     )
 

@@ -1,11 +1,13 @@
 """What idleness adds to the cost of code, and how well a recording knows it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fastsim.calibrate.cold import (
+    BETWEEN_LOADS,
     USUAL,
     CodeRuns,
     cold_factor,
@@ -38,7 +40,16 @@ def test_the_error_is_that_of_many_recordings() -> None:
     extra = np.array([each.extra for each in found])
     assert extra.mean() == pytest.approx(0.3, abs=0.05)
     # A standard deviation of 60 is known to 9 %; with three of these a false alarm in 300.
-    assert np.mean([each.error for each in found]) == pytest.approx(extra.std(), rel=0.28)
+    between = BETWEEN_LOADS * extra.mean()
+    assert np.mean([each.error for each in found]) == pytest.approx(
+        math.hypot(extra.std(), between), rel=0.28
+    )
+
+
+def test_loads_differ_by_more_than_a_long_recording_knows() -> None:
+    found = fit_cold(runs(6_000, 0.6))
+    assert found.error == pytest.approx(BETWEEN_LOADS * found.extra, rel=0.1)
+    assert fit_cold(runs(6_000, 0.0)).error < 0.1
 
 
 @pytest.mark.parametrize("extra", [0.0, 0.15, 0.4])
@@ -53,7 +64,7 @@ def test_the_truth_is_within_the_error(extra: float) -> None:
 
 def test_short_recordings_know_less() -> None:
     short, long = (fit_cold(runs(requests, 0.2)) for requests in (120, 3_000))
-    assert short.error > 3.0 * long.error
+    assert short.error > 2.0 * long.error
     assert long.extra == pytest.approx(0.2, abs=0.05)
 
 
