@@ -22,33 +22,38 @@ from fastsim.calibrate.variants import group_variants
 from fastsim.model import LoopCosts
 from fastsim.scenario import ResolvedDeployment
 from fastsim.spans import Via
+from fastsim.twin import code as ops
 from fastsim.twin import simulate
-from fastsim.twin.workload import KINDS, Op, ViaCode, Workload
+from fastsim.twin.code import Code
+from fastsim.twin.compiling import KINDS, Program
+from fastsim.twin.workload import Workload
 
-VIA = {Via.TIMER: ViaCode.TIMER, Via.THREAD: ViaCode.THREAD}
-MARKS = {"yield": Op.YIELD, "respond": Op.RESPOND}
-
-Row = tuple[int, int, int, float, float]
+VIA = {Via.TIMER: ops.TIMER, Via.THREAD: ops.BY_THREAD}
+MARKS = {"yield": ops.YIELD, "respond": ops.RESPOND}
 
 
-def operation(step: ObservedStep, resources: list[str], costs: LoopCosts, thread_cpu: float) -> Row:
+def add(
+    code: Code, step: ObservedStep, resources: list[str], costs: LoopCosts, thread_cpu: float
+) -> None:
+    """Append a recorded step with the times that it took."""
     kind = KINDS.index(step.kind.value)
     match step.do:
         case "cpu":
             took_s, idle = np.array([step.cpu_s]), np.array([step.idle_share])
-            return (Op.CPU, 0, 0, float(on_a_busy_loop(costs.cold, took_s, idle)[0]), 0.0)
+            code.add(ops.CPU, value=float(on_a_busy_loop(costs.cold, took_s, idle)[0]))
         case "wait":
             wait = max(step.wall_s - (step.bound_s + step.late_s) / 2.0, 0.0)
             extra = thread_cpu if step.via is Via.THREAD else 0.0
-            return (Op.WAIT, VIA.get(step.via, ViaCode.SOCKET), kind, wait, extra)
+            via = VIA.get(step.via, ops.SOCKET)
+            code.add(ops.WAIT, via, kind=kind, value=wait, second=extra)
         case "thread":
-            return (Op.THREAD, 0, kind, step.cpu_s, step.off_gil_s)
+            code.add(ops.THREAD, kind=kind, value=step.cpu_s, second=step.off_gil_s)
         case "acquire":
-            return (Op.ACQUIRE, resources.index(step.resource), 0, 0.0, 0.0)
+            code.add(ops.ACQUIRE, resources.index(step.resource))
         case "release":
-            return (Op.RELEASE, resources.index(step.resource), 0, 0.0, 0.0)
+            code.add(ops.RELEASE, resources.index(step.resource))
         case _:
-            return (MARKS[step.do], 0, 0, 0.0, 0.0)
+            code.add(MARKS[step.do])
 
 
 def replay(requests: RequestSet) -> None:
@@ -60,26 +65,19 @@ def replay(requests: RequestSet) -> None:
     capacity = {event.name: event.capacity for line in lines.values() for event in line.events}
     resources = sorted(capacity)
     rows = sorted(lines, key=lambda row: int(requests.start_ns[row]))
-    programs = [
-        [operation(s, resources, costs, thread_cpu) for s in normalise(lines[row], fold=False)]
-        for row in rows
-    ]
-    code, arg, kind, value, extra = zip(*(op for ops in programs for op in ops), strict=True)
-    arrival = (requests.start_ns[rows] - requests.start_ns[rows].min()) / 1e9
+    code = Code()
+    entries = []
+    for row in rows:
+        entries.append(len(code))
+        for step in normalise(lines[row], fold=False):
+            add(code, step, resources, costs, thread_cpu)
+        code.add(ops.END)
     workload = Workload(
-        endpoints=requests.endpoints,
-        resources=tuple(resources),
-        kinds=KINDS,
-        arrival_s=arrival,
+        program=Program(code, (), tuple(requests.endpoints), tuple(resources)),
+        arrival_s=(requests.start_ns[rows] - requests.start_ns[rows].min()) / 1e9,
         endpoint=requests.endpoint[rows],
-        variant=np.zeros(len(rows), np.int64),
-        failed=np.zeros(len(rows), np.bool_),
-        op_first=np.concatenate([[0], np.cumsum([len(ops) for ops in programs])]),
-        op_code=np.array(code, np.int64),
-        op_arg=np.array(arg, np.int64),
-        op_kind=np.array(kind, np.int64),
-        op_value=np.array(value),
-        op_extra=np.array(extra),
+        entry=np.array(entries, np.int64),
+        seed=1,
     )
     cores = requests.instances[0].facts.get("fastsim.process.cores", 1)
     deployment = ResolvedDeployment(

@@ -2,16 +2,18 @@
 
 The client reuses the connection it used last; a new one is accepted by an idle worker
 if there is one, and stays with it. So the workers of one service need not share the
-load evenly.
+load evenly. A connection that nobody used for ``KEEP_ALIVE_S`` is closed by the server.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
+KEEP_ALIVE_S = 5.0
+"""uvicorn's ``--timeout-keep-alive``."""
+
 
 class _Worker(Protocol):
     busy: bool
-    in_flight: int
 
 
 class Connections:
@@ -22,27 +24,39 @@ class Connections:
         self._idle: list[tuple[float, int]] = []
         self._of_request: dict[int, int] = {}
         self._next = 0
+        self.opened = [0] * len(workers)
+        """Connections of each worker, those that nobody uses at the moment included."""
 
-    def assign(self, request: int) -> int:
-        """Return the worker that serves the request."""
-        worker = 0
-        if len(self._workers) > 1:
-            worker = self._idle.pop()[1] if self._idle else self._accept()
-            self._of_request[request] = worker
+    def assign(self, request: int, at_s: float) -> int:
+        """Return the worker that serves a request that is sent now."""
+        self._close(at_s)
+        worker = self._idle.pop()[1] if self._idle else self._accept()
+        self._of_request[request] = worker
         return worker
 
     def free(self, request: int, at_s: float) -> None:
         """Put the request's connection back."""
-        worker = self._of_request.pop(request, None)
-        if worker is not None:
-            self._idle.append((at_s, worker))
+        self._idle.append((at_s, self._of_request.pop(request)))
+
+    def _close(self, at_s: float) -> None:
+        """Close what has been idle for long; those used last are at the end."""
+        closed = 0
+        for since_s, worker in self._idle:
+            if since_s > at_s - KEEP_ALIVE_S:
+                break
+            self.opened[worker] -= 1
+            closed += 1
+        del self._idle[:closed]
 
     def _accept(self) -> int:
-        """Choose among idle workers in turn; when all are busy, the one with least in flight."""
+        """Choose among idle workers in turn; when all are busy, the one with fewest connections."""
         count = len(self._workers)
+        chosen = min(range(count), key=lambda worker: (self.opened[worker], worker))
         for step in range(count):
             worker = (self._next + step) % count
             if not self._workers[worker].busy:
                 self._next = (worker + 1) % count
-                return worker
-        return min(range(count), key=lambda worker: (self._workers[worker].in_flight, worker))
+                chosen = worker
+                break
+        self.opened[chosen] += 1
+        return chosen

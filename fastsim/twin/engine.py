@@ -1,26 +1,36 @@
 """Run a workload on a deployment: the simulation itself.
 
-SimPy keeps the clock; ``EventLoop`` holds the mechanics of one worker. Same input,
-same bytes out.
+Each worker is replayed by itself (``fastsim.twin.worker``). What workers share happens here, at
+its true instant, by SimPy's clock: which of them a request reaches, and the connections that it
+comes through. Same input, same bytes out.
 """
 
 import re
+from collections.abc import Generator
+from heapq import heappop, heappush
 from random import Random
 
 import numpy as np
-from simpy import Environment
+from simpy import Environment, Event
 
 from fastsim.model import LoopCosts
 from fastsim.scenario import ResolvedDeployment
-from fastsim.twin.alarm import Alarm, set_alarm
+from fastsim.twin.code import Code
 from fastsim.twin.connections import Connections
-from fastsim.twin.eventloop import EventLoop
-from fastsim.twin.gil import HANDOVER_OTHER_CORE_S, HANDOVER_SAME_CORE_S
+from fastsim.twin.draws import Draws
+from fastsim.twin.host import Host, Lock
+from fastsim.twin.hosted import Hosted, HostedThreads
+from fastsim.twin.records import Records
+from fastsim.twin.slots import DIRECT, WAKES_ALL, WAKES_ONE, Stations
 from fastsim.twin.speed import Speed
-from fastsim.twin.state import Pool, Requests, WakingPool
+from fastsim.twin.tasks import Tasks
+from fastsim.twin.threads import HANDOVER_OTHER_CORE_S, HANDOVER_SAME_CORE_S, Threads
+from fastsim.twin.worker import Worker
 from fastsim.twin.workload import Outcome, Slots, Workload
 
 _APPLICATION_FAILED, _REJECTED = 1, 2
+_AHEAD = 4096
+"""Requests that are given to a worker at once where nobody else can get them."""
 
 
 def simulate(
@@ -54,11 +64,19 @@ def _handover_s(deployment: ResolvedDeployment) -> float:
     return HANDOVER_SAME_CORE_S
 
 
-def _make_pool(deployment: ResolvedDeployment, name: str) -> Pool:
-    capacity = deployment.resources[name]
+def _mode(deployment: ResolvedDeployment, name: str) -> int:
+    """Return how a station hands its slots over."""
     if deployment.hand_over.get(name, "direct") == "direct":
-        return Pool(capacity)
-    return WakingPool(capacity, wakes_all=_version(deployment.python) >= (3, 13))
+        return DIRECT
+    return WAKES_ALL if _version(deployment.python) >= (3, 13) else WAKES_ONE
+
+
+def _crowded(code: Code, deployment: ResolvedDeployment) -> bool:
+    """Tell whether more may want to run at a time than there are cores."""
+    loops = deployment.workers
+    if deployment.gil or not code.uses_threads():
+        return loops > deployment.cores
+    return loops * (1 + deployment.thread_tokens) > deployment.cores
 
 
 def _version(python: str) -> tuple[int, ...]:
@@ -79,100 +97,84 @@ class _Simulation:
         self.workload = workload
         self.window_s = window_s
         self.limit = deployment.limit_concurrency
-        self.env = Environment()
-        self.n = len(workload)
-        self.arrival = workload.arrival_s.tolist()
-        self.requests = Requests(
-            (
-                workload.op_code.tolist(),
-                workload.op_arg.tolist(),
-                workload.op_kind.tolist(),
-                workload.op_value.tolist(),
-                workload.op_extra.tolist(),
-            ),
-            workload.op_first.tolist(),
-            len(workload.kinds),
-        )
-        self.worker = [-1] * self.n
+        code = workload.program.code
+        self.records = Records(len(workload), len(workload.kinds))
+        self.worker = np.zeros(len(workload), np.int64)
         self.rejected: list[int] = []
-        self.loops = [
-            EventLoop(
-                self.env,
-                self.requests,
-                costs,
-                [_make_pool(deployment, name) for name in workload.resources],
-                thread_tokens=deployment.thread_tokens,
-                gil=deployment.gil,
-                handover_s=_handover_s(deployment),
-                round_timers=deployment.loop == "asyncio",
-                on_free=self._connection_free,
-                window_s=window_s,
-            )
-            for _ in range(deployment.workers)
-        ]
-        self.connections = Connections(self.loops)
-        if costs.wander.sigma > 0.0:
-            # One machine: all workers feel the same neighbours.
-            speed = Speed(costs.wander, Random(f"{seed}/speed"))
-            for loop in self.loops:
-                loop.speed = speed
-        if deployment.workers > deployment.cores:
-            for loop in self.loops:
-                loop.stretch = self._stretch
-            self.cores = deployment.cores
+        self.env = Environment()
+        self.costs, self.code, self.deployment = costs, code, deployment
+        self.draws = Draws(workload.seed, code.names, code.tables, code.shares)
+        # One machine: all workers feel the same neighbours.
+        self.speed = Speed(costs.wander, Random(f"{seed}/speed")) if costs.wander.sigma else None
+        self.host = Host(self.env, deployment.cores) if _crowded(code, deployment) else None
+        self.hosted: list[Hosted] = []
+        self.workers = [self._make_worker() for _ in range(deployment.workers)]
+
+    def _make_worker(self) -> Worker:
+        deployment = self.deployment
+        names, tokens = self.workload.resources, deployment.thread_tokens
+        gil, handover_s = deployment.gil, _handover_s(deployment)
+        lock = None if self.host is None else Lock(self.host, enabled=gil, handover_s=handover_s)
+        threads = (
+            Threads(tokens, gil=gil, handover_s=handover_s)
+            if lock is None
+            else HostedThreads(tokens, lock, self.env, gil=gil)
+        )
+        tasks = Tasks(self.code, self.draws, self.records)
+        capacities = [deployment.resources[name] for name in names]
+        stations = Stations(tasks, capacities, [_mode(deployment, name) for name in names])
+        worker = Worker(
+            tasks,
+            stations,
+            threads,
+            self.costs,
+            speed=self.speed,
+            rounds_timers=deployment.loop == "asyncio",
+            hosted=lock is not None,
+            window_s=self.window_s,
+        )
+        if self.host is not None and lock is not None and isinstance(threads, HostedThreads):
+            self.hosted.append(Hosted(worker, threads, self.host, lock))
+        return worker
 
     def run(self, until_s: float | None) -> Outcome:
-        if self.n:
-            self._schedule(0)
-        self.env.run(until=until_s)
-        return self._outcome()
+        until = np.inf if until_s is None else until_s
+        if len(self.workers) == 1 and self.limit is None and self.host is None:
+            self._run_alone(self.workers[0], until)
+        else:
+            _Together(self, until).run()
+        return self._outcome(until)
 
-    def _schedule(self, request: int) -> None:
-        set_alarm(self.env, self.arrival[request] - self.env.now, self._arrive, request)
+    def _run_alone(self, worker: Worker, until: float) -> None:
+        """Replay the only worker: nobody else decides anything."""
+        arrival, entry = self.workload.arrival_s, self.workload.entry
+        for begin in range(0, len(arrival), _AHEAD):
+            end = begin + _AHEAD
+            worker.inbox.extend(
+                zip(
+                    arrival[begin:end].tolist(),
+                    range(begin, end),
+                    entry[begin:end].tolist(),
+                    strict=False,
+                )
+            )
+            known = float(arrival[end]) if end < len(arrival) else np.inf
+            worker.advance(min(known, until))
+            worker.ended.clear()
 
-    def _arrive(self, event: Alarm) -> None:
-        request: int = event.value
-        if request + 1 < self.n:
-            self._schedule(request + 1)
-        worker = self.connections.assign(request)
-        self.worker[request] = worker
-        loop = self.loops[worker]
-        if self.limit is not None and loop.in_flight >= self.limit:
-            self.rejected.append(request)
-            self.requests.start[request] = self.env.now
-            self.requests.respond[request] = self.env.now
-            self.requests.done[request] = self.env.now
-            self.connections.free(request, self.env.now)
-            return
-        loop.arrive(request)
-
-    def _connection_free(self, request: int, at_s: float) -> None:
-        self.connections.free(request, at_s)
-
-    def _stretch(self) -> float:
-        """Slow-down of busy workers that share too few cores: fair processor sharing.
-
-        Taken at the start of each pass for its whole length, so it is approximate when
-        workers start or stop meanwhile.
-        """
-        busy = sum(loop.busy for loop in self.loops)
-        return max(busy / self.cores, 1.0)
-
-    def _outcome(self) -> Outcome:
-        r, loops = self.requests, self.loops
+    def _outcome(self, until_s: float) -> Outcome:
+        records, loops, n = self.records, self.workers, len(self.workload)
         # Loops compute ahead of the clock as far as nothing else happens.
-        end = max(float(self.env.now), *(loop.idle_since for loop in loops))
-        n = self.n  # tasks of parallel steps have numbers beyond
+        end = max([loop.idle_since for loop in loops])
+        if until_s < np.inf:
+            end = max(end, until_s)
         for loop in loops:
-            if loop.busy:
-                loop.busy_s += end
-            for pool in (*loop.pools, loop.threads):
-                pool.account(max(end, pool.since))
-        respond = np.array(r.respond[:n])
-        waits = np.array(r.waits[: n * r.kinds]).reshape(n, r.kinds)
-        running, pool_wait = np.array(r.running[:n]), np.array(r.pool_wait[:n])
+            loop.close(end)
+        respond = np.array(records.respond)
+        waits = np.array(records.waits[: n * records.kinds]).reshape(n, records.kinds)
+        running, pool_wait = np.array(records.running), np.array(records.pool_wait)
         total = respond - self.workload.arrival_s
-        failure = np.where(self.workload.failed, _APPLICATION_FAILED, 0)
+        failure = np.where(np.array(records.failed, np.int64) > 0, _APPLICATION_FAILED, 0)
         failure[self.rejected] = _REJECTED
         windows = max((len(loop.window_busy) for loop in loops), default=0)
         window_busy = np.zeros((len(loops), windows))
@@ -180,30 +182,35 @@ class _Simulation:
             window_busy[row, : len(loop.window_busy)] = loop.window_busy
         resources = range(len(self.workload.resources))
         return Outcome(
-            start_s=np.array(r.start[:n]),
+            start_s=np.array(records.start),
             respond_s=respond,
-            done_s=np.array(r.done[:n]),
-            worker=np.array(self.worker, np.int64),
+            done_s=np.array(records.done),
+            worker=self.worker,
             failure=failure.astype(np.int64),
+            path=np.array(records.path, np.int64),
             running_s=running,
             loop_wait_s=total - running - pool_wait - waits.sum(axis=1),
             pool_wait_s=pool_wait,
             wait_s=waits,
-            resource_busy_s=np.array([sum(x.pools[k].busy_s for x in loops) for k in resources]),
-            resource_wait_s=np.array([sum(x.pools[k].wait_s for x in loops) for k in resources]),
+            resource_busy_s=np.array(
+                [sum(x.stations.usage[k].busy_s for x in loops) for k in resources]
+            ),
+            resource_wait_s=np.array(
+                [sum(x.stations.usage[k].wait_s for x in loops) for k in resources]
+            ),
             resource_acquires=np.array(
-                [sum(x.pools[k].acquires for x in loops) for k in resources], np.int64
+                [sum(x.stations.usage[k].acquires for x in loops) for k in resources], np.int64
             ),
             resource_max_queue=np.array(
-                [max(x.pools[k].max_queue for x in loops) for k in resources], np.int64
+                [max(x.stations.usage[k].max_queue for x in loops) for k in resources], np.int64
             ),
             threads=Slots(
-                busy_s=sum(loop.threads.busy_s for loop in loops),
-                wait_s=sum(loop.threads.wait_s for loop in loops),
-                acquires=sum(loop.threads.acquires for loop in loops),
-                max_queue=max(loop.threads.max_queue for loop in loops),
+                busy_s=sum(loop.threads.usage.busy_s for loop in loops),
+                wait_s=sum(loop.threads.usage.wait_s for loop in loops),
+                acquires=sum(loop.threads.usage.acquires for loop in loops),
+                max_queue=max(loop.threads.usage.max_queue for loop in loops),
             ),
-            gil_lost_s=sum(loop.gil.lost_s for loop in loops),
+            gil_lost_s=sum(loop.threads.lost_s() for loop in loops),
             loop_busy_s=np.array([loop.busy_s for loop in loops]),
             passes=np.array([loop.passes for loop in loops], np.int64),
             idle_wakeups=np.array([loop.idle_wakeups for loop in loops], np.int64),
@@ -214,3 +221,58 @@ class _Simulation:
             window_busy_s=window_busy,
             end_s=end,
         )
+
+
+class _Together:
+    """Several workers, or a limit on connections: who gets a request depends on what they do."""
+
+    def __init__(self, simulation: _Simulation, until: float) -> None:
+        self.simulation = simulation
+        self.workers = simulation.workers
+        self.until = until
+        self.env = simulation.env
+        self.connections = Connections(self.workers)
+        self.ended: list[tuple[float, int]] = []
+
+    def run(self) -> None:
+        """Replay all of them."""
+        self.env.process(self._arrivals())
+        self.env.run(until=None if self.until == np.inf else self.until)
+        if not self.simulation.hosted:
+            for worker in self.workers:
+                worker.advance(self.until)
+
+    def _arrivals(self) -> Generator[Event, None, None]:
+        workload = self.simulation.workload
+        pairs = zip(workload.arrival_s.tolist(), workload.entry.tolist(), strict=True)
+        for request, (at, entry) in enumerate(pairs):
+            yield self.env.timeout(at - self.env.now)
+            self._catch_up(at)
+            self._arrive(at, request, entry)
+
+    def _catch_up(self, at: float) -> None:
+        """Bring every worker to this moment, and give back the connections that are free by now."""
+        for worker in self.workers:
+            if not worker.hosted:
+                worker.advance(at)
+            for ended in worker.ended:
+                heappush(self.ended, ended)
+            worker.ended.clear()
+        while self.ended and self.ended[0][0] <= at:
+            moment, request = heappop(self.ended)
+            self.connections.free(request, moment)
+
+    def _arrive(self, at: float, request: int, entry: int) -> None:
+        simulation = self.simulation
+        number = self.connections.assign(request, at)
+        simulation.worker[request] = number
+        # As uvicorn counts: the connection that the request comes by is one of them.
+        if simulation.limit is not None and self.connections.opened[number] >= simulation.limit:
+            simulation.rejected.append(request)
+            records = simulation.records
+            records.start[request] = records.respond[request] = records.done[request] = at
+            self.connections.free(request, at)
+            return
+        self.workers[number].inbox.append((at, request, entry))
+        if simulation.hosted:
+            simulation.hosted[number].poke()

@@ -1,78 +1,50 @@
-"""What happens to the service: arrivals and, per request, a flat program of operations.
+"""What happens to the service, and what became of it.
 
-A Workload says nothing about the deployment, so the same one replayed on two
-deployments gives common random numbers for free.
+A Workload says nothing about the deployment, so the same one replayed on two deployments gives
+common random numbers for free.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.spans import StepKind
+from fastsim.twin.compiling import KINDS, Program
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-KINDS: tuple[str, ...] = tuple(kind.value for kind in StepKind)
-"""Step kinds in the order of ``Workload.op_kind``."""
 
-
-class Op(IntEnum):
-    """Operation codes; times in seconds."""
-
-    CPU = 0
-    """Hold the loop for ``value``, of which ``extra`` without using a core."""
-    WAIT = 1
-    """Suspended for ``value``; ``arg`` is a ViaCode, ``extra`` the CPU of a waking thread."""
-    YIELD = 2
-    """Back into the ready queue at once."""
-    ACQUIRE = 3
-    """Take a slot of resource ``arg``."""
-    RELEASE = 4
-    """Give a slot of resource ``arg`` back."""
-    THREAD = 5
-    """In the thread pool: ``value`` CPU under the GIL, ``extra`` off the GIL."""
-    RESPOND = 6
-    """The response is complete."""
-    FORK = 7
-    """Start ``arg`` tasks and wait for all; their programs follow, each after a BRANCH."""
-    BRANCH = 8
-    """The next ``arg`` operations are one task's program."""
-
-
-class ViaCode(IntEnum):
-    """How the loop learns that a WAIT is over."""
-
-    SOCKET = 0
-    TIMER = 1
-    THREAD = 2
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Workload:
-    """n requests in order of arrival and their m operations."""
+    """n requests in order of arrival, and the programs that they run."""
 
-    endpoints: tuple[str, ...]
-    resources: tuple[str, ...]
-    kinds: tuple[str, ...]
+    program: Program
     arrival_s: FloatArray
     endpoint: IntArray
-    variant: IntArray
-    failed: npt.NDArray[np.bool_]
-    """Requests that answer with status 500 or above."""
-    op_first: IntArray
-    """Shape (n + 1,): the operations of request i are ``op_first[i]:op_first[i + 1]``."""
-    op_code: IntArray
-    op_arg: IntArray
-    op_kind: IntArray
-    """Index into ``kinds``: what a wait is booked under."""
-    op_value: FloatArray
-    op_extra: FloatArray
+    """Index into ``endpoints``."""
+    entry: IntArray
+    """Where in the code each request begins."""
+    seed: int
+    """Of everything that the requests draw."""
 
     def __len__(self) -> int:
         return len(self.arrival_s)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Names of the endpoints."""
+        return self.program.endpoints
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """Names of the resources."""
+        return self.program.stations
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of waits, in the order of ``Outcome.wait_s``."""
+        return KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +71,8 @@ class Outcome:
     worker: IntArray
     failure: IntArray
     """0 none, 1 the application failed, 2 rejected by ``limit_concurrency``."""
+    path: IntArray
+    """Which of the endpoint's paths it took."""
     running_s: FloatArray
     loop_wait_s: FloatArray
     pool_wait_s: FloatArray

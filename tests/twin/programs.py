@@ -6,51 +6,66 @@ import numpy as np
 
 from fastsim.model import LoopCosts
 from fastsim.scenario import ResolvedDeployment
-from fastsim.twin.workload import KINDS, FloatArray, Op, ViaCode, Workload
+from fastsim.twin import code as ops
+from fastsim.twin.code import Branch, Code
+from fastsim.twin.compiling import KINDS, Program
+from fastsim.twin.workload import FloatArray, Workload
 
 IO = KINDS.index("io")
 
-Step = tuple[Op, int, float, float]
+Plain = tuple[int, int, float, float]
+Step = Plain | list["list[Step]"]
+"""An operation, its argument and its two values; or the branches of a fork."""
 
 
-def cpu(seconds: float, blocking: float = 0.0) -> Step:
-    return (Op.CPU, 0, seconds, blocking)
+def cpu(seconds: float, blocking: float = 0.0) -> Plain:
+    return (ops.CPU, 0, seconds, blocking / seconds if seconds else 0.0)
 
 
-def wait(seconds: float, via: ViaCode = ViaCode.SOCKET, thread_cpu: float = 0.0) -> Step:
-    return (Op.WAIT, via, seconds, thread_cpu)
+def wait(seconds: float, via: int = ops.SOCKET, thread_cpu: float = 0.0) -> Plain:
+    return (ops.WAIT, via, seconds, thread_cpu)
 
 
-def thread(cpu_s: float, off_gil_s: float) -> Step:
-    return (Op.THREAD, 0, cpu_s, off_gil_s)
+def thread(cpu_s: float, off_gil_s: float) -> Plain:
+    return (ops.THREAD, 0, cpu_s, off_gil_s)
 
 
-ACQUIRE: Step = (Op.ACQUIRE, 0, 0.0, 0.0)
-RELEASE: Step = (Op.RELEASE, 0, 0.0, 0.0)
-YIELD: Step = (Op.YIELD, 0, 0.0, 0.0)
-RESPOND: Step = (Op.RESPOND, 0, 0.0, 0.0)
+ACQUIRE: Plain = (ops.ACQUIRE, 0, 0.0, 0.0)
+RELEASE: Plain = (ops.RELEASE, 0, 0.0, 0.0)
+YIELD: Plain = (ops.YIELD, 0, 0.0, 0.0)
+RESPOND: Plain = (ops.RESPOND, 0, 0.0, 0.0)
+
+
+def add(code: Code, program: Sequence[Step]) -> int:
+    """Append a program, whose branches follow it; return where it begins."""
+    begin = len(code)
+    forks: list[tuple[int, list[list[Step]]]] = []
+    for step in program:
+        if isinstance(step, list):
+            code.forks.append([])
+            forks.append((len(code.forks) - 1, step))
+            code.add(ops.FORK, len(code.forks) - 1)
+        else:
+            operation, argument, value, second = step
+            code.add(operation, argument, kind=IO, value=value, second=second)
+    code.add(ops.END)
+    for number, branches in forks:
+        code.forks[number] += [Branch(add(code, branch), -1, 1) for branch in branches]
+    return begin
 
 
 def workload(
     arrivals: Sequence[float] | FloatArray, programs: Sequence[Sequence[Step]]
 ) -> Workload:
     """One program per request."""
-    ops = [step for program in programs for step in program]
-    n = len(arrivals)
+    code = Code()
+    entries = [add(code, program) for program in programs]
     return Workload(
-        endpoints=("GET /",),
-        resources=("pool",),
-        kinds=KINDS,
+        program=Program(code, (), ("GET /",), ("pool",)),
         arrival_s=np.asarray(arrivals, np.float64),
-        endpoint=np.zeros(n, np.int64),
-        variant=np.zeros(n, np.int64),
-        failed=np.zeros(n, np.bool_),
-        op_first=np.concatenate([[0], np.cumsum([len(program) for program in programs])]),
-        op_code=np.array([int(op[0]) for op in ops], np.int64),
-        op_arg=np.array([int(op[1]) for op in ops], np.int64),
-        op_kind=np.full(len(ops), IO, np.int64),
-        op_value=np.array([op[2] for op in ops]),
-        op_extra=np.array([op[3] for op in ops]),
+        endpoint=np.zeros(len(arrivals), np.int64),
+        entry=np.array(entries, np.int64),
+        seed=1,
     )
 
 

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastsim.model import ColdCost, LoopCosts
+from fastsim.twin.code import BY_THREAD, SOCKET, TIMER
 from fastsim.twin.engine import simulate
-from fastsim.twin.gil import HANDOVER_SAME_CORE_S
-from fastsim.twin.workload import Outcome, ViaCode, Workload
+from fastsim.twin.threads import HANDOVER_SAME_CORE_S
+from fastsim.twin.workload import Outcome, Workload
 from tests.twin.programs import (
     ACQUIRE,
     FREE,
@@ -66,9 +67,9 @@ def test_a_slot_stays_taken_until_its_coroutine_runs_again() -> None:
 
 
 def test_timers_are_rounded_up_to_a_millisecond_only_when_the_loop_sleeps() -> None:
-    idle = simulate(workload([0.0], [[wait(0.0123, ViaCode.TIMER)]]), deployment(), FREE)
+    idle = simulate(workload([0.0], [[wait(0.0123, TIMER)]]), deployment(), FREE)
     assert finished(idle) == [0.013]
-    busy = workload([0.0, 0.001], [[wait(0.0123, ViaCode.TIMER)], [cpu(0.0125)]])
+    busy = workload([0.0, 0.001], [[wait(0.0123, TIMER)], [cpu(0.0125)]])
     assert finished(simulate(busy, deployment(), FREE))[0] == 0.0135
     socket = simulate(workload([0.0], [[wait(0.0123)]]), deployment(), FREE)
     assert finished(socket) == [0.0123]
@@ -110,10 +111,17 @@ def test_only_the_first_of_long_code_is_dearer_on_an_idle_loop() -> None:
         assert float(outcome.respond_s[0]) - 1.0 == pytest.approx(took_s, rel=1e-6)
 
 
-def test_requests_beyond_the_limit_are_rejected() -> None:
-    drawn = workload([0.0, 0.0, 0.0], [[wait(0.01)]] * 3)
-    outcome = simulate(drawn, deployment(limit=2), FREE)
-    assert outcome.failure.tolist() == [0, 0, 2]
+def test_the_limit_counts_connections_as_uvicorn_does() -> None:
+    # The connection that a request comes by is one of them; idle ones are, too, for 5 s.
+    drawn = workload([0.0, 0.0, 0.0, 0.1, 6.0], [[wait(0.01)]] * 5)
+    rejected = {
+        limit: simulate(drawn, deployment(limit=limit), FREE).failure.tolist()
+        for limit in (1, 2, 3, 4)
+    }
+    assert rejected[1] == [2] * 5
+    assert rejected[2] == [0, 2, 2, 2, 0]
+    assert rejected[3] == [0, 0, 2, 2, 0]
+    assert rejected[4] == [0, 0, 0, 0, 0]
 
 
 # --- threads and the GIL ---------------------------------------------------------------
@@ -146,9 +154,27 @@ def test_long_code_is_interrupted_after_the_switch_interval() -> None:
 
 def test_without_a_gil_threads_and_loop_run_side_by_side() -> None:
     drawn = workload([0.0, 0.0], [[thread(0.010, 0.0)], [cpu(0.010)]])
-    side_by_side = simulate(drawn, deployment(gil=False), FREE)
+    side_by_side = simulate(drawn, deployment(gil=False, cores=2), FREE)
     assert finished(side_by_side) == [0.010, 0.010]
+    one_core = simulate(drawn, deployment(gil=False), FREE)
+    assert finished(one_core) == [0.020, 0.020]
     assert float(simulate(drawn, deployment(), FREE).respond_s.max()) >= 0.020
+
+
+def test_threads_without_a_gil_share_the_cores() -> None:
+    drawn = workload([0.0] * 4, [[thread(0.010, 0.0)]] * 4)
+    for cores, last in ((1, 0.040), (2, 0.020), (4, 0.010)):
+        outcome = simulate(drawn, deployment(gil=False, cores=cores), FREE)
+        assert finished(outcome) == [last] * 4
+
+
+def test_a_thread_beside_long_code_takes_turns_of_five_milliseconds() -> None:
+    drawn = workload([0.0, 0.0], [[thread(0.020, 0.0)], [cpu(0.200)]])
+    outcome = simulate(drawn, deployment(), FREE)
+    # The loop has the first five; then both in turns; the thread's fourth ends at 40 ms.
+    done = float(outcome.respond_s[1])
+    assert done == pytest.approx(0.220 + 4 * HANDOVER_SAME_CORE_S)
+    assert outcome.gil_lost_s == pytest.approx(0.020 + 4 * HANDOVER_SAME_CORE_S)
 
 
 def test_there_are_only_so_many_threads() -> None:
@@ -162,7 +188,7 @@ def test_handing_the_gil_over_costs_the_loop() -> None:
     assert HANDOVER_SAME_CORE_S > 0.0
     alone = workload([0.0, 0.002, 0.002], [[wait(0.001)], [cpu(0.004)], [cpu(0.004)]])
     contended = workload(
-        [0.0, 0.002, 0.002], [[wait(0.003, ViaCode.THREAD, 0.002)], [cpu(0.004)], [cpu(0.004)]]
+        [0.0, 0.002, 0.002], [[wait(0.003, BY_THREAD, 0.002)], [cpu(0.004)], [cpu(0.004)]]
     )
     last = [float(simulate(w, deployment(), FREE).respond_s[2]) for w in (alone, contended)]
     assert last[1] > last[0]
@@ -185,6 +211,27 @@ def test_workers_beyond_the_cores_share_them() -> None:
     assert float(shared.respond_s.max()) > float(plenty.respond_s.max()) + 0.005
 
 
+def test_cores_are_shared_equally_at_every_moment() -> None:
+    drawn = workload([0.0] * 4, [[cpu(0.010)]] * 4)
+    assert finished(simulate(drawn, deployment(workers=4), FREE)) == [0.040] * 4
+    staggered = workload([0.0, 0.004], [[cpu(0.010)], [cpu(0.003)]])
+    # Alone until 4 ms; half a core each until the second one's 3 ms are done; then alone.
+    outcome = simulate(staggered, deployment(workers=2), FREE)
+    assert finished(outcome) == [0.013, 0.010]
+
+
+def test_workers_with_threads_share_the_cores() -> None:
+    drawn = workload([0.0] * 4, [[thread(0.010, 0.0)]] * 4)
+    outcome = simulate(drawn, deployment(workers=4), FREE)
+    assert finished(outcome) == [0.040] * 4
+
+
+def test_a_connection_is_free_when_its_response_is_out() -> None:
+    drawn = workload([0.0, 0.001], [[cpu(0.010)], [cpu(0.010)]])
+    outcome = simulate(drawn, deployment(workers=2, cores=2), FREE)
+    assert finished(outcome) == [0.010, 0.011]
+
+
 def test_a_connection_stays_with_its_worker() -> None:
     drawn = workload([0.0, 0.5, 1.0, 1.5], [[cpu(0.001)]] * 4)
     outcome = simulate(drawn, deployment(workers=2, cores=2), FREE)
@@ -196,7 +243,7 @@ def test_a_connection_stays_with_its_worker() -> None:
 SHORT = st.floats(0.0, 0.02, allow_subnormal=False)
 STEPS = st.one_of(
     st.builds(cpu, SHORT),
-    st.builds(wait, SHORT, st.sampled_from(list(ViaCode)), st.floats(0.0, 0.001)),
+    st.builds(wait, SHORT, st.sampled_from([SOCKET, TIMER, BY_THREAD]), st.floats(0.0, 0.001)),
     st.builds(thread, st.floats(0.0, 0.004), SHORT),
     st.just(YIELD),
 )

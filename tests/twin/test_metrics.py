@@ -5,8 +5,10 @@ import pytest
 
 from fastsim.model import ServiceModel
 from fastsim.scenario import Deployment, resolve_deployment
+from fastsim.twin.code import Code
+from fastsim.twin.compiling import KINDS, Program
 from fastsim.twin.metrics import FAILED, IN_FLIGHT, OK, REJECTED, Measures, summarise
-from fastsim.twin.workload import KINDS, Outcome, Slots, Workload
+from fastsim.twin.workload import Outcome, Slots, Workload
 
 MODEL = ServiceModel.model_validate(
     {
@@ -32,23 +34,13 @@ def story(
     """Requests that wait 1 ms for the loop, a db for what is left, and run for 2 ms."""
     n = len(arrival_s)
     arrival, respond = np.array(arrival_s), np.array(respond_s)
-    zeros = np.zeros(0)
-    none = np.zeros(0, np.int64)
     failed = np.zeros(n, np.int64) if failure is None else np.array(failure, np.int64)
     workload = Workload(
-        endpoints=("GET /a", "GET /b"),
-        resources=("db",),
-        kinds=KINDS,
+        program=Program(Code(), (), ("GET /a", "GET /b"), ("db",)),
         arrival_s=arrival,
         endpoint=np.array(endpoint or [0] * n, np.int64),
-        variant=np.zeros(n, np.int64),
-        failed=failed == FAILED,
-        op_first=np.zeros(n + 1, np.int64),
-        op_code=none,
-        op_arg=none,
-        op_kind=none,
-        op_value=zeros,
-        op_extra=zeros,
+        entry=np.zeros(n, np.int64),
+        seed=1,
     )
     wait_s = np.zeros((n, len(KINDS)))
     wait_s[:, KINDS.index("db")] = respond - arrival - 0.003
@@ -58,6 +50,7 @@ def story(
         done_s=respond,
         worker=np.zeros(n, np.int64),
         failure=failed,
+        path=np.zeros(n, np.int64),
         running_s=np.full(n, 0.002),
         loop_wait_s=np.full(n, 0.001),
         pool_wait_s=np.zeros(n),

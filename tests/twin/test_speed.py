@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from fastsim.model import Constant, LoopCosts, Pauses, ServiceModel, Wander
+from fastsim.scenario import Deployment, resolve_deployment
+from fastsim.twin.code import CPU, THREAD
 from fastsim.twin.engine import simulate
 from fastsim.twin.sampling import sample
 from fastsim.twin.speed import Speed
@@ -49,19 +51,27 @@ def test_a_slower_machine_takes_longer_for_code_but_not_for_waits() -> None:
     model = parse_yaml(MODEL, ServiceModel)
     slower = with_cpu_scaled(model, 1.5)
     before, after = (sample(m, rate_per_s=50.0, duration_s=20.0, seed=4) for m in (model, slower))
-    code = before.op_code == 0
-    assert after.op_value[code] == pytest.approx(1.5 * before.op_value[code])
-    waits = before.op_code == 1
-    assert after.op_value[waits].tobytes() == before.op_value[waits].tobytes()
+    code, faster = after.program.code, before.program.code
+    assert len(code) == len(faster)
+    seen = set()
+    for place, node in enumerate(code.node):
+        if node < 0:
+            continue
+        draws = [code_of.tables[node].one(0.3) for code_of in (faster, code)]
+        factor = 1.5 if code.operation[place] in {CPU, THREAD} else 1.0
+        assert draws[1] == pytest.approx(factor * draws[0])
+        seen.add(factor)
+    assert seen == {1.0, 1.5}
 
 
 def test_pauses_fall_into_as_many_requests_as_the_model_says() -> None:
     model = parse_yaml(MODEL, ServiceModel)
     pauses = Pauses(per_request=0.02, time=Constant(value=0.1))
     stopped = model.model_copy(update={"loop": model.loop.model_copy(update={"pauses": pauses})})
-    plain, found = (sample(m, rate_per_s=100.0, duration_s=100.0, seed=5) for m in (model, stopped))
-    longer = found.op_value - plain.op_value
-    hit = longer[longer > 0.0]
-    assert hit == pytest.approx(0.1)
-    assert len(hit) == pytest.approx(0.02 * len(plain), rel=0.25)  # 200 expected: 3.5 deviations
-    assert set(found.op_code[longer > 0.0].tolist()) == {0}
+    busy_s = []
+    for each in (model, stopped):
+        drawn = sample(each, rate_per_s=1.0, duration_s=10_000.0, seed=5)
+        deployed = resolve_deployment(each, Deployment())
+        busy_s.append(float(simulate(drawn, deployed, each.loop).loop_busy_s.sum()))
+    hit = (busy_s[1] - busy_s[0]) / 0.1
+    assert hit == pytest.approx(0.02 * len(drawn), rel=0.25)  # 200 expected: 3.5 deviations

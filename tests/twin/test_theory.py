@@ -98,7 +98,8 @@ def test_littles_law_holds_for_pool_and_system() -> None:
     low, high = interval(in_system)
     seen = float(present.mean())
     assert low * rate * 0.98 <= seen <= high * rate * 1.02
-    assert outcome.resource_busy_s[0] == pytest.approx(drawn.op_value.sum(), rel=1e-9)
+    held_s = sum(drawn.program.code.value)
+    assert outcome.resource_busy_s[0] == pytest.approx(held_s, rel=1e-9)
 
 
 def test_waits_without_a_limit_are_mg_infinity() -> None:

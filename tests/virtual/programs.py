@@ -1,12 +1,14 @@
 """Run a Workload on CPython's own event loop: what the twin must do, request by request."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
 
-from fastsim.twin.workload import FloatArray, Op, ViaCode, Workload
+from fastsim.twin import code as ops
+from fastsim.twin.draws import Draws
+from fastsim.twin.workload import FloatArray, Workload
 from tests.virtual.loop import VirtualLoop, answer, burn, virtual_loop
 
 
@@ -49,13 +51,14 @@ def respond_times(
 
 
 class _Truth:
+    """Runs the code of a workload as coroutines; shares nothing with the twin but the draws."""
+
     def __init__(self, loop: VirtualLoop, workload: Workload, pools: list[Limit]) -> None:
         self._loop = loop
         self._pools = pools
-        self._code = workload.op_code.tolist()
-        self._arg = workload.op_arg.tolist()
-        self._value = workload.op_value.tolist()
-        self._first = workload.op_first.tolist()
+        self._code = code = workload.program.code
+        self._draws = Draws(workload.seed, code.names, code.tables, code.shares)
+        self._entry = workload.entry.tolist()
         self._arrival_s = workload.arrival_s.tolist()
         self._respond_s = np.full(len(workload), np.nan)
         self._left = len(workload)
@@ -73,34 +76,67 @@ class _Truth:
         task.add_done_callback(self._tasks.discard)
 
     async def _request(self, request: int) -> None:
-        await self._steps(request, self._first[request], self._first[request + 1])
+        await self._steps(request, self._entry[request], 0)
         if np.isnan(self._respond_s[request]):
             self._respond_s[request] = self._loop.time()
         self._left -= 1
         if not self._left:
             self._loop.stop()
 
-    async def _steps(self, request: int, at: int, end: int) -> None:
-        while at < end:
-            op, arg, value = self._code[at], self._arg[at], self._value[at]
+    def _value(self, at: int, request: int, occasion: int) -> float:
+        node = self._code.node[at]
+        if node < 0:
+            return self._code.value[at]
+        return self._draws.value(node, request, occasion)
+
+    async def _steps(self, request: int, at: int, occasion: int) -> None:
+        code = self._code
+        repeats: list[tuple[int, int]] = []
+        while code.operation[at] != ops.END:
+            op, arg = code.operation[at], code.argument[at]
+            value = self._value(at, request, occasion)
             at += 1
-            if op == Op.CPU:
+            if op == ops.CPU:
                 burn(value)
-            elif op == Op.WAIT:
-                await (asyncio.sleep(value) if arg == ViaCode.TIMER else answer(value))
-            elif op == Op.YIELD:
+            elif op == ops.WAIT:
+                await (asyncio.sleep(value) if arg == ops.TIMER else answer(value))
+            elif op == ops.YIELD:
                 await asyncio.sleep(0)
-            elif op == Op.ACQUIRE:
+            elif op == ops.ACQUIRE:
                 await self._pools[arg].acquire()
-            elif op == Op.RELEASE:
+            elif op == ops.RELEASE:
                 self._pools[arg].release()
-            elif op == Op.FORK:
-                branches = []
-                for _ in range(arg):
-                    last = at + 1 + self._arg[at]
-                    branches.append(self._steps(request, at + 1, last))
-                    at = last
-                await asyncio.gather(*branches)
-            else:
-                assert op == Op.RESPOND
+            elif op == ops.FORK:
+                await asyncio.gather(*self._branches(request, arg, occasion))
+            elif op == ops.REPEAT:
+                repeats.append((int(value), occasion))
+                occasion *= 65_537
+                if not value:
+                    at = arg
+                    _, occasion = repeats.pop()
+            elif op == ops.AGAIN:
+                left, before = repeats.pop()
+                if left > 1:
+                    repeats.append((left - 1, before))
+                    occasion += 1
+                    at = arg
+                else:
+                    occasion = before
+            elif op == ops.CHOOSE:
+                at = code.choices[arg][int(value)]
+            elif op == ops.JUMP:
+                at = arg
+            elif op == ops.RESPOND:
                 self._respond_s[request] = self._loop.time()
+            else:
+                assert op == ops.MARK
+
+    def _branches(
+        self, request: int, number: int, occasion: int
+    ) -> Iterator[Coroutine[None, None, None]]:
+        for branch in self._code.forks[number]:
+            count = branch.count
+            if branch.node >= 0:
+                count = int(self._draws.value(branch.node, request, occasion))
+            for which in range(count):
+                yield self._steps(request, branch.entry, occasion * 65_537 + which)

@@ -1,0 +1,118 @@
+"""Programs of requests in flat form: what a worker's event loop reads.
+
+A ``Code`` is a list of operations with jumps, shared by all requests. It says nothing about
+arrivals or the deployment.
+"""
+
+from dataclasses import dataclass, field
+
+from fastsim.twin.tables import Table
+
+CPU, WAIT, YIELD, ACQUIRE, RELEASE, THREAD, RESPOND = range(7)
+FORK, REPEAT, AGAIN, CHOOSE, JUMP, MARK, END = range(7, 14)
+"""Operations.
+
+CPU
+    Holds the loop for ``value``; a share ``second`` of it uses no core.
+WAIT
+    Suspended for ``value``; ``argument`` is how the loop learns of the end, ``second`` the CPU of
+    a waking thread.
+YIELD
+    Back into the ready queue at once.
+ACQUIRE, RELEASE
+    Takes and gives back a slot of station ``argument``.
+THREAD
+    In the thread pool: ``value`` of CPU under the GIL, ``second`` off the GIL.
+RESPOND
+    The response is complete.
+FORK
+    Starts the tasks of ``forks[argument]`` and waits for all of them.
+REPEAT, AGAIN
+    Run what is between them ``value`` times; ``argument`` is where the other one leads.
+CHOOSE
+    Goes on at ``choices[argument][value]``.
+JUMP
+    Goes on at ``argument``.
+MARK
+    Notes which path the request takes: ``argument``; it fails if ``second`` is not 0.
+END
+    The request, or the task of a fork, is over.
+"""
+
+SOCKET, TIMER, BY_THREAD = range(3)
+"""How a loop learns that a wait is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Equal tasks of a fork: where their program begins, and how many there are."""
+
+    entry: int
+    node: int
+    """Node that draws how many; -1 for always ``count``."""
+    count: int
+
+
+@dataclass(slots=True)
+class Code:
+    """Operations, one entry each, and the nodes that draw their values."""
+
+    operation: list[int] = field(default_factory=list)
+    argument: list[int] = field(default_factory=list)
+    kind: list[int] = field(default_factory=list)
+    """Which kind of wait its time is booked under."""
+    value: list[float] = field(default_factory=list)
+    """Seconds, or a number; used where ``node`` is -1."""
+    second: list[float] = field(default_factory=list)
+    node: list[int] = field(default_factory=list)
+    second_node: list[int] = field(default_factory=list)
+    forks: list[list[Branch]] = field(default_factory=list)
+    choices: list[list[int]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    """What each node is called: its name decides what it draws."""
+    tables: list[Table] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    """Part of the requests that need a node's value."""
+    depth: int = 0
+    """Repeats within repeats, at most."""
+
+    def __len__(self) -> int:
+        return len(self.operation)
+
+    def add(
+        self,
+        operation: int,
+        argument: int = 0,
+        *,
+        kind: int = 0,
+        value: float = 0.0,
+        second: float = 0.0,
+        node: int = -1,
+        second_node: int = -1,
+    ) -> int:
+        """Append an operation and return its place."""
+        self.operation.append(operation)
+        self.argument.append(argument)
+        self.kind.append(kind)
+        self.value.append(value)
+        self.second.append(second)
+        self.node.append(node)
+        self.second_node.append(second_node)
+        return len(self.operation) - 1
+
+    def draw(self, name: str, table: Table, share: float) -> int:
+        """Add a node that draws from a table and return its number."""
+        self.names.append(name)
+        self.tables.append(table)
+        self.shares.append(share)
+        return len(self.names) - 1
+
+    def uses_threads(self) -> bool:
+        """Tell whether any operation gives work to a thread."""
+        by_thread = (
+            operation == WAIT and argument == BY_THREAD and second > 0.0
+            for operation, argument, second in zip(
+                self.operation, self.argument, self.second, strict=True
+            )
+        )
+        return THREAD in self.operation or any(by_thread)

@@ -1,0 +1,221 @@
+"""From the steps of a model to the flat code that a worker runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastsim.distributions import mean
+from fastsim.model import (
+    AcquireStep,
+    Counts,
+    CpuStep,
+    Distribution,
+    ParallelStep,
+    ReleaseStep,
+    RespondStep,
+    ServiceModel,
+    Step,
+    StreamStep,
+    ThreadStep,
+    Variant,
+    WaitStep,
+    YieldStep,
+)
+from fastsim.spans import StepKind, Via
+from fastsim.twin import code as ops
+from fastsim.twin.code import Branch, Code
+from fastsim.twin.tables import Choice, Fixed, Table, choice_of, table_of
+
+KINDS: tuple[str, ...] = tuple(kind.value for kind in StepKind)
+"""What a wait may be booked under."""
+
+_KIND = {kind: number for number, kind in enumerate(StepKind)}
+_VIA = {
+    Via.SOCKET: ops.SOCKET,
+    Via.TIMER: ops.TIMER,
+    Via.THREAD: ops.BY_THREAD,
+    Via.LOOP: ops.SOCKET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The code of a service and where each endpoint's begins."""
+
+    code: Code
+    entries: tuple[int, ...]
+    endpoints: tuple[str, ...]
+    stations: tuple[str, ...]
+
+
+def compile_model(model: ServiceModel, shares: Sequence[float]) -> Program:
+    """Compile every endpoint of a model.
+
+    Parameters
+    ----------
+    shares
+        How much of the traffic asks for each endpoint; only speed depends on it.
+    """
+    compiler = _Compiler(model)
+    entries = []
+    for endpoint, share in zip(model.endpoints, shares, strict=True):
+        entries.append(compiler.endpoint(endpoint.name, endpoint.variants, share))
+    names = tuple(endpoint.name for endpoint in model.endpoints)
+    return Program(compiler.code, tuple(entries), names, tuple(model.resources))
+
+
+def _code_s(step: CpuStep | StreamStep) -> float:
+    return mean(step.time if isinstance(step, CpuStep) else step.cpu)
+
+
+class _Compiler:
+    def __init__(self, model: ServiceModel) -> None:
+        self.code = Code()
+        self._stations = list(model.resources)
+        self._pauses = model.loop.pauses
+        self._tables: dict[int, Table] = {}
+
+    def endpoint(self, name: str, variants: Sequence[Variant], share: float) -> int:
+        """Compile the paths of an endpoint and return where it begins."""
+        weights = [variant.share for variant in variants]
+        entries = []
+        for number, (variant, weight) in enumerate(zip(variants, weights, strict=True)):
+            entries.append(len(self.code))
+            self.code.add(ops.MARK, number, second=float(variant.failed))
+            reached = share * weight / sum(weights)
+            self._steps(variant.steps, f"{name}/{number}", reached, self._longest(variant.steps))
+            self.code.add(ops.END)
+        if len(entries) == 1:
+            return entries[0]
+        table = Choice(weights, [float(number) for number in range(len(weights))])
+        self.code.choices.append(entries)
+        node = self.code.draw(f"{name}/variant", table, share)
+        return self.code.add(ops.CHOOSE, len(self.code.choices) - 1, node=node)
+
+    def _longest(self, steps: Sequence[Step]) -> Step | None:
+        """Return the code that a stop of the loop falls into: the longest, in the mean."""
+        if self._pauses.time is None or self._pauses.per_request <= 0.0:
+            return None
+        code = [step for step in steps if isinstance(step, (CpuStep, StreamStep))]
+        return max(code, key=_code_s) if code else None
+
+    def _steps(
+        self, steps: Sequence[Step], name: str, share: float, paused: Step | None = None
+    ) -> None:
+        for position, step in enumerate(steps):
+            self._step(step, f"{name}/{position}", share)
+            if step is paused:
+                self._pause(name, share)
+
+    def _pause(self, name: str, share: float) -> None:
+        """Stop the loop, seldom."""
+        assert self._pauses.time is not None  # noqa: S101 - there is none without
+        often = self._pauses.per_request
+        chance = Choice([1.0 - often, often], [0.0, 1.0])
+        code, node = self.code, self.code.draw(f"{name}/paused", chance, share)
+        stop = len(code) + 1
+        code.choices.append([stop + 1, stop])
+        code.add(ops.CHOOSE, len(code.choices) - 1, node=node)
+        self._timed(ops.CPU, self._pauses.time, f"{name}/pause", share * often)
+
+    def _step(self, step: Step, name: str, share: float) -> None:
+        code = self.code
+        match step:
+            case CpuStep():
+                self._timed(ops.CPU, step.time, name, share, second=step.blocking)
+            case WaitStep():
+                self._timed(
+                    ops.WAIT,
+                    step.time,
+                    name,
+                    share,
+                    argument=_VIA[step.via],
+                    kind=_KIND[step.kind],
+                    second=step.thread_cpu,
+                )
+            case YieldStep():
+                code.add(ops.YIELD)
+            case ThreadStep():
+                self._thread(step, name, share)
+            case StreamStep():
+                self._stream(step, name, share)
+            case AcquireStep():
+                code.add(ops.ACQUIRE, self._stations.index(step.resource))
+            case ReleaseStep():
+                code.add(ops.RELEASE, self._stations.index(step.resource))
+            case RespondStep():
+                code.add(ops.RESPOND)
+            case ParallelStep():
+                self._fork(step, name, share)
+
+    def _timed(
+        self,
+        operation: int,
+        law: Distribution,
+        name: str,
+        share: float,
+        *,
+        argument: int = 0,
+        kind: int = 0,
+        second: float = 0.0,
+    ) -> None:
+        node, value = self._drawn(law, name, share)
+        self.code.add(operation, argument, kind=kind, value=value, second=second, node=node)
+
+    def _drawn(self, law: Distribution, name: str, share: float) -> tuple[int, float]:
+        """Return the node that draws from a law, or -1 and the value that it always has."""
+        table = self._table(law)
+        if isinstance(table, Fixed):
+            return -1, table.value
+        return self.code.draw(name, table, share), 0.0
+
+    def _table(self, law: Distribution) -> Table:
+        # Steps of all variants that were fitted together share one law.
+        if id(law) not in self._tables:
+            self._tables[id(law)] = table_of(law)
+        return self._tables[id(law)]
+
+    def _thread(self, step: ThreadStep, name: str, share: float) -> None:
+        node, value = self._drawn(step.cpu, name, share)
+        second_node, second = -1, 0.0
+        if step.off_gil is not None:
+            second_node, second = self._drawn(step.off_gil, f"{name}/off", share)
+        self.code.add(
+            ops.THREAD,
+            kind=_KIND[StepKind.THREAD],
+            value=value,
+            second=second,
+            node=node,
+            second_node=second_node,
+        )
+
+    def _count(self, counts: Counts, name: str, share: float) -> tuple[int, int]:
+        """Return the node that draws a count, or -1 and the count that it always is."""
+        likely = {v for v, w in zip(counts.values, counts.weights, strict=True) if w > 0.0}
+        if len(likely) == 1:
+            return -1, likely.pop()
+        return self.code.draw(name, choice_of(counts), share), 0
+
+    def _stream(self, step: StreamStep, name: str, share: float) -> None:
+        code = self.code
+        node, count = self._count(step.chunks, f"{name}/chunks", share)
+        begin = code.add(ops.REPEAT, node=node, value=float(count))
+        kind, via = _KIND[step.kind], _VIA[step.via]
+        self._timed(ops.WAIT, step.gap, f"{name}/gap", share, argument=via, kind=kind)
+        self._timed(ops.CPU, step.cpu, f"{name}/cpu", share)
+        code.add(ops.AGAIN, begin + 1)
+        code.argument[begin] = len(code)
+        code.depth = max(code.depth, 1)
+
+    def _fork(self, step: ParallelStep, name: str, share: float) -> None:
+        code = self.code
+        code.forks.append([])
+        branches = code.forks[-1]
+        code.add(ops.FORK, len(code.forks) - 1)
+        over = code.add(ops.JUMP)
+        for number, branch in enumerate(step.branches):
+            own = f"{name}/branch {number}"
+            node, count = self._count(branch.count, own, share)
+            branches.append(Branch(len(code), node, count))
+            self._steps(branch.steps, own, share)
+            code.add(ops.END)
+        code.argument[over] = len(code)

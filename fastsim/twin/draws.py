@@ -1,0 +1,104 @@
+"""Every random value is a function of (seed, node, request, occasion), and of nothing else.
+
+So it does not matter in which order values are asked for, by which engine, or whether at all: the
+same request draws the same on every deployment (common random numbers), and nothing is drawn in
+advance. Uniform numbers are those of splitmix64 (Steele, Lea and Flood 2014), a generator whose
+state is a counter: the node gives the start, the request the number in the sequence. An occasion
+other than 0 (the third repeat of a loop, the second of equal branches) starts a sequence of its
+own from there.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim.twin.tables import FloatArray, Table
+
+BLOCK_BITS = 8
+BLOCK = 1 << BLOCK_BITS
+"""Requests whose values are computed at once where most requests need them."""
+WORTH_A_BLOCK = 0.05
+"""Share of the requests that need a value, from which a whole block is cheaper."""
+
+_MASK = (1 << 64) - 1
+_STEP = 0x9E3779B97F4A7C15
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_UNIT = 2.0**-52
+
+
+def key_of(seed: int, name: str) -> int:
+    """Return where the sequence of a node starts: a hash of its name, so order does not matter."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _mixed(z: int) -> int:
+    z = ((z ^ (z >> 30)) * _FIRST) & _MASK
+    z = ((z ^ (z >> 27)) * _SECOND) & _MASK
+    return z ^ (z >> 31)
+
+
+def uniform(key: int, request: int, occasion: int = 0) -> float:
+    """Return a uniform number above 0 and below 1."""
+    z = _mixed((key + request * _STEP) & _MASK)
+    if occasion:
+        z = _mixed((z + occasion * _STEP) & _MASK)
+    return ((z >> 12) + 0.5) * _UNIT
+
+
+def uniforms(key: int, requests: npt.NDArray[np.int64]) -> FloatArray:
+    """Return the uniform numbers of many requests, occasion 0: the same bits as one by one."""
+    z = np.uint64(key) + requests.astype(np.uint64) * np.uint64(_STEP)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)
+    z ^= z >> np.uint64(31)
+    found: FloatArray = ((z >> np.uint64(12)).astype(np.float64) + 0.5) * _UNIT
+    return found
+
+
+class Draws:
+    """The values of all nodes of a program.
+
+    Parameters
+    ----------
+    names
+        What each node is; the same name draws the same values.
+    shares
+        Which share of the requests is expected to need each node's value.
+    """
+
+    def __init__(
+        self, seed: int, names: Sequence[str], tables: Sequence[Table], shares: Sequence[float]
+    ) -> None:
+        self._keys = [key_of(seed, name) for name in names]
+        self._tables = tables
+        self._rare = [share < WORTH_A_BLOCK for share in shares]
+        self._block = [-1] * len(names)
+        self._values: list[list[float]] = [[] for _ in names]
+        self._older: list[dict[int, list[float]]] = [{} for _ in names]
+
+    def value(self, node: int, request: int, occasion: int = 0) -> float:
+        """Return a node's value for a request."""
+        if occasion or self._rare[node]:
+            return self._tables[node].one(uniform(self._keys[node], request, occasion))
+        block = request >> BLOCK_BITS
+        if block != self._block[node]:
+            self._turn_to(node, block)
+        return self._values[node][request & (BLOCK - 1)]
+
+    def _turn_to(self, node: int, block: int) -> None:
+        """Have the values of a block at hand; those of the last few blocks are kept."""
+        older = self._older[node]
+        found = older.get(block)
+        if found is None:
+            requests = np.arange(block << BLOCK_BITS, (block + 1) << BLOCK_BITS)
+            found = self._tables[node].many(uniforms(self._keys[node], requests)).tolist()
+            if len(older) >= _KEPT:
+                del older[next(iter(older))]
+            older[block] = found
+        self._block[node], self._values[node] = block, found
+
+
+_KEPT = 8

@@ -1,0 +1,118 @@
+"""A worker whose loop and threads share the cores of a machine with others."""
+
+from simpy import Environment
+
+from fastsim.twin.alarm import Alarm, set_alarm
+from fastsim.twin.host import LOOP, Host, Lock
+from fastsim.twin.passes import CPU, HOLD, SLEEP
+from fastsim.twin.threads import Threads
+from fastsim.twin.worker import Worker
+
+
+class HostedThreads(Threads):
+    """The threads of a worker on SimPy's clock: their code runs on the machine's cores.
+
+    Nothing of what they do is computed ahead, so they are never ``active`` for the loop, which
+    hears of them by ``calls`` only.
+    """
+
+    def __init__(self, tokens: int, lock: Lock, env: Environment, *, gil: bool) -> None:
+        super().__init__(tokens, gil=gil, handover_s=0.0)
+        self.worker: Hosted
+        self._env = env
+        self._lock = lock
+
+    def begin(
+        self,
+        task: int,
+        now: float,
+        cpu_s: float,
+        off_s: float,
+        *,
+        token: bool = False,
+        waited_s: float = 0.0,
+    ) -> None:
+        """Have a thread work: half of its CPU before what it does off the GIL, half after it."""
+        first_s = cpu_s / 2.0 if off_s > 0.0 else cpu_s
+        self._note(task, first_s, off_s, cpu_s - first_s, waited_s, token=token)
+        set_alarm(self._env, now - self._env.now, self._first, task)
+
+    def lost_s(self) -> float:
+        """Return what threads took from the busy loop, seconds."""
+        return self._lock.lost_s
+
+    def _first(self, alarm: Alarm) -> None:
+        task: int = alarm.value
+        self._lock.run(task, self._work[task].left_s, lambda: self._between(task))
+
+    def _between(self, task: int) -> None:
+        work = self._work[task]
+        if work.off_s > 0.0:
+            set_alarm(self._env, work.off_s, self._second, task)
+        else:
+            self._finish(task)
+
+    def _second(self, alarm: Alarm) -> None:
+        task: int = alarm.value
+        self._lock.run(task, self._work[task].second_s, lambda: self._finish(task))
+
+    def _finish(self, task: int) -> None:
+        self._end(task, self._env.now)
+        self.worker.called_back()
+
+
+class Hosted:
+    """Runs a worker's passes on a host, event by event."""
+
+    def __init__(self, worker: Worker, threads: HostedThreads, host: Host, lock: Lock) -> None:
+        self.worker = worker
+        self._env, self._lock = host.env, lock
+        self._asleep = False
+        self._version = 0
+        threads.worker = self
+        self._resume()
+
+    def poke(self) -> None:
+        """Have a sleeping loop look when it wakes next: something new has happened."""
+        if not self._asleep:
+            return
+        self._version += 1
+        due = self.worker.next_due()
+        if due < float("inf"):
+            set_alarm(self._env, due - self._env.now, self._wake, self._version)
+
+    def called_back(self) -> None:
+        """Tell the loop that a thread is done."""
+        self.worker.take_calls()
+        self.poke()
+
+    def _wake(self, alarm: Alarm) -> None:
+        if not self._asleep or alarm.value != self._version:
+            return
+        self._asleep = False
+        self.worker.woken_s = self._env.now
+        self._lock.run(LOOP, 0.0, self._resume)
+
+    def _resume(self) -> None:
+        """Run the loop until it has to wait for something."""
+        worker, env = self.worker, self._env
+        while True:
+            worker.now = env.now
+            wants = worker.go_on()
+            if wants == CPU:
+                self._lock.run(LOOP, worker.cost_s, self._resume)
+                return
+            if wants == HOLD:
+                self._lock.release()
+                set_alarm(env, worker.cost_s, self._held)
+                return
+            if wants == SLEEP:
+                self._asleep = True
+                self._lock.release()
+                self.poke()
+                return
+            if self._lock.let_go(self._resume):
+                return
+
+    def _held(self, _alarm: Alarm) -> None:
+        self._lock.run(LOOP, 0.0, self._resume)

@@ -1,0 +1,91 @@
+"""The pools and semaphores of one worker."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from fastsim.twin.records import Usage
+from fastsim.twin.tasks import KIND_BITS, STEP, Tasks
+
+DIRECT, WAKES_ONE, WAKES_ALL = range(3)
+"""How a station hands a free slot over: to who waits first, as connection pools do; or it wakes
+one who waits, as ``asyncio.Semaphore`` does, or (CPython from 3.13 on) as many as there are free
+slots, and gives nobody else a slot until those have run."""
+
+
+class Stations:
+    """Every station has a number of slots; who finds none free waits in line."""
+
+    def __init__(self, tasks: Tasks, capacities: Sequence[int], modes: Sequence[int]) -> None:
+        self._tasks = tasks
+        self._capacity = list(capacities)
+        self._free = list(capacities)
+        self._mode = list(modes)
+        self._queues: list[deque[tuple[float, int]]] = [deque() for _ in capacities]
+        self._waking = [0] * len(capacities)
+        """Tasks that were woken and have not run yet."""
+        self.usage = [Usage() for _ in capacities]
+
+    def take(self, station: int, task: int, now: float) -> bool:
+        """Take a slot; when there is none to be had, queue the task and return False."""
+        use, free = self.usage[station], self._free[station]
+        use.acquires += 1
+        queue = self._queues[station]
+        if free > 0 and not (self._mode[station] and (self._waking[station] or queue)):
+            use.busy_s += (self._capacity[station] - free) * (now - use.since)
+            use.since = now
+            self._free[station] = free - 1
+            return True
+        queue.append((now, task))
+        use.max_queue = max(use.max_queue, len(queue))
+        return False
+
+    def give_back(self, station: int, now: float) -> None:
+        """Give a slot back: to who waits first, if anybody does.
+
+        One that nobody took is not given back: a path may have been recorded without its start.
+        """
+        if self._queues[station] and not self._mode[station]:
+            self._grant(station, now)
+            return
+        self._account(station, now)
+        self._free[station] = min(self._free[station] + 1, self._capacity[station])
+        if self._queues[station]:
+            self._wake(station, now)
+
+    def resumed(self, task: int, now: float) -> None:
+        """Let one that a semaphore has woken wake the next."""
+        station = self._tasks.woken[task]
+        self._tasks.woken[task] = -1
+        self._waking[station] -= 1
+        while self._free[station] > 0 and self._queues[station]:
+            self._wake(station, now)
+            if self._mode[station] == WAKES_ONE:
+                break
+
+    def close(self, end: float) -> None:
+        """Add up the use until ``end``, seconds."""
+        for station in range(len(self.usage)):
+            self._account(station, max(end, self.usage[station].since))
+
+    def _wake(self, station: int, now: float) -> None:
+        self._account(station, now)
+        self._free[station] -= 1
+        self._waking[station] += 1
+        self._tasks.woken[self._grant(station, now)] = station
+
+    def _grant(self, station: int, now: float) -> int:
+        """Pass a slot to who waits first, though its coroutine must still wait for the loop."""
+        since, task = self._queues[station].popleft()
+        self.usage[station].wait_s += now - since
+        tasks = self._tasks
+        if tasks.responded[task] < 0.0:
+            tasks.pool_wait[task] += now - since
+        tasks.since[task] = now
+        tasks.ready.append(task << KIND_BITS | STEP)
+        return task
+
+    def _account(self, station: int, now: float) -> None:
+        """Add the slot-seconds since the last change."""
+        use = self.usage[station]
+        use.busy_s += (self._capacity[station] - self._free[station]) * (now - use.since)
+        use.since = now

@@ -1,0 +1,111 @@
+"""The tasks of one worker: its requests, and the branches of their forks."""
+
+from fastsim.twin.code import Code
+from fastsim.twin.draws import Draws
+from fastsim.twin.records import Records
+
+STEP, ARRIVE, EVENT, CALLBACK = range(4)
+"""Handles: a task's step; the callbacks of a new request, a finished wait, another thread.
+
+A handle is one number: the task's, times four, plus one of these.
+"""
+KIND_BITS = 2
+SPREAD = 65_537
+"""Occasions of nested repeats and branches are the digits of a number to this base."""
+NOT_YET = -1.0
+
+
+class Tasks:
+    """Columns with one entry per task; entries of tasks that have ended are used again.
+
+    Lists of plain numbers, because the event loop reads single ones, where arrays are slow.
+    """
+
+    def __init__(self, code: Code, draws: Draws, records: Records) -> None:
+        self.code, self.draws, self.records = code, draws, records
+        self._unused: list[int] = []
+        self.ready: list[int] = []
+        """Handles that the next pass runs."""
+        self.request: list[int] = []
+        self.place: list[int] = []
+        """Where in the code it goes on."""
+        self.occasion: list[int] = []
+        self.repeats: list[list[int]] = []
+        """For each repeat that it is in: how often yet, and the occasion outside."""
+        self.parent: list[int] = []
+        """The task that waits for it; -1 for a request."""
+        self.joins: list[int] = []
+        """Branches that it waits for."""
+        self.since: list[float] = []
+        """When what it waits for was over; the event loop may be late."""
+        self.began: list[float] = []
+        self.responded: list[float] = []
+        self.running: list[float] = []
+        self.pool_wait: list[float] = []
+        self.waits_at: list[int] = []
+        """Where in ``Records.waits`` the time that it waits is added up."""
+        self.woken: list[int] = []
+        """The semaphore that has woken it and that it has not told yet; -1 without."""
+
+    def new(self, request: int, place: int, now: float, parent: int, occasion: int) -> int:
+        """Return the number of a new task."""
+        if self._unused:
+            task = self._unused.pop()
+        else:
+            task = len(self.request)
+            self.repeats.append([])
+            for numbers in (self.request, self.place, self.occasion, self.parent, self.joins):
+                numbers.append(0)
+            for times in (self.since, self.began, self.responded, self.running, self.pool_wait):
+                times.append(0.0)
+            self.waits_at.append(0)
+            self.woken.append(-1)
+        self.request[task], self.place[task], self.occasion[task] = request, place, occasion
+        self.parent[task], self.since[task] = parent, now
+        self.began[task] = self.responded[task] = NOT_YET
+        self.running[task] = self.pool_wait[task] = 0.0
+        records = self.records
+        self.waits_at[task] = request * records.kinds if parent < 0 else records.spare()
+        return task
+
+    def fork(self, task: int, number: int, now: float) -> bool:
+        """Start the tasks of a fork, whose first steps run in the next pass; tell if any."""
+        request, occasion = self.request[task], self.occasion[task]
+        started = 0
+        for branch in self.code.forks[number]:
+            count = branch.count
+            if branch.node >= 0:
+                count = int(self.draws.value(branch.node, request, occasion))
+            for which in range(count):
+                child = self.new(request, branch.entry, now, task, occasion * SPREAD + which)
+                self.ready.append(child << KIND_BITS | STEP)
+            started += count
+        self.joins[task] = started
+        return started > 0
+
+    def end(self, task: int, now: float) -> None:
+        """End a task of a fork; the last one wakes its parent, two passes later.
+
+        What the last of several tasks spent its time with is what its parent waited for.
+        """
+        parent, records = self.parent[task], self.records
+        self.joins[parent] -= 1
+        if not self.joins[parent]:
+            if self.responded[parent] < 0.0:
+                self.running[parent] += self.running[task]
+                self.pool_wait[parent] += self.pool_wait[task]
+                mine, theirs, waits = self.waits_at[task], self.waits_at[parent], records.waits
+                for kind in range(records.kinds):
+                    waits[theirs + kind] += waits[mine + kind]
+            self.since[parent] = now
+            self.ready.append(parent << KIND_BITS | EVENT)
+        records.give_back(self.waits_at[task])
+        self._unused.append(task)
+
+    def end_request(self, task: int, now: float) -> None:
+        """End a request that has responded."""
+        records, request = self.records, self.request[task]
+        records.done[request] = now
+        records.running[request] = self.running[task]
+        records.pool_wait[request] = self.pool_wait[task]
+        self._unused.append(task)

@@ -1,0 +1,297 @@
+"""The threads of one worker, and the global interpreter lock between them and its event loop.
+
+CPython switches when the holder of the lock lets go of it (around a poll, a send, or anything off
+the GIL), or when somebody has waited for ``SWITCH_S`` since the last switch; then the holder
+queues up again. So threads that all compute take turns of ``SWITCH_S``, and so does code of the
+loop that runs for long. Without the lock, threads run beside the loop.
+"""
+
+import math
+from collections import deque
+from heapq import heappop, heappush
+
+from fastsim.twin.records import Usage
+
+SWITCH_S = 0.005
+"""CPython's switch interval (``sys.getswitchinterval``)."""
+
+HANDOVER_SAME_CORE_S = 20e-6
+HANDOVER_OTHER_CORE_S = 100e-6
+"""What the loop loses, beyond the thread's own CPU, each time a thread has had the GIL.
+
+Found by full replay of recordings of ``examples/shop`` at utilisation 0.3 to 0.75: pinned to
+one core, a switch is cheap; across cores, sleeping threads must be woken (docs/decisions/0005).
+"""
+
+_LOOP = _NOBODY = -1
+_NOTHING_S = 1e-12
+"""Work that is left over by rounding."""
+
+
+class _Work:
+    """What the thread of a task still has to do."""
+
+    __slots__ = ("left_s", "off_s", "second_s", "token", "waited_s")
+
+    def __init__(
+        self, left_s: float, off_s: float, second_s: float, waited_s: float, *, token: bool
+    ) -> None:
+        self.left_s = left_s
+        self.off_s = off_s
+        self.second_s = second_s
+        self.waited_s = waited_s
+        self.token = token
+
+
+class Threads:
+    """The thread pool of one worker, and other threads that the loop waits for.
+
+    Attributes
+    ----------
+    active : bool
+        Whether any thread works or waits for the GIL.
+    loop_has : bool
+        Whether the event loop has the GIL.
+    calls : list of (time, task, seconds waited for a thread)
+        Work that is done, and has not called the loop back yet.
+    """
+
+    def __init__(self, tokens: int, *, gil: bool, handover_s: float) -> None:
+        self.gil = gil
+        self.active = False
+        self.calls: list[tuple[float, int, float]] = []
+        self.usage = Usage()
+        self._lost_s = 0.0
+        self.tokens = self._free = tokens
+        self._handover_s = handover_s
+        self._pending: deque[tuple[float, int, float, float]] = deque()
+        self._work: dict[int, _Work] = {}
+        self._events: list[tuple[float, int, int]] = []
+        """With the GIL, when a thread needs it; without it, when a thread is done."""
+        self._number = 0
+        self._queue: deque[tuple[float, int]] = deque()
+        """Who waits for the GIL, since when."""
+        self._holder = _NOBODY
+        """The thread that has the GIL while the loop does not."""
+        self._held_since = 0.0
+        self._loop_since = 0.0
+        """When the loop last got the GIL, or could have lost it and did not."""
+        self.loop_has = False
+
+    # --- work ---------------------------------------------------------------------------------
+
+    def submit(self, task: int, now: float, cpu_s: float, off_s: float) -> None:
+        """Give a task's work to the thread pool, or queue it when every thread is taken."""
+        self.catch_up(now)
+        self.usage.acquires += 1
+        if self._free == 0:
+            self._pending.append((now, task, cpu_s, off_s))
+            self.usage.max_queue = max(self.usage.max_queue, len(self._pending))
+            return
+        self.account(now)
+        self._free -= 1
+        self.begin(task, now, cpu_s, off_s, token=True)
+
+    def begin(
+        self,
+        task: int,
+        now: float,
+        cpu_s: float,
+        off_s: float,
+        *,
+        token: bool = False,
+        waited_s: float = 0.0,
+    ) -> None:
+        """Have a thread work: half of its CPU before what it does off the GIL, half after it."""
+        self.active = True
+        self._number += 1
+        if not self.gil:
+            self._note(task, 0.0, 0.0, 0.0, waited_s, token=token)
+            heappush(self._events, (now + cpu_s + off_s, self._number, task))
+            return
+        first_s = cpu_s / 2.0 if off_s > 0.0 else cpu_s
+        self._note(task, first_s, off_s, cpu_s - first_s, waited_s, token=token)
+        heappush(self._events, (now, self._number, task))
+
+    def _note(
+        self,
+        task: int,
+        left_s: float,
+        off_s: float,
+        second_s: float,
+        waited_s: float,
+        *,
+        token: bool,
+    ) -> None:
+        self._work[task] = _Work(left_s, off_s, second_s, waited_s, token=token)
+
+    def account(self, now: float) -> None:
+        """Add the time since the last change to the use of the thread pool."""
+        self.usage.busy_s += (self.tokens - self._free) * (now - self.usage.since)
+        self.usage.since = now
+
+    def lost_s(self) -> float:
+        """Return what threads took from the busy loop, seconds."""
+        return self._lost_s
+
+    def _end(self, task: int, now: float) -> None:
+        work = self._work.pop(task)
+        self.calls.append((now, task, work.waited_s))
+        if not work.token:
+            return
+        if not self._pending:
+            self.account(now)
+            self._free += 1
+            return
+        since, waiting, cpu_s, off_s = self._pending.popleft()
+        waited_s = now - since
+        self.usage.wait_s += waited_s
+        self.begin(waiting, now, cpu_s, off_s, token=True, waited_s=waited_s)
+
+    # --- while the loop sleeps ----------------------------------------------------------------
+
+    def next_due(self) -> float:
+        """Return when something changes by itself while the loop sleeps, seconds."""
+        if not self.active:
+            return math.inf
+        due = self._events[0][0] if self._events else math.inf
+        return min(due, self._slice_end()) if self._holder != _NOBODY else due
+
+    def step(self, at: float) -> None:
+        """Let happen what is due at ``at`` while the loop sleeps."""
+        if self._holder != _NOBODY and self._slice_end() <= at:
+            self._end_slice(self._slice_end())
+        else:
+            self._need()
+        self._check()
+
+    def loop_sleeps(self, now: float) -> None:
+        """Let go of the GIL for as long as the loop sleeps."""
+        self.loop_has = False
+        if self.gil:
+            self._next(now)
+        self._check()
+
+    def loop_waits(self, now: float) -> float:
+        """Return when a loop that has woken gets the GIL."""
+        back = now
+        if self._holder != _NOBODY:
+            back = self._turn(now)
+        self.loop_has = True
+        self._loop_since = back
+        self._check()
+        return back
+
+    # --- while the loop runs ------------------------------------------------------------------
+
+    def catch_up(self, now: float) -> None:
+        """Let happen what is due by ``now`` while the loop runs."""
+        while self._events and self._events[0][0] <= now:
+            self._need()
+        self._check()
+
+    def loop_lets_go(self, now: float) -> float:
+        """Release the GIL around a system call; return when the loop has it again."""
+        self.catch_up(now)
+        self._loop_since = now
+        if not self._queue or self._queue[0][0] >= now:
+            return now
+        return self._lose(now)
+
+    def run_code(self, now: float, spent_s: float) -> float:
+        """Return when code of the loop ends that takes ``spent_s`` seconds of its own."""
+        end = now + spent_s
+        if not self.gil:
+            return end
+        while True:
+            asked = self._asked()
+            if self._events and self._events[0][0] < min(end, asked):
+                self._need()
+            elif asked < end:
+                end += self._lose(asked) - asked
+            else:
+                return end
+
+    def run_without(self, now: float, away_s: float) -> float:
+        """Return when a loop that does something off the GIL goes on."""
+        until = now + away_s
+        self.loop_sleeps(now)
+        while self.next_due() <= until:
+            self.step(self.next_due())
+        return self.loop_waits(until)
+
+    def _asked(self) -> float:
+        """Return when the first in the queue has waited long enough."""
+        if not self._queue:
+            return math.inf
+        return max(self._queue[0][0], self._loop_since) + SWITCH_S
+
+    def _lose(self, now: float) -> float:
+        """Let everybody who waits by now have a turn; return when the loop has the GIL again."""
+        waiting = sum(since <= now for since, _ in self._queue)
+        back = self._turn(now) + waiting * self._handover_s
+        self._lost_s += back - now
+        self._loop_since = back
+        self.loop_has = True
+        self._check()
+        return back
+
+    # --- who has the GIL ----------------------------------------------------------------------
+
+    def _need(self) -> None:
+        """Let the first thread that is due ask for the GIL."""
+        at, _, task = heappop(self._events)
+        if not self.gil:
+            self._end(task, at)
+        elif self._holder == _NOBODY and not self.loop_has:
+            self._holder, self._held_since = task, at
+        else:
+            self._queue.append((at, task))
+
+    def _slice_end(self) -> float:
+        end = self._held_since + self._work[self._holder].left_s
+        if not self._queue:
+            return end
+        return min(end, max(self._held_since, self._queue[0][0]) + SWITCH_S)
+
+    def _end_slice(self, now: float) -> None:
+        """Take the GIL from the thread that has it and give it to the next."""
+        task, work = self._holder, self._work[self._holder]
+        work.left_s -= now - self._held_since
+        if work.left_s > _NOTHING_S:
+            self._queue.append((now, task))
+        elif work.off_s > 0.0 or work.second_s > 0.0:
+            self._number += 1
+            heappush(self._events, (now + work.off_s, self._number, task))
+            work.left_s, work.off_s, work.second_s = work.second_s, 0.0, 0.0
+        else:
+            self._end(task, now)
+        self._next(now)
+
+    def _next(self, now: float) -> None:
+        self._holder = _NOBODY
+        if not self._queue:
+            return
+        _, task = self._queue.popleft()
+        if task == _LOOP:
+            self.loop_has = True
+        else:
+            self._holder, self._held_since = task, now
+
+    def _turn(self, now: float) -> float:
+        """Queue the loop up and return when its turn comes."""
+        self.loop_has = False
+        self._queue.append((now, _LOOP))
+        if self._holder == _NOBODY:
+            self._next(now)
+        at = now
+        while not self.loop_has:
+            at = self._slice_end()
+            if self._events and self._events[0][0] < at:
+                self._need()
+            else:
+                self._end_slice(at)
+        return at
+
+    def _check(self) -> None:
+        self.active = bool(self._events or self._queue or self._holder != _NOBODY)

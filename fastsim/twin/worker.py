@@ -1,0 +1,185 @@
+"""One worker process: its event loop, pools and threads, and what is measured of them."""
+
+import math
+from collections import deque
+from heapq import heappush
+
+from fastsim.loop_costs import LoopCosts
+from fastsim.twin.passes import passes
+from fastsim.twin.slots import Stations
+from fastsim.twin.speed import Speed
+from fastsim.twin.tasks import CALLBACK, KIND_BITS, Tasks
+from fastsim.twin.threads import Threads
+
+_NEVER = math.inf
+
+
+class Worker:
+    """The event loop of one worker.
+
+    Parameters
+    ----------
+    speed
+        How fast the machine runs code as it wanders; None for always as fast.
+    rounds_timers
+        Whether the loop sleeps whole milliseconds (asyncio's does, uvloop's does not) and runs
+        callbacks as handles of their own.
+    hosted
+        Whether the loop shares its cores with others, so that somebody else says how long its
+        code takes.
+    window_s
+        Length of the windows of ``window_busy``, seconds.
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        stations: Stations,
+        threads: Threads,
+        costs: LoopCosts,
+        *,
+        speed: Speed | None,
+        rounds_timers: bool,
+        hosted: bool,
+        window_s: float,
+    ) -> None:
+        self.tasks = tasks
+        self.costs = costs
+        self.stations = stations
+        self.threads = threads
+        self.speed = speed
+        self.rounds_timers = rounds_timers
+        self.hosted = hosted
+        self.window_s = window_s
+        self.inbox: deque[tuple[float, int, int]] = deque()
+        """Requests on their way: time, number, where their program begins."""
+        self.ended: list[tuple[float, int]] = []
+        """Responses that nobody outside has seen: time and request."""
+        self.busy = False
+        self.now = 0.0
+        """Until when the loop has been computed: the end of its last pass while it is busy."""
+        self.cost_s = 0.0
+        """How much a hosted loop wants of what ``go_on`` returned, seconds."""
+        self.woken_s = 0.0
+        """When a hosted loop was woken, which may have had to wait for the GIL since."""
+        self.idle_since = 0.0
+        self.sockets: list[tuple[float, int, int]] = []
+        self.timers: list[tuple[float, int, int]] = []
+        self.number = 0
+        self.busy_s = 0.0
+        self.passes = 0
+        self.idle_wakeups = 0
+        self.ready_integral = 0.0
+        self.ready_max = 0
+        self.lags: list[float] = []
+        self.window_busy: list[float] = []
+        self.until = _NEVER if hosted else 0.0
+        self._passes = passes(self)
+
+    def advance(self, until: float) -> None:
+        """Replay the loop until nothing happens before ``until``; a pass may end later."""
+        self.until = until
+        next(self._passes)
+
+    def go_on(self) -> int:
+        """Replay a hosted loop from ``now`` to where it has to wait; return what it wants."""
+        return next(self._passes)
+
+    def close(self, end: float) -> None:
+        """Add up what is measured over time until ``end``, seconds."""
+        if self.busy:
+            self.busy_s += end
+        self.stations.close(end)
+        self.threads.account(max(end, self.threads.usage.since))
+
+    # --- threads ----------------------------------------------------------------------------
+
+    def thread_step(self, task: int, at: int, now: float) -> None:
+        """Give a task's work at place ``at`` of its program to the thread pool."""
+        tasks = self.tasks
+        code, draws = tasks.code, tasks.draws
+        request, occasion = tasks.request[task], tasks.occasion[task]
+        cpu, off = code.value[at], code.second[at]
+        if code.node[at] >= 0:
+            cpu = draws.value(code.node[at], request, occasion)
+        if code.second_node[at] >= 0:
+            off = draws.value(code.second_node[at], request, occasion)
+        if tasks.responded[task] < 0.0:
+            tasks.records.waits[tasks.waits_at[task] + code.kind[at]] += cpu + off
+        self.threads.submit(task, now, cpu, off)
+        if self.threads.calls:
+            self.take_calls()
+
+    def thread_wait(self, task: int, now: float, value: float, cpu: float) -> None:
+        """Wait for a thread that needs the GIL for its own code.
+
+        It cannot begin before the loop lets go of the GIL, after its own bookkeeping; the wait
+        as recorded contains that.
+        """
+        begin = min(self.costs.per_suspend, value)
+        cpu = min(cpu, value - begin)
+        self.threads.begin(task, now + begin, cpu, value - begin - cpu)
+
+    def take_calls(self) -> None:
+        """Have what threads are done with call the loop back."""
+        tasks = self.tasks
+        for at, task, waited in self.threads.calls:
+            if waited and tasks.responded[task] < 0.0:
+                tasks.pool_wait[task] += waited
+            tasks.since[task] = at
+            self.number += 1
+            heappush(self.sockets, (at, self.number, task << KIND_BITS | CALLBACK))
+        self.threads.calls.clear()
+
+    def let_go(self, now: float, *, asleep: bool = False) -> float:
+        """Give the GIL to the threads that wait for it; return when the loop has it again."""
+        threads = self.threads
+        back = threads.loop_waits(now) if asleep else threads.loop_lets_go(now)
+        if threads.calls:
+            self.take_calls()
+        return back
+
+    def interrupted(self, now: float, spent: float, off_core: float) -> float:
+        """Return when code ends that threads interrupt after their patience."""
+        end = self.threads.run_code(now, spent)
+        if off_core > 0.0:
+            end = self.threads.run_without(end, off_core)
+        if self.threads.calls:
+            self.take_calls()
+        return end
+
+    # --- sleep ------------------------------------------------------------------------------
+
+    def next_due(self) -> float:
+        """Return when an idle loop wakes next by itself, seconds."""
+        due = self.inbox[0][0] if self.inbox else _NEVER
+        if self.sockets and self.sockets[0][0] < due:
+            due = self.sockets[0][0]
+        if self.timers and self.timers[0][0] < due:
+            timer = self.timers[0][0]
+            if self.rounds_timers and timer > self.idle_since:
+                # epoll sleeps whole milliseconds, counted from when it began.
+                slept = timer - self.idle_since
+                whole = math.ceil(slept * 1000.0 - 1e-6) / 1000.0
+                timer = max(timer, self.idle_since + whole)
+            due = min(due, timer)
+        return due
+
+    def sleep_until(self, until: float) -> float:
+        """Have threads work while the loop sleeps; return when it wakes, or infinity for later."""
+        threads = self.threads
+        while True:
+            due = self.next_due()
+            at = threads.next_due() if threads.active else _NEVER
+            if at > due or at >= until:
+                return due if due < until else _NEVER
+            threads.step(at)
+            if threads.calls:
+                self.take_calls()
+
+    def book(self, start: float, duration: float) -> None:
+        """Count busy time for the window it began in, seconds."""
+        window = int(start / self.window_s)
+        if window >= len(self.window_busy):
+            self.window_busy.extend([0.0] * (window + 1 - len(self.window_busy)))
+        self.window_busy[window] += duration

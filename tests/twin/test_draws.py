@@ -1,0 +1,54 @@
+"""Draws: a value belongs to its seed, node, request and occasion, whoever asks and when."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from fastsim.twin.draws import BLOCK, Draws, key_of, uniform, uniforms
+from fastsim.twin.tables import Table, table_of
+from tests.twin.test_tables import LAWS
+
+SMOOTH: list[Table] = [table_of(law) for law in LAWS]
+
+
+def draws(seed: int = 1, share: float = 1.0) -> Draws:
+    names = [f"GET /{number}" for number in range(len(SMOOTH))]
+    return Draws(seed, names, SMOOTH, [share] * len(SMOOTH))
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    st.integers(0, len(SMOOTH) - 1),
+    st.lists(st.tuples(st.integers(0, 40 * BLOCK), st.integers(0, 3)), min_size=1, max_size=60),
+)
+def test_neither_order_nor_blocks_change_a_value(node: int, asked: list[tuple[int, int]]) -> None:
+    forward, backward, rare = draws(), draws(), draws(share=0.001)
+    first = [forward.value(node, *one) for one in asked]
+    assert [backward.value(node, *one) for one in reversed(asked)] == first[::-1]
+    assert [rare.value(node, *one) for one in asked] == first
+
+
+def test_many_numbers_are_those_one_by_one() -> None:
+    key = key_of(3, "GET /")
+    requests = np.array([0, 1, 255, 256, 10**6, 2**40])
+    assert uniforms(key, requests).tolist() == [uniform(key, int(one)) for one in requests]
+
+
+def test_names_seeds_and_occasions_draw_apart() -> None:
+    keys = [key_of(seed, name) for seed in (1, 2) for name in ("a", "b")]
+    drawn = [uniforms(key, np.arange(20_000)) for key in keys]
+    drawn.append(np.array([uniform(keys[0], 7, occasion) for occasion in range(1, 20_001)]))
+    correlation = np.asarray(np.corrcoef(drawn))
+    # Five sequences, ten pairs, 0.007 each: beyond 4.5 of that once in 15,000.
+    assert np.abs(correlation[np.triu_indices(5, 1)]).max() < 4.5 / np.sqrt(20_000)
+
+
+def test_numbers_are_uniform_and_neighbours_independent() -> None:
+    for seed in range(5):
+        found = uniforms(key_of(seed, "GET /"), np.arange(100_000))
+        assert found.min() > 0.0
+        assert found.max() < 1.0
+        assert stats.kstest(found, "uniform").pvalue > 1e-4
+        pairs = np.histogram2d(found[:-1], found[1:], bins=16, range=[[0, 1], [0, 1]])[0]
+        assert stats.chisquare(pairs.ravel()).pvalue > 1e-4

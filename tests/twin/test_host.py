@@ -1,0 +1,123 @@
+"""Cores that loops and threads share, and the same loop on its own core by either way."""
+
+import numpy as np
+import pytest
+
+from fastsim.model import LoopCosts
+from fastsim.twin import engine
+from fastsim.twin.code import BY_THREAD, SOCKET, TIMER
+from fastsim.twin.engine import simulate
+from fastsim.twin.workload import Workload
+from tests.twin.programs import (
+    ACQUIRE,
+    FREE,
+    RELEASE,
+    RESPOND,
+    YIELD,
+    Step,
+    cpu,
+    deployment,
+    thread,
+    wait,
+    workload,
+)
+
+TINY = LoopCosts(accept=1.1e-7, per_event=2.3e-8, per_pass=1.7e-8, per_suspend=1.3e-8)
+"""So that two things seldom happen at once, and a thread's patience seldom ends in between."""
+COSTS = LoopCosts(accept=1.1e-4, per_event=2.3e-5, per_pass=1.7e-5, per_suspend=1.3e-5)
+
+
+def at_random(seed: int, *, threads: bool) -> Workload:
+    """Forty requests of everything there is; no two durations are alike, so nothing is a tie."""
+    rng = np.random.default_rng(seed)
+
+    def step() -> Step:
+        long, short = float(rng.exponential(0.008)), float(rng.exponential(0.0015))
+        choices: list[Step] = [
+            cpu(short),
+            cpu(long, blocking=long / 3.0),
+            wait(long),
+            wait(long, TIMER),
+            YIELD,
+            [[cpu(short), wait(long)], [wait(short), cpu(short)]],
+        ]
+        if threads:
+            choices += [thread(short, long), thread(long, 0.0), wait(long, BY_THREAD, short / 4.0)]
+        return choices[int(rng.integers(len(choices)))]
+
+    programs: list[list[Step]] = []
+    for _ in range(40):
+        held = [ACQUIRE, wait(float(rng.exponential(0.004)), SOCKET), RELEASE]
+        steps = [step() for _ in range(int(rng.integers(1, 6)))]
+        programs.append([*steps, *held, cpu(float(rng.exponential(0.001))), RESPOND, step()])
+    return workload(np.sort(rng.random(40)) * 0.4, programs)
+
+
+@pytest.mark.parametrize("threads", [True, False])
+@pytest.mark.parametrize("gil", [True, False])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_loop_on_its_own_core_is_the_same_by_the_clock_of_a_host(
+    monkeypatch: pytest.MonkeyPatch, threads: bool, gil: bool, loop: str
+) -> None:
+    """Two ways to the same times: passes computed ahead, and every piece an event of SimPy."""
+    deployed = deployment(pool=2, gil=gil, cores=100, tokens=3)
+    deployed = deployed.model_copy(update={"loop": loop})
+    costs = TINY if threads else COSTS
+    for seed in range(12):
+        drawn = at_random(seed, threads=threads)
+        monkeypatch.setattr(engine, "_crowded", lambda *_: False)
+        alone = simulate(drawn, deployed, costs)
+        monkeypatch.setattr(engine, "_crowded", lambda *_: True)
+        hosted = simulate(drawn, deployed, costs)
+        for name in ("start_s", "respond_s", "done_s", "running_s", "pool_wait_s", "wait_s"):
+            ours, theirs = getattr(alone, name), getattr(hosted, name)
+            np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=1e-9, err_msg=f"{name} {seed}")
+        assert hosted.loop_busy_s == pytest.approx(alone.loop_busy_s, abs=1e-9)
+        assert hosted.gil_lost_s == pytest.approx(alone.gil_lost_s, abs=1e-9)
+
+
+def test_code_that_uses_no_core_lets_threads_have_the_gil() -> None:
+    # The loop blocks for 10 ms, as time.sleep does; the thread's 4 ms fit into that.
+    drawn = workload([0.0, 0.0], [[thread(0.004, 0.0)], [cpu(0.010, blocking=0.010)]])
+    for crowd in (1, 2):
+        outcome = simulate(drawn, deployment(workers=crowd), FREE)
+        assert float(outcome.respond_s[1]) == pytest.approx(0.010)
+
+
+def test_blocking_needs_no_core() -> None:
+    drawn = workload([0.0, 0.0], [[cpu(0.010, blocking=0.010)], [cpu(0.010)]])
+    outcome = simulate(drawn, deployment(workers=2), FREE)
+    assert outcome.respond_s.tolist() == pytest.approx([0.010, 0.010])
+
+
+def test_work_is_conserved_on_crowded_cores() -> None:
+    rng = np.random.default_rng(1)
+    lengths_s = rng.random(60) / 100 + 0.001
+    drawn = workload(np.sort(rng.random(60)) / 1e4, [[cpu(float(t))] for t in lengths_s])
+    for cores in (1, 2, 3):
+        outcome = simulate(drawn, deployment(workers=4, cores=cores), FREE)
+        work_s = sum(drawn.program.code.value)
+        took_s = float(outcome.done_s.max() - drawn.arrival_s[0])
+        # From the first arrival on there is always enough to do for one core.
+        assert took_s >= work_s / cores - 1e-9
+        assert cores > 1 or took_s == pytest.approx(work_s)
+
+
+def test_processor_sharing_is_as_theory_has_it() -> None:
+    """M/M/1 with processor sharing: the mean is that of first come, first served.
+
+    Given its own length x, a request takes x / (1 - load) in the mean, whatever the law.
+    """
+    rng = np.random.default_rng(2)
+    lengths = rng.gamma(0.5, 0.010, 6_000)
+    arrivals = np.cumsum(rng.exponential(0.005 / 0.6, len(lengths)))
+    # With as many workers as may ever be in the system, every request has one of its own.
+    drawn = workload(arrivals, [[cpu(float(length))] for length in lengths])
+    outcome = simulate(drawn, deployment(workers=60), FREE)
+    took = outcome.respond_s - drawn.arrival_s
+    batches = [part.mean() for part in np.array_split(took, 30)]
+    error = 3.29 * float(np.std(batches, ddof=1)) / np.sqrt(30)  # one false alarm in 1000
+    assert took.mean() == pytest.approx(lengths.mean() / (1.0 - 0.6), abs=error)
+    short, long = lengths < np.median(lengths), lengths > np.quantile(lengths, 0.9)
+    for chosen in (short, long):
+        assert took[chosen].sum() / lengths[chosen].sum() == pytest.approx(1 / 0.4, rel=0.25)
