@@ -5,8 +5,7 @@
 ``fastsim.calibrate``.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,7 +26,24 @@ from fastsim.laws import (
     Weibull,
 )
 from fastsim.loop_costs import ColdCost, LoopCosts, Pauses, RecorderCost, SpeedDoubt, Wander
-from fastsim.spans import StepKind, Via
+from fastsim.program import (
+    AcquireStep,
+    Branch,
+    ChooseStep,
+    CpuStep,
+    ParallelStep,
+    ReleaseStep,
+    RepeatStep,
+    RespondStep,
+    Step,
+    StreamStep,
+    ThreadStep,
+    UseStep,
+    WaitStep,
+    Way,
+    YieldStep,
+    all_steps,
+)
 from fastsim.units import Duration, Rate, Share
 
 __all__ = [
@@ -35,6 +51,7 @@ __all__ = [
     "Branch",
     "Burst",
     "CheckRow",
+    "ChooseStep",
     "ClientPath",
     "ColdCost",
     "Constant",
@@ -60,6 +77,7 @@ __all__ = [
     "RateWindow",
     "RecorderCost",
     "ReleaseStep",
+    "RepeatStep",
     "Resource",
     "RespondStep",
     "ServiceModel",
@@ -69,128 +87,15 @@ __all__ = [
     "StreamStep",
     "ThreadStep",
     "Traffic",
+    "UseStep",
     "Variant",
     "WaitStep",
     "Wander",
+    "Way",
     "Weibull",
     "YieldStep",
     "all_steps",
 ]
-
-
-# --- steps ---------------------------------------------------------------------------------
-
-
-class _Step(Part):
-    label: str = Field("", description="library or peer, for people")
-    where: str = Field("", description="the service's own code, file.py:function")
-
-
-class CpuStep(_Step):
-    """Code on the event loop; nothing else of this worker runs meanwhile."""
-
-    do: Literal["cpu"] = "cpu"
-    time: Distribution
-    blocking: Share = Field(
-        0.0, description="part of the time that holds the loop without using a core"
-    )
-
-
-class WaitStep(_Step):
-    """Suspended until something outside the loop answers; the loop is free meanwhile."""
-
-    do: Literal["wait"] = "wait"
-    kind: StepKind
-    via: Via = Via.SOCKET
-    time: Distribution
-    thread_cpu: Duration = Field(
-        0.0, ge=0.0, description="via thread: CPU of the other thread, which needs the GIL for it"
-    )
-
-
-class YieldStep(_Step):
-    """Suspended only to be queued again at once, as ``asyncio.sleep(0)`` does."""
-
-    do: Literal["yield"] = "yield"
-
-
-class ThreadStep(_Step):
-    """Work in the thread pool: ``cpu`` needs the GIL, ``off_gil`` does not."""
-
-    do: Literal["thread"] = "thread"
-    cpu: Distribution
-    off_gil: Distribution | None = None
-
-
-class StreamStep(_Step):
-    """``chunks`` times: wait ``gap``, then ``cpu`` on the loop. A streamed LLM answer."""
-
-    do: Literal["stream"] = "stream"
-    kind: StepKind
-    via: Via = Via.SOCKET
-    chunks: Counts
-    gap: Distribution
-    cpu: Distribution
-
-
-class AcquireStep(_Step):
-    """Take one slot of a resource; waits in first-come order when none is free."""
-
-    do: Literal["acquire"] = "acquire"
-    resource: str
-
-
-class ReleaseStep(_Step):
-    """Give the slot back."""
-
-    do: Literal["release"] = "release"
-    resource: str
-
-
-class RespondStep(_Step):
-    """The last byte of the response leaves; later steps do not count as latency."""
-
-    do: Literal["respond"] = "respond"
-
-
-class Branch(Part):
-    """Tasks of a parallel step that all take the same steps."""
-
-    count: Counts = Field(Counts(values=[1], weights=[1.0]), description="how many there are")
-    steps: "list[Step]" = Field(min_length=1)
-
-
-class ParallelStep(_Step):
-    """Start several tasks and wait for all of them, as ``asyncio.gather`` does."""
-
-    do: Literal["parallel"] = "parallel"
-    branches: list[Branch] = Field(min_length=1)
-
-
-Step = Annotated[
-    CpuStep
-    | WaitStep
-    | YieldStep
-    | ThreadStep
-    | StreamStep
-    | AcquireStep
-    | ReleaseStep
-    | RespondStep
-    | ParallelStep,
-    Field(discriminator="do"),
-]
-
-
-Branch.model_rebuild()
-
-
-def all_steps(steps: "Iterable[Step]") -> "Iterator[Step]":
-    """Yield steps and, after a parallel one, those of its branches."""
-    for step in steps:
-        yield step
-        if isinstance(step, ParallelStep):
-            for branch in step.branches:
-                yield from all_steps(branch.steps)
 
 
 class Variant(Part):
@@ -312,7 +217,7 @@ class ServiceModel(Part):
 
     version: Literal[1] = 1
     kind: Literal["model"] = "model"
-    service: str
+    service: str = "service"
     provenance: Provenance = Provenance()
     warnings: list[str] = Field(default_factory=list)
     process: Process = Process()
@@ -332,11 +237,11 @@ class ServiceModel(Part):
         for endpoint in self.endpoints:
             for variant in endpoint.variants:
                 for step in all_steps(variant.steps):
-                    if isinstance(step, (AcquireStep, ReleaseStep)) and (
+                    if isinstance(step, (AcquireStep, ReleaseStep, UseStep)) and (
                         step.resource not in self.resources
                     ):
                         raise ValueError(
-                            f"{endpoint.name} uses resource {step.resource!r}, "
-                            "which is not listed under resources"
+                            f"{endpoint.name} uses resource {step.resource!r}, which is not listed "
+                            f"under resources; write there, for example, {step.resource}: 10"
                         )
         return self

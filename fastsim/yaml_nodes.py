@@ -64,6 +64,15 @@ class Document:
     texts: dict[Path, str] = field(default_factory=dict)
     """Scalars as they were written."""
     problems: list[Problem] = field(default_factory=list)
+    origins: dict[Path, Path] = field(default_factory=dict)
+    """What parts were called in the file, where they were written in a short form."""
+
+    def written(self, path: Path) -> Path:
+        """Return what a part is called in the file."""
+        known = path
+        while known and known not in self.origins:
+            known = known[:-1]
+        return (*self.origins[known], *path[len(known) :]) if known in self.origins else path
 
     def key_place(self, path: Path) -> Place:
         """Return where a key stands; for an item of a list, where the item begins."""

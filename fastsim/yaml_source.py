@@ -7,12 +7,14 @@ suggestion. Writing lives in ``fastsim.yaml_writing`` and is offered here as wel
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from fastsim.errors import FileFormatError, ScenarioError
+from fastsim.short_forms import long_form
 from fastsim.yaml_nodes import Document, NotYamlError, Place, Problem, Value, read_document
 from fastsim.yaml_problems import problems_of
 from fastsim.yaml_writing import dump_yaml, write_new
@@ -120,6 +122,9 @@ def parse_yaml(text: str, model: type[M], *, name: str = "text") -> M:
             where=name,
         )
     _check_kind(value, document, model, name)
+    if _kind(model) == "model":
+        document = long_form(document)
+        value = document.value
     problems = list(document.problems)
     try:
         # As JSON, because strict reading of JSON takes text for enums but no "2" for 2.
@@ -130,7 +135,8 @@ def parse_yaml(text: str, model: type[M], *, name: str = "text") -> M:
         known = {problem.path for problem in problems}
         problems += [p for p in problems_of(error, model, document) if p.path not in known]
     if problems:
-        raise SourceError(name, text, problems)
+        told = [replace(problem, path=document.written(problem.path)) for problem in problems]
+        raise SourceError(name, text, told)
     return result
 
 

@@ -66,7 +66,9 @@ def _plain(value: object, written: object) -> object:
         for name, field in fields:
             inner, key = getattr(value, name), field.alias or name
             default = field.get_default(call_default_factory=True)
-            if name in ALWAYS or field.is_required() or inner != default:
+            # Nothing under "loop" is not the same as no "loop": a model by hand gets usual costs.
+            said = name in ALWAYS or (name == "loop" and isinstance(inner, BaseModel))
+            if said or field.is_required() or inner != default:
                 kept[key] = _plain(inner, written[key])
         return kept
     if isinstance(value, dict) and isinstance(written, dict):

@@ -8,22 +8,24 @@ from fastsim.distributions import mean
 from fastsim.model import (
     AcquireStep,
     CheckRow,
-    Counts,
+    ChooseStep,
     CpuStep,
     Distribution,
     Endpoint,
     ParallelStep,
     ReleaseStep,
+    RepeatStep,
     RespondStep,
     ServiceModel,
     Step,
     StreamStep,
     ThreadStep,
+    UseStep,
     Variant,
     WaitStep,
 )
 from fastsim.report.findings import model_trust, self_check_sentence
-from fastsim.report.means import endpoint_mean_s, step_mean_s
+from fastsim.report.means import endpoint_mean_s, mean_count, step_mean_s
 from fastsim.report.wording import (
     UNKNOWN,
     clean,
@@ -220,7 +222,7 @@ def _rows(step: Step) -> list[_Row]:
             rows = [_timed(_named("thread cpu", step.where or step.label), step.cpu)]
             return rows + ([_timed("thread waiting", step.off_gil)] if step.off_gil else [])
         case StreamStep():
-            chunks = _mean_count(step.chunks)
+            chunks = mean_count(step.chunks)
             name = f"{_named(step.kind.value, step.label or step.where)} stream"
             return [
                 _Row(name, parameters=f"{chunks:.3g} chunks on average"),
@@ -230,12 +232,20 @@ def _rows(step: Step) -> list[_Row]:
         case ParallelStep():
             rows = [_Row("side by side", mean_s=step_mean_s(step))]
             for branch in step.branches:
-                rows.append(_Row(f"  {_mean_count(branch.count):.3g} × branch"))
-                rows += [
-                    replace(row, what=f"    {row.what}", mean_s=None)
-                    for inner in branch.steps
-                    for row in _rows(inner)
-                ]
+                rows.append(_Row(f"  {mean_count(branch.count):.3g} × branch"))
+                rows += _inside(branch.steps, "    ")
+            return rows
+        case UseStep():
+            rows = [_Row(f"with a slot of {clean(step.resource)}", mean_s=step_mean_s(step))]
+            return rows + _inside(step.steps, "  ")
+        case RepeatStep():
+            rows = [_Row(f"{mean_count(step.count):.3g} × in a row", mean_s=step_mean_s(step))]
+            return rows + _inside(step.steps, "  ")
+        case ChooseStep():
+            rows = [_Row("one of these ways", mean_s=step_mean_s(step))]
+            for way in step.ways:
+                rows.append(_Row(f"  {share(way.share)} {clean(way.name)}".rstrip()))
+                rows += _inside(way.steps, "    ")
             return rows
         case AcquireStep() | ReleaseStep():
             return [_Row(f"{step.do} {clean(step.resource)}")]
@@ -243,13 +253,15 @@ def _rows(step: Step) -> list[_Row]:
             return [_Row(step.do)]
 
 
+def _inside(steps: list[Step], margin: str) -> list[_Row]:
+    """Return the rows of steps that another holds, whose share of the time is not known."""
+    return [
+        replace(row, what=margin + row.what, mean_s=None) for step in steps for row in _rows(step)
+    ]
+
+
 def _timed(what: str, distribution: Distribution, times: float = 1.0) -> _Row:
     return _Row(what, distribution, times * mean(distribution))
-
-
-def _mean_count(chunks: Counts) -> float:
-    pairs = zip(chunks.values, chunks.weights, strict=True)
-    return sum(value * weight for value, weight in pairs) / sum(chunks.weights)
 
 
 def _named(what: str, name: str) -> str:

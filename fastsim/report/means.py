@@ -5,12 +5,16 @@ import numpy.typing as npt
 
 from fastsim.distributions import mean, quantile
 from fastsim.model import (
+    ChooseStep,
+    Counts,
     CpuStep,
     Endpoint,
     ParallelStep,
+    RepeatStep,
     Step,
     StreamStep,
     ThreadStep,
+    UseStep,
     WaitStep,
 )
 
@@ -25,14 +29,24 @@ def step_mean_s(step: Step) -> float:
         case ThreadStep():
             return mean(step.cpu) + (mean(step.off_gil) if step.off_gil else 0.0)
         case StreamStep():
-            weights = step.chunks.weights
-            pairs = zip(step.chunks.values, weights, strict=True)
-            chunks = sum(value * weight for value, weight in pairs) / sum(weights)
-            return chunks * (mean(step.gap) + mean(step.cpu))
+            return mean_count(step.chunks) * (mean(step.gap) + mean(step.cpu))
         case ParallelStep():
             return _parallel_mean_s(step)
+        case UseStep():
+            return sum(map(step_mean_s, step.steps))
+        case RepeatStep():
+            return mean_count(step.count) * sum(map(step_mean_s, step.steps))
+        case ChooseStep():
+            total = sum(way.share for way in step.ways)
+            return sum(w.share / total * sum(map(step_mean_s, w.steps)) for w in step.ways)
         case _:
             return 0.0
+
+
+def mean_count(counts: Counts) -> float:
+    """Return the mean of a law of whole numbers."""
+    pairs = zip(counts.values, counts.weights, strict=True)
+    return sum(value * weight for value, weight in pairs) / sum(counts.weights)
 
 
 _DRAWS = 256

@@ -8,13 +8,13 @@ from fastsim.model import (
     CpuStep,
     Distribution,
     Endpoint,
-    ParallelStep,
     ServiceModel,
     Step,
     StreamStep,
     ThreadStep,
     WaitStep,
 )
+from fastsim.program import bodies
 from fastsim.report.markup import Markup, join, tag
 from fastsim.report.wording import (
     MARKS,
@@ -176,10 +176,9 @@ def _step_rows(variant: str, position: str, step: Step) -> list[list[str]]:
     rows = [[*words, *_distribution_cells(part, what)] for what, part in found]
     if not found:
         rows.append([*words, UNKNOWN, "", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, ""])
-    if isinstance(step, ParallelStep):
-        for letter, branch in zip(_LETTERS, step.branches, strict=False):
-            for number, inner in enumerate(branch.steps, start=1):
-                rows += _step_rows(variant, f"{position}{letter}{number}", inner)
+    for letter, body in zip(_LETTERS, bodies(step), strict=False):
+        for number, inner in enumerate(body, start=1):
+            rows += _step_rows(variant, f"{position}{letter}{number}", inner)
     return rows
 
 

@@ -73,8 +73,6 @@ class Code:
     tables: list[Table] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     """Part of the requests that need a node's value."""
-    depth: int = 0
-    """Repeats within repeats, at most."""
 
     def __len__(self) -> int:
         return len(self.operation)

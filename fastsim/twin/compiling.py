@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from fastsim.distributions import mean
 from fastsim.model import (
     AcquireStep,
+    ChooseStep,
     Counts,
     CpuStep,
     Distribution,
     ParallelStep,
     ReleaseStep,
+    RepeatStep,
     RespondStep,
     ServiceModel,
     Step,
     StreamStep,
     ThreadStep,
+    UseStep,
     Variant,
     WaitStep,
     YieldStep,
+    all_steps,
 )
 from fastsim.spans import StepKind, Via
 from fastsim.twin import code as ops
@@ -72,6 +76,7 @@ class _Compiler:
         self.code = Code()
         self._stations = list(model.resources)
         self._pauses = model.loop.pauses
+        self._paused: Step | None = None
         self._tables: dict[int, Table] = {}
 
     def endpoint(self, name: str, variants: Sequence[Variant], share: float) -> int:
@@ -82,7 +87,8 @@ class _Compiler:
             entries.append(len(self.code))
             self.code.add(ops.MARK, number, second=float(variant.failed))
             reached = share * weight / sum(weights)
-            self._steps(variant.steps, f"{name}/{number}", reached, self._longest(variant.steps))
+            self._paused = self._longest(variant.steps)
+            self._steps(variant.steps, f"{name}/{number}", reached)
             self.code.add(ops.END)
         if len(entries) == 1:
             return entries[0]
@@ -95,15 +101,13 @@ class _Compiler:
         """Return the code that a stop of the loop falls into: the longest, in the mean."""
         if self._pauses.time is None or self._pauses.per_request <= 0.0:
             return None
-        code = [step for step in steps if isinstance(step, (CpuStep, StreamStep))]
+        code = [step for step in all_steps(steps) if isinstance(step, (CpuStep, StreamStep))]
         return max(code, key=_code_s) if code else None
 
-    def _steps(
-        self, steps: Sequence[Step], name: str, share: float, paused: Step | None = None
-    ) -> None:
+    def _steps(self, steps: Sequence[Step], name: str, share: float) -> None:
         for position, step in enumerate(steps):
             self._step(step, f"{name}/{position}", share)
-            if step is paused:
+            if step is self._paused:
                 self._pause(name, share)
 
     def _pause(self, name: str, share: float) -> None:
@@ -146,6 +150,15 @@ class _Compiler:
                 code.add(ops.RESPOND)
             case ParallelStep():
                 self._fork(step, name, share)
+            case UseStep():
+                station = self._stations.index(step.resource)
+                code.add(ops.ACQUIRE, station)
+                self._steps(step.steps, name, share)
+                code.add(ops.RELEASE, station)
+            case RepeatStep():
+                self._repeat(step, name, share)
+            case ChooseStep():
+                self._choose(step, name, share)
 
     def _timed(
         self,
@@ -204,7 +217,29 @@ class _Compiler:
         self._timed(ops.CPU, step.cpu, f"{name}/cpu", share)
         code.add(ops.AGAIN, begin + 1)
         code.argument[begin] = len(code)
-        code.depth = max(code.depth, 1)
+
+    def _repeat(self, step: RepeatStep, name: str, share: float) -> None:
+        code = self.code
+        node, count = self._count(step.count, f"{name}/count", share)
+        begin = code.add(ops.REPEAT, node=node, value=float(count))
+        self._steps(step.steps, name, share)
+        code.add(ops.AGAIN, begin + 1)
+        code.argument[begin] = len(code)
+
+    def _choose(self, step: ChooseStep, name: str, share: float) -> None:
+        code = self.code
+        weights = [way.share for way in step.ways]
+        table = Choice(weights, [float(number) for number in range(len(weights))])
+        code.choices.append([])
+        ways = code.choices[-1]
+        code.add(ops.CHOOSE, len(code.choices) - 1, node=code.draw(f"{name}/way", table, share))
+        jumps = []
+        for number, way in enumerate(step.ways):
+            ways.append(len(code))
+            self._steps(way.steps, f"{name}/way {number}", share * way.share / sum(weights))
+            jumps.append(code.add(ops.JUMP))
+        for jump in jumps:
+            code.argument[jump] = len(code)
 
     def _fork(self, step: ParallelStep, name: str, share: float) -> None:
         code = self.code

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from fastsim.distributions import scaled
 from fastsim.model import (
     CpuStep,
-    ParallelStep,
     Pauses,
     ServiceModel,
     Step,
@@ -14,6 +13,7 @@ from fastsim.model import (
     Variant,
     WaitStep,
 )
+from fastsim.program import changed
 
 
 def with_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
@@ -60,28 +60,17 @@ def _scaled(
 
 
 def _variant(variant: Variant, factor: float, threads: float) -> Variant:
-    return variant.model_copy(
-        update={"steps": [_step(step, factor, threads) for step in variant.steps]}
-    )
+    def change(step: Step) -> Step:
+        match step:
+            case CpuStep():
+                return step.model_copy(update={"time": scaled(step.time, factor)})
+            case StreamStep():
+                return step.model_copy(update={"cpu": scaled(step.cpu, factor)})
+            case ThreadStep():
+                return step.model_copy(update={"cpu": scaled(step.cpu, threads)})
+            case WaitStep():
+                return step.model_copy(update={"thread_cpu": step.thread_cpu * threads})
+            case _:
+                return step
 
-
-def _step(step: Step, factor: float, threads: float) -> Step:
-    match step:
-        case CpuStep():
-            return step.model_copy(update={"time": scaled(step.time, factor)})
-        case StreamStep():
-            return step.model_copy(update={"cpu": scaled(step.cpu, factor)})
-        case ThreadStep():
-            return step.model_copy(update={"cpu": scaled(step.cpu, threads)})
-        case ParallelStep():
-            branches = [
-                branch.model_copy(
-                    update={"steps": [_step(inner, factor, threads) for inner in branch.steps]}
-                )
-                for branch in step.branches
-            ]
-            return step.model_copy(update={"branches": branches})
-        case WaitStep():
-            return step.model_copy(update={"thread_cpu": step.thread_cpu * threads})
-        case _:
-            return step
+    return variant.model_copy(update={"steps": changed(variant.steps, change)})

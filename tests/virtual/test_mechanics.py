@@ -10,6 +10,7 @@ import pytest
 from fastsim.model import (
     AcquireStep,
     Branch,
+    ChooseStep,
     Counts,
     CpuStep,
     Distribution,
@@ -22,13 +23,16 @@ from fastsim.model import (
     ParallelStep,
     Process,
     ReleaseStep,
+    RepeatStep,
     Resource,
     RespondStep,
     ServiceModel,
     Step,
     StreamStep,
+    UseStep,
     Variant,
     WaitStep,
+    Way,
     YieldStep,
 )
 from fastsim.scenario import Deployment, resolve_deployment
@@ -79,6 +83,36 @@ PROGRAMS: dict[str, tuple[float, list[Step]]] = {
                     ),
                     Branch(steps=[wait(Expon(mean=0.02), Via.TIMER), cpu(1.0)]),
                 ]
+            ),
+            cpu(1.0),
+        ],
+    ),
+    "a slot around repeats and choices": (
+        110.0,
+        [
+            cpu(1.0),
+            UseStep(
+                resource="pool",
+                steps=[
+                    QUERY,
+                    RepeatStep(
+                        count=Counts(values=[0, 1, 4], weights=[0.2, 0.4, 0.4]),
+                        steps=[
+                            cpu(0.8),
+                            ChooseStep(
+                                ways=[
+                                    Way(name="hit", share=0.7, steps=[cpu(0.4)]),
+                                    Way(name="miss", share=0.2, steps=[QUERY, cpu(0.8)]),
+                                    Way(name="nothing", share=0.1),
+                                ]
+                            ),
+                            RepeatStep(
+                                count=Counts(values=[1, 2], weights=[0.5, 0.5]),
+                                steps=[wait(Expon(mean=0.002), Via.TIMER), cpu(0.3)],
+                            ),
+                        ],
+                    ),
+                ],
             ),
             cpu(1.0),
         ],

@@ -1,0 +1,200 @@
+"""What a request does: a program of steps, some of which hold programs of their own.
+
+Nobody needs to know which steps hold others: ``bodies`` and ``with_bodies`` do, and everything
+that goes through a program is built on them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fastsim.laws import Counts, Distribution, Part
+from fastsim.spans import StepKind, Via
+from fastsim.units import Duration, Share
+
+
+class _Step(Part):
+    label: str = Field("", description="library or peer, for people")
+    where: str = Field("", description="the service's own code, file.py:function")
+
+
+class CpuStep(_Step):
+    """Code on the event loop; nothing else of this worker runs meanwhile."""
+
+    do: Literal["cpu"] = "cpu"
+    time: Distribution
+    blocking: Share = Field(
+        0.0, description="part of the time that holds the loop without using a core"
+    )
+
+
+class WaitStep(_Step):
+    """Suspended until something outside the loop answers; the loop is free meanwhile."""
+
+    do: Literal["wait"] = "wait"
+    kind: StepKind
+    via: Via = Via.SOCKET
+    time: Distribution
+    thread_cpu: Duration = Field(
+        0.0, ge=0.0, description="via thread: CPU of the other thread, which needs the GIL for it"
+    )
+
+
+class YieldStep(_Step):
+    """Suspended only to be queued again at once, as ``asyncio.sleep(0)`` does."""
+
+    do: Literal["yield"] = "yield"
+
+
+class ThreadStep(_Step):
+    """Work in the thread pool: ``cpu`` needs the GIL, ``off_gil`` does not."""
+
+    do: Literal["thread"] = "thread"
+    cpu: Distribution
+    off_gil: Distribution | None = None
+
+
+class StreamStep(_Step):
+    """``chunks`` times: wait ``gap``, then ``cpu`` on the loop. A streamed LLM answer."""
+
+    do: Literal["stream"] = "stream"
+    kind: StepKind
+    via: Via = Via.SOCKET
+    chunks: Counts
+    gap: Distribution
+    cpu: Distribution
+
+
+class AcquireStep(_Step):
+    """Take one slot of a resource; waits in first-come order when none is free."""
+
+    do: Literal["acquire"] = "acquire"
+    resource: str
+
+
+class ReleaseStep(_Step):
+    """Give the slot back."""
+
+    do: Literal["release"] = "release"
+    resource: str
+
+
+class RespondStep(_Step):
+    """The last byte of the response leaves; later steps do not count as latency."""
+
+    do: Literal["respond"] = "respond"
+
+
+class UseStep(_Step):
+    """Hold a slot of a resource around other steps: a pooled connection, a semaphore."""
+
+    do: Literal["use"] = "use"
+    resource: str
+    steps: "list[Step]" = Field(min_length=1)
+
+
+class RepeatStep(_Step):
+    """The same steps ``count`` times, each drawn anew: a loop, N+1 queries."""
+
+    do: Literal["repeat"] = "repeat"
+    count: Counts
+    steps: "list[Step]" = Field(min_length=1)
+
+
+class Way(Part):
+    """One of the ways a choice can go."""
+
+    name: str = ""
+    share: Share
+    steps: "list[Step]" = Field(default_factory=list)
+
+
+class ChooseStep(_Step):
+    """Go one of several ways: hit or miss, found or not."""
+
+    do: Literal["choose"] = "choose"
+    ways: list[Way] = Field(min_length=1)
+
+
+class Branch(Part):
+    """Tasks of a parallel step that all take the same steps."""
+
+    count: Counts = Field(Counts(values=[1], weights=[1.0]), description="how many there are")
+    steps: "list[Step]" = Field(min_length=1)
+
+
+class ParallelStep(_Step):
+    """Start several tasks and wait for all of them, as ``asyncio.gather`` does."""
+
+    do: Literal["parallel"] = "parallel"
+    branches: list[Branch] = Field(min_length=1)
+
+
+Step = Annotated[
+    CpuStep
+    | WaitStep
+    | YieldStep
+    | ThreadStep
+    | StreamStep
+    | AcquireStep
+    | ReleaseStep
+    | RespondStep
+    | ParallelStep
+    | UseStep
+    | RepeatStep
+    | ChooseStep,
+    Field(discriminator="do"),
+]
+
+
+for _nesting in (Branch, Way, UseStep, RepeatStep):
+    _nesting.model_rebuild()
+
+
+def bodies(step: Step) -> list[list[Step]]:
+    """Return the programs that a step holds."""
+    match step:
+        case UseStep() | RepeatStep():
+            return [step.steps]
+        case ChooseStep():
+            return [way.steps for way in step.ways]
+        case ParallelStep():
+            return [branch.steps for branch in step.branches]
+        case _:
+            return []
+
+
+def with_bodies(step: Step, programs: Sequence[list[Step]]) -> Step:
+    """Return a step that holds other programs instead."""
+    match step:
+        case UseStep() | RepeatStep():
+            return step.model_copy(update={"steps": programs[0]})
+        case ChooseStep():
+            ways = zip(step.ways, programs, strict=True)
+            update = [way.model_copy(update={"steps": steps}) for way, steps in ways]
+            return step.model_copy(update={"ways": update})
+        case ParallelStep():
+            branches = zip(step.branches, programs, strict=True)
+            changed = [branch.model_copy(update={"steps": steps}) for branch, steps in branches]
+            return step.model_copy(update={"branches": changed})
+        case _:
+            return step
+
+
+def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield steps and, after one that holds others, those."""
+    for step in steps:
+        yield step
+        for body in bodies(step):
+            yield from all_steps(body)
+
+
+def changed(steps: Iterable[Step], change: Callable[[Step], Step]) -> list[Step]:
+    """Return a program in which every step that holds no others has been changed."""
+    return [
+        with_bodies(step, [changed(body, change) for body in inner])
+        if (inner := bodies(step))
+        else change(step)
+        for step in steps
+    ]
