@@ -132,6 +132,9 @@ class Resource(Part):
         description="a free slot goes to who waits first (pools), or, as asyncio.Semaphore does, "
         "to nobody else until the one it woke has run",
     )
+    timeout: Duration | None = Field(
+        None, gt=0.0, description="who waited so long for a slot gives up, and its request fails"
+    )
 
 
 class Process(Part):

@@ -62,6 +62,9 @@ class ResolvedDeployment(Part):
     gil: bool
     resources: dict[str, int]
     hand_over: dict[str, HandOver] = Field(default_factory=dict)
+    timeouts: dict[str, float] = Field(
+        default_factory=dict, description="seconds, of the resources that have one"
+    )
     python: str = ""
     handover: float | None = Field(None, description="seconds; see LoopCosts.handover")
 
@@ -81,7 +84,12 @@ def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
         resources=resources,
         hand_over={
             name: resource.hand_over
-            for name, resource in (model.resources | _named_hand_over(deployment)).items()
+            for name, resource in (model.resources | _naming(deployment, "hand_over")).items()
+        },
+        timeouts={
+            name: resource.timeout
+            for name, resource in (model.resources | _naming(deployment, "timeout")).items()
+            if resource.timeout is not None
         },
         python=process.python,
         handover=_handover(model, deployment),
@@ -97,12 +105,12 @@ def _handover(model: ServiceModel, deployment: Deployment) -> float | None:
     return model.loop.handover if recorded == asked else None
 
 
-def _named_hand_over(deployment: Deployment) -> dict[str, Resource]:
-    """Return the resources for which the deployment says how slots change hands."""
+def _naming(deployment: Deployment, field: str) -> dict[str, Resource]:
+    """Return the resources for which the deployment says anything of a field."""
     return {
         name: resource
         for name, resource in deployment.resources.items()
-        if "hand_over" in resource.model_fields_set
+        if field in resource.model_fields_set
     }
 
 

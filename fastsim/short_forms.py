@@ -75,7 +75,15 @@ class LongForms(Rewriting):
             self.put(at, at)
             self.put((*at, "capacity"), at)
             return {"capacity": value}
-        return self.copy(value, at, at)
+        made = self.copy(value, at, at)
+        if isinstance(made, dict) and "size" in made:
+            # As SQLAlchemy names it: connections that are kept, and those beyond them.
+            size, overflow = made.pop("size"), made.pop("overflow", 0)
+            self.put((*at, "capacity"), (*at, "size"))
+            if isinstance(size, int) and isinstance(overflow, int):
+                size += overflow
+            return {"capacity": size} | made
+        return made
 
     def _endpoints(self, value: Value) -> Value:
         top: Path = ("endpoints",)

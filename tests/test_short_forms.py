@@ -177,6 +177,14 @@ def test_a_resource_that_is_not_listed() -> None:
     assert hint == "write there, for example, db: 10"
 
 
+def test_a_pool_as_sqlalchemy_names_it() -> None:
+    top = "endpoints: {GET /: [cpu: 1ms]}\n"
+    found = model(top + "resources: {db: {size: 5, overflow: 10, timeout: 2s}}")
+    assert (found.resources["db"].capacity, found.resources["db"].timeout) == (15, 2.0)
+    [wrong] = problems(top + "resources: {db: {size: five}}")
+    assert wrong == (2, "'five' is not a whole number", None)
+
+
 def test_a_loop_that_costs_nothing_must_be_said() -> None:
     free = model("endpoints: {GET /: [cpu: 1ms]}\nloop: {}")
     assert free.loop.accept == 0.0

@@ -5,6 +5,7 @@ its true instant, by SimPy's clock: which of them a request reaches, and the con
 comes through. Same input, same bytes out.
 """
 
+import math
 import re
 from collections.abc import Generator
 from heapq import heappop, heappush
@@ -122,7 +123,9 @@ class _Simulation:
         )
         tasks = Tasks(self.code, self.draws, self.records)
         capacities = [deployment.resources[name] for name in names]
-        stations = Stations(tasks, capacities, [_mode(deployment, name) for name in names])
+        modes = [_mode(deployment, name) for name in names]
+        timeouts_s = [deployment.timeouts.get(name, math.inf) for name in names]
+        stations = Stations(tasks, capacities, modes, timeouts_s)
         worker = Worker(
             tasks,
             stations,

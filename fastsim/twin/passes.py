@@ -58,6 +58,9 @@ def passes(worker: "Worker") -> Iterator[int]:
     per_pass, per_accept = costs.per_pass, costs.accept
     event_cost, suspend_cost = costs.per_event, costs.per_suspend
     exp, ends = math.exp, (_RESPOND, _END)
+    fallible, held = stations.fallible, tasks.held
+    failing = tasks.failing
+    exit_place = operation.index(_END) if fallible else -1
     stretch, dearer, all_of_it = 1.0, 0.0, 1.0
     idle_at_wake, awake_since, idle_since = 1.0, 0.0, 0.0
     handles: list[int] = []
@@ -90,6 +93,8 @@ def passes(worker: "Worker") -> Iterator[int]:
                 yield TIME
                 continue
             polled = now
+            if fallible:
+                worker.drop_stale_timers()
             if threaded and threads.active:
                 threads.catch_up(now)
                 if threads.calls:
@@ -149,7 +154,12 @@ def passes(worker: "Worker") -> Iterator[int]:
                 at, request, entry = inbox.popleft()
                 handle = tasks.new(request, entry, at, -1, 0) << KIND_BITS | ARRIVE
             elif timers and timers[0][0] <= begin:
-                handle = heappop(timers)[2] << KIND_BITS | EVENT
+                task = heappop(timers)[2]
+                if task < 0:  # the end of somebody's patience
+                    task = ~task
+                    if not worker.give_up(task, begin):
+                        continue
+                handle = task << KIND_BITS | EVENT
             else:
                 break
             if rounds or handle & 3 == CALLBACK:
@@ -197,6 +207,11 @@ def passes(worker: "Worker") -> Iterator[int]:
                 stations.resumed(task, now)
             place = places[task]
             cost = 0.0
+            if fallible and failing[task]:
+                for station in held[task]:
+                    stations.give_back(station, now)
+                tasks.fail(task)
+                place = exit_place
             while True:
                 does = operation[place]
                 drawn = node[place]
@@ -241,12 +256,20 @@ def passes(worker: "Worker") -> Iterator[int]:
                     cost = suspend_cost * all_of_it
                     break
                 elif does == _ACQUIRE:
+                    station = argument[place]
                     place += 1
-                    if not stations.take(argument[place - 1], task, now):
+                    if fallible:
+                        held[task].append(station)
+                    if not stations.take(station, task, now):
                         places[task] = place
+                        if fallible:
+                            worker.wait_in_line(station, task, now)
                         break
                 elif does == _RELEASE:
-                    stations.give_back(argument[place], now)
+                    station = argument[place]
+                    stations.give_back(station, now)
+                    if fallible and station in held[task]:
+                        held[task].remove(station)
                     place += 1
                 elif does in ends:
                     if responded[task] < 0.0 and parents[task] < 0:

@@ -1,5 +1,6 @@
 """The pools and semaphores of one worker."""
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -15,8 +16,20 @@ slots, and gives nobody else a slot until those have run."""
 class Stations:
     """Every station has a number of slots; who finds none free waits in line."""
 
-    def __init__(self, tasks: Tasks, capacities: Sequence[int], modes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        tasks: Tasks,
+        capacities: Sequence[int],
+        modes: Sequence[int],
+        timeouts_s: Sequence[float] = (),
+    ) -> None:
         self._tasks = tasks
+        self.timeouts_s = list(timeouts_s) or [math.inf] * len(capacities)
+        """How long a task waits for a slot before it gives up, seconds."""
+        self.fallible = any(timeout < math.inf for timeout in self.timeouts_s)
+        """Whether a request can fail for want of a slot."""
+        self._waits_at: dict[int, int] = {}
+        """The station in whose line a task stands, where it may give up."""
         self._capacity = list(capacities)
         self._free = list(capacities)
         self._mode = list(modes)
@@ -37,7 +50,22 @@ class Stations:
             return True
         queue.append((now, task))
         use.max_queue = max(use.max_queue, len(queue))
+        if self.fallible:
+            self._waits_at[task] = station
         return False
+
+    def in_line(self, task: int) -> bool:
+        """Tell whether a task still waits for a slot."""
+        return task in self._waits_at
+
+    def give_up(self, task: int, now: float) -> None:
+        """Take a task that has waited too long out of the line."""
+        station = self._waits_at.pop(task)
+        queue = self._queues[station]
+        place = next(place for place, (_, who) in enumerate(queue) if who == task)
+        since = queue[place][0]
+        del queue[place]
+        self._waited(station, task, now - since)
 
     def give_back(self, station: int, now: float) -> None:
         """Give a slot back: to who waits first, if anybody does.
@@ -76,13 +104,18 @@ class Stations:
     def _grant(self, station: int, now: float) -> int:
         """Pass a slot to who waits first, though its coroutine must still wait for the loop."""
         since, task = self._queues[station].popleft()
-        self.usage[station].wait_s += now - since
+        self._waited(station, task, now - since)
+        if self.fallible:
+            del self._waits_at[task]
         tasks = self._tasks
-        if tasks.responded[task] < 0.0:
-            tasks.pool_wait[task] += now - since
         tasks.since[task] = now
         tasks.ready.append(task << KIND_BITS | STEP)
         return task
+
+    def _waited(self, station: int, task: int, waited_s: float) -> None:
+        self.usage[station].wait_s += waited_s
+        if self._tasks.responded[task] < 0.0:
+            self._tasks.pool_wait[task] += waited_s
 
     def _account(self, station: int, now: float) -> None:
         """Add the slot-seconds since the last change."""

@@ -47,6 +47,11 @@ class Tasks:
         self.woken: list[int] = []
         """The semaphore that has woken it and that it has not told yet; -1 without."""
 
+        self.held: list[list[int]] = []
+        """Stations of which it holds a slot, where a request can fail while it does."""
+        self.failing: list[bool] = []
+        """Whether an exception goes through it when it runs next."""
+
     def new(self, request: int, place: int, now: float, parent: int, occasion: int) -> int:
         """Return the number of a new task."""
         if self._unused:
@@ -54,6 +59,8 @@ class Tasks:
         else:
             task = len(self.request)
             self.repeats.append([])
+            self.held.append([])
+            self.failing.append(False)
             for numbers in (self.request, self.place, self.occasion, self.parent, self.joins):
                 numbers.append(0)
             for times in (self.since, self.began, self.responded, self.running, self.pool_wait):
@@ -90,6 +97,8 @@ class Tasks:
         """
         parent, records = self.parent[task], self.records
         self.joins[parent] -= 1
+        self.failing[parent] |= self.failing[task]
+        self.failing[task] = False
         if not self.joins[parent]:
             if self.responded[parent] < 0.0:
                 self.running[parent] += self.running[task]
@@ -101,6 +110,15 @@ class Tasks:
             self.ready.append(parent << KIND_BITS | EVENT)
         records.give_back(self.waits_at[task])
         self._unused.append(task)
+
+    def fail(self, task: int) -> None:
+        """Let the exception that goes through a task end it; it has given everything back."""
+        del self.held[task][:]
+        del self.repeats[task][:]
+        if self.parent[task] < 0:
+            self.failing[task] = False
+            if self.responded[task] < 0.0:
+                self.records.failed[self.request[task]] = 1
 
     def end_request(self, task: int, now: float) -> None:
         """End a request that has responded."""

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from heapq import heappush
+from heapq import heappop, heappush
 
 from fastsim.loop_costs import LoopCosts
 from fastsim.twin.passes import passes
@@ -66,6 +66,8 @@ class Worker:
         self.sockets: list[tuple[float, int, int]] = []
         self.timers: list[tuple[float, int, int]] = []
         self.number = 0
+        self._tickets: dict[int, int] = {}
+        """Which timer is the end of a task's patience."""
         self.busy_s = 0.0
         self.passes = 0
         self.idle_wakeups = 0
@@ -148,10 +150,42 @@ class Worker:
             self.take_calls()
         return end
 
+    # --- patience ---------------------------------------------------------------------------
+
+    def wait_in_line(self, station: int, task: int, now: float) -> None:
+        """Have a task give up when it has waited too long for a slot."""
+        timeout_s = self.stations.timeouts_s[station]
+        if timeout_s < _NEVER:
+            self.number += 1
+            heappush(self.timers, (now + timeout_s, self.number, ~task))
+            self._tickets[task] = self.number
+
+    def give_up(self, task: int, now: float) -> bool:
+        """End a task's patience, unless it has got its slot meanwhile; tell whether it ended."""
+        if not self.stations.in_line(task):
+            return False
+        tasks = self.tasks
+        self.stations.give_up(task, now)
+        tasks.held[task].pop()
+        tasks.failing[task] = True
+        tasks.since[task] = now
+        return True
+
+    def drop_stale_timers(self) -> None:
+        """Forget the patience of tasks that have got their slot, as asyncio forgets a timer."""
+        timers = self.timers
+        while timers and timers[0][2] < 0:
+            task = ~timers[0][2]
+            if self.stations.in_line(task) and self._tickets[task] == timers[0][1]:
+                break
+            heappop(timers)
+
     # --- sleep ------------------------------------------------------------------------------
 
     def next_due(self) -> float:
         """Return when an idle loop wakes next by itself, seconds."""
+        if self.stations.fallible:
+            self.drop_stale_timers()
         due = self.inbox[0][0] if self.inbox else _NEVER
         if self.sockets and self.sockets[0][0] < due:
             due = self.sockets[0][0]

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastsim.model import ColdCost, LoopCosts
+from fastsim.scenario import ResolvedDeployment
 from fastsim.twin.code import BY_THREAD, SOCKET, TIMER
 from fastsim.twin.engine import simulate
 from fastsim.twin.threads import HANDOVER_SAME_CORE_S
@@ -287,3 +288,60 @@ def test_stopping_early_leaves_the_rest_in_flight() -> None:
     outcome = simulate(drawn, deployment(), FREE, until_s=1.2)
     ended = np.isfinite(outcome.done_s)
     assert ended.tolist() == [True, False, False]
+
+
+# --- patience ---------------------------------------------------------------------------------
+
+
+def impatient(timeout_s: float, pool: int = 1) -> ResolvedDeployment:
+    return deployment(pool=pool).model_copy(update={"timeouts": {"pool": timeout_s}})
+
+
+def test_who_waits_too_long_for_a_slot_fails() -> None:
+    holder: list[Step] = [cpu(0.001), ACQUIRE, wait(0.100), RELEASE, cpu(0.001)]
+    drawn = workload([0.0, 0.0, 0.070], [holder] * 3)
+    outcome = simulate(drawn, impatient(0.05), FREE)
+    # The second gives up after 50 ms; the third gets the slot after 30 ms of waiting.
+    assert outcome.failure.tolist() == [0, 1, 0]
+    assert finished(outcome) == [0.102, 0.052, 0.203]
+    assert outcome.pool_wait_s.tolist() == pytest.approx([0.0, 0.05, 0.030])
+    assert outcome.resource_acquires.tolist() == [3]
+
+
+def test_who_fails_gives_back_what_it_holds() -> None:
+    # Two of one pool, taken by two who both want a second one: a deadlock but for their patience.
+    both: list[Step] = [ACQUIRE, wait(0.010), ACQUIRE, wait(0.010), RELEASE, RELEASE]
+    drawn = workload([0.0, 0.001], [both, both])
+    outcome = simulate(drawn, impatient(0.05, pool=2), FREE)
+    assert outcome.failure.tolist() == [1, 0]
+    # The first gives up at 10 + 50 ms; the second goes on with the slot that it gave back.
+    assert finished(outcome) == [0.06, 0.07]
+
+
+def test_a_branch_that_fails_fails_its_request() -> None:
+    fork: list[Step] = [[[ACQUIRE, wait(0.002), RELEASE], [wait(0.080)]], cpu(0.005)]
+    drawn = workload([0.0, 0.001], [[ACQUIRE, wait(0.100), RELEASE], fork])
+    outcome = simulate(drawn, impatient(0.05), FREE)
+    assert outcome.failure.tolist() == [0, 1]
+    assert finished(outcome) == [0.1, 0.081]
+
+
+def test_patience_that_was_not_needed_leaves_no_trace() -> None:
+    holder: list[Step] = [ACQUIRE, wait(0.010), RELEASE]
+    drawn = workload([0.0, 0.001, 0.002], [holder] * 3)
+    patient = simulate(drawn, deployment(), FREE)
+    outcome = simulate(drawn, impatient(1.0), FREE)
+    assert outcome.respond_s.tobytes() == patient.respond_s.tobytes()
+    assert outcome.idle_wakeups.tolist() == patient.idle_wakeups.tolist()
+
+
+def test_impatience_is_that_of_an_overloaded_pool() -> None:
+    """Three slots of 100 ms serve 30 of 40 a second; who waits for half a second gives up."""
+    rng = np.random.default_rng(4)
+    arrivals = np.cumsum(rng.exponential(1 / 40, 8_000))
+    drawn = workload(arrivals, [[ACQUIRE, wait(0.1), RELEASE]] * len(arrivals))
+    outcome = simulate(drawn, impatient(0.5, pool=3), FREE)
+    assert outcome.failure.mean() == pytest.approx(0.25, abs=0.02)
+    waited = outcome.pool_wait_s[2_000:]
+    assert waited.max() == pytest.approx(0.5, abs=0.0011)  # an idle loop sleeps whole milliseconds
+    assert np.median(waited) > 0.4
