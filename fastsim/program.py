@@ -91,7 +91,7 @@ class UseStep(_Step):
 
     do: Literal["use"] = "use"
     resource: str
-    steps: "list[Step]" = Field(min_length=1)
+    steps: "list[Step]" = Field(default_factory=list)
 
 
 class RepeatStep(_Step):
@@ -198,3 +198,30 @@ def changed(steps: Iterable[Step], change: Callable[[Step], Step]) -> list[Step]
         else change(step)
         for step in steps
     ]
+
+
+def nested(steps: Iterable[Step]) -> list[Step]:
+    """Return a program in which what lies between taking a slot and giving it back is a block.
+
+    Where slots are not given back in the reverse order, or not at all, those steps stay as they
+    are.
+    """
+    found: list[Step] = []
+    opened: list[tuple[int, AcquireStep]] = []
+    for each in steps:
+        step = with_bodies(each, [nested(body) for body in bodies(each)])
+        if isinstance(step, ReleaseStep) and opened and opened[-1][1].resource == step.resource:
+            place, taken = opened.pop()
+            block = UseStep(
+                resource=taken.resource,
+                label=taken.label,
+                where=taken.where,
+                steps=found[place + 1 :],
+            )
+            del found[place:]
+            found.append(block)
+            continue
+        if isinstance(step, AcquireStep):
+            opened.append((len(found), step))
+        found.append(step)
+    return found

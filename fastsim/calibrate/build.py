@@ -41,6 +41,7 @@ from fastsim.model import (
     Traffic,
     Variant,
 )
+from fastsim.program import nested
 from fastsim.spans import Attributes
 
 LEAST_REQUESTS = 50
@@ -177,7 +178,7 @@ def _endpoint(endpoint: ObservedEndpoint, fitter: StepFitter, all_requests: int)
             share=variant.share,
             requests=len(variant.requests),
             failed=variant.failed,
-            steps=fitter.fit(variant),
+            steps=nested(fitter.fit(variant)),
         )
         for number, variant in enumerate(endpoint.variants)
     ]

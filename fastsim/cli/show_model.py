@@ -236,8 +236,9 @@ def _rows(step: Step) -> list[_Row]:
                 rows += _inside(branch.steps, "    ")
             return rows
         case UseStep():
-            rows = [_Row(f"with a slot of {clean(step.resource)}", mean_s=step_mean_s(step))]
-            return rows + _inside(step.steps, "  ")
+            rows = [row for inner in step.steps for row in _rows(inner)]
+            held = [replace(row, what=f"  {row.what}") for row in rows]
+            return [_Row(f"with a slot of {clean(step.resource)}"), *held]
         case RepeatStep():
             rows = [_Row(f"{mean_count(step.count):.3g} × in a row", mean_s=step_mean_s(step))]
             return rows + _inside(step.steps, "  ")
