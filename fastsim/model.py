@@ -25,12 +25,14 @@ from fastsim.laws import (
     Simple,
     Weibull,
 )
+from fastsim.limit import Limit
 from fastsim.loop_costs import ColdCost, LoopCosts, Pauses, RecorderCost, SpeedDoubt, Wander
 from fastsim.program import (
     AcquireStep,
     Branch,
     ChooseStep,
     CpuStep,
+    LimitStep,
     ParallelStep,
     ReleaseStep,
     RepeatStep,
@@ -65,6 +67,8 @@ __all__ = [
     "Gamma",
     "HandOver",
     "InvGauss",
+    "Limit",
+    "LimitStep",
     "Lognorm",
     "LoopCosts",
     "Mixture",
@@ -228,6 +232,7 @@ class ServiceModel(Part):
     client: ClientPath = ClientPath()
     loop: LoopCosts = LoopCosts()
     resources: dict[str, Resource] = Field(default_factory=dict)
+    limits: dict[str, Limit] = Field(default_factory=dict)
     endpoints: list[Endpoint] = Field(min_length=1)
     self_check: list[CheckRow] = Field(default_factory=list)
 
@@ -237,9 +242,17 @@ class ServiceModel(Part):
 
     @model_validator(mode="after")
     def _known_resources(self) -> Self:
+        for name, limit in self.limits.items():
+            if limit.rate is None and limit.station is None:
+                raise ValueError(f"limit {name!r} has no rate; write, for example, rate: 10/s")
         for endpoint in self.endpoints:
             for variant in endpoint.variants:
                 for step in all_steps(variant.steps):
+                    if isinstance(step, LimitStep) and step.limit not in self.limits:
+                        raise ValueError(
+                            f"{endpoint.name} has limit {step.limit!r}, which is not listed under "
+                            f"limits; write there, for example, {step.limit}: {{rate: 10/s}}"
+                        )
                     if isinstance(step, (AcquireStep, ReleaseStep, UseStep)) and (
                         step.resource not in self.resources
                     ):

@@ -117,6 +117,13 @@ class ChooseStep(_Step):
     ways: list[Way] = Field(min_length=1)
 
 
+class LimitStep(_Step):
+    """Pass a limit: at once, after waiting in turn, or not at all."""
+
+    do: Literal["limit"] = "limit"
+    limit: str
+
+
 class Branch(Part):
     """Tasks of a parallel step that all take the same steps."""
 
@@ -143,7 +150,8 @@ Step = Annotated[
     | ParallelStep
     | UseStep
     | RepeatStep
-    | ChooseStep,
+    | ChooseStep
+    | LimitStep,
     Field(discriminator="do"),
 ]
 

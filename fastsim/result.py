@@ -63,6 +63,7 @@ class ResourceUse(_Block):
     """Use of one resource, pooled over workers."""
 
     capacity: int
+    rate_per_s: float | None = Field(None, description="of a limit; its use is relative to that")
     utilisation: Estimate
     mean_wait_s: float = 0.0
     max_queue: int = 0

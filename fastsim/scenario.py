@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from fastsim.errors import InputError
-from fastsim.model import HandOver, Part, Resource, ServiceModel
+from fastsim.model import HandOver, Limit, Part, Resource, ServiceModel
 from fastsim.units import Duration, Rate, Share, parse_duration, parse_share
 
 MOST_PROCESSES = 4096
@@ -36,6 +36,7 @@ class Deployment(Part):
     thread_tokens: int | None = Field(None, ge=1)
     limit_concurrency: int | None = Field(None, ge=1)
     resources: dict[str, Resource] = Field(default_factory=dict)
+    limits: dict[str, Limit] = Field(default_factory=dict)
 
 
 class Scenario(Part):
@@ -65,6 +66,7 @@ class ResolvedDeployment(Part):
     timeouts: dict[str, float] = Field(
         default_factory=dict, description="seconds, of the resources that have one"
     )
+    limits: dict[str, Limit] = Field(default_factory=dict)
     python: str = ""
     handover: float | None = Field(None, description="seconds; see LoopCosts.handover")
 
@@ -91,6 +93,7 @@ def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
             for name, resource in (model.resources | _naming(deployment, "timeout")).items()
             if resource.timeout is not None
         },
+        limits={name: _limit(name, limit, deployment) for name, limit in model.limits.items()},
         python=process.python,
         handover=_handover(model, deployment),
     )
@@ -103,6 +106,14 @@ def _handover(model: ServiceModel, deployment: Deployment) -> float | None:
     cores = deployment.cores or process.cores
     recorded, asked = process.cores > process.workers, cores > workers
     return model.loop.handover if recorded == asked else None
+
+
+def _limit(name: str, limit: Limit, deployment: Deployment) -> Limit:
+    """Return a limit with what the deployment says of it."""
+    said = deployment.limits.get(name)
+    if said is None:
+        return limit
+    return limit.model_copy(update={key: getattr(said, key) for key in said.model_fields_set})
 
 
 def _naming(deployment: Deployment, field: str) -> dict[str, Resource]:

@@ -18,7 +18,7 @@ from fastsim.yaml_problems import nearest
 WAITS = tuple(kind.value for kind in StepKind if kind.value in {"db", "http", "cache", "llm", "io"})
 """Kinds of waits that are steps by themselves: ``- db: 8ms``."""
 
-HEADS = ("cpu", *WAITS, "sleep", "thread", "use", "parallel", "choose", "repeat", "stream")
+HEADS = ("cpu", *WAITS, "sleep", "thread", "use", "parallel", "choose", "repeat", "stream", "limit")
 MARKS = ("respond", "yield")
 
 _WHOLE = 0.005
@@ -61,6 +61,9 @@ class LongForms(Rewriting):
             elif key == "resources" and isinstance(inner, dict):
                 made[key] = {n: self._resource(r, (key, n)) for n, r in inner.items()}
                 self.put(at, at)
+            elif key == "limits" and isinstance(inner, dict):
+                made[key] = {n: self._limit(r, (key, n)) for n, r in inner.items()}
+                self.put(at, at)
             else:
                 made[key] = self.copy(inner, at, at)
         if "endpoints" in value and "loop" not in value and "provenance" not in value:
@@ -84,6 +87,13 @@ class LongForms(Rewriting):
                 size += overflow
             return {"capacity": size} | made
         return made
+
+    def _limit(self, value: Value, at: Path) -> Value:
+        if isinstance(value, str):
+            self.put(at, at)
+            self.put((*at, "rate"), at)
+            return {"rate": value}
+        return self.copy(value, at, at)
 
     def _endpoints(self, value: Value) -> Value:
         top: Path = ("endpoints",)
@@ -228,6 +238,8 @@ class LongForms(Rewriting):
             return {"do": "thread", "cpu": law(value, (*at, "cpu"), origin)}
         if head == "use":
             return {"do": "use", "resource": self.copy(value, (*at, "resource"), origin)}
+        if head == "limit":
+            return {"do": "limit", "limit": self.copy(value, (*at, "limit"), origin)}
         if head == "repeat":
             return {"do": "repeat", "count": self._count(value, (*at, "count"), origin)}
         if head == "stream":

@@ -59,7 +59,12 @@ def problems(text: str) -> list[tuple[int, str, str | None]]:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_examples_of_the_reference_run(block: str) -> None:
+def test_examples_of_the_reference_run(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [own] = re.findall(r"```python\n(.*?)```", REFERENCE.read_text(), re.DOTALL)
+    (tmp_path / "quota.py").write_text(own)
+    monkeypatch.chdir(tmp_path)
     found = model(block)
     drawn = sample(found, rate_per_s=20.0, duration_s=5.0, seed=1)
     outcome = simulate(drawn, resolve_deployment(found, Deployment()), found.loop)

@@ -12,6 +12,8 @@ from fastsim.model import (
     CpuStep,
     Distribution,
     Endpoint,
+    Limit,
+    LimitStep,
     ParallelStep,
     ReleaseStep,
     RepeatStep,
@@ -61,6 +63,9 @@ def model_lines(model: ServiceModel) -> Iterator["str | Table"]:
     if model.resources:
         slots = [f"{clean(name)} {resource.capacity}" for name, resource in model.resources.items()]
         yield f"  Slots per worker: {', '.join(slots)}"
+    if model.limits:
+        limits = [f"{clean(name)} {_limit(limit)}" for name, limit in model.limits.items()]
+        yield f"  Limits: {', '.join(limits)}"
     for endpoint in model.endpoints:
         yield ""
         yield _endpoint_line(endpoint)
@@ -210,6 +215,14 @@ def _cells(row: _Row, part: str) -> list[str]:
     return [*cells, count(fit.n), distance, share(fit.censored), seen]
 
 
+def _limit(limit: Limit) -> str:
+    whose = "per worker" if limit.scope == "worker" else "for the service"
+    if limit.rate is None:
+        return f"by {clean(limit.station or '')}, {whose}"
+    otherwise = "waits" if limit.full == "wait" else "fails"
+    return f"{rate(limit.rate)} {whose} (bursts of {limit.burst}), else {otherwise}"
+
+
 def _rows(step: Step) -> list[_Row]:
     """Return one row per distribution of a step."""
     match step:
@@ -248,6 +261,8 @@ def _rows(step: Step) -> list[_Row]:
                 rows.append(_Row(f"  {share(way.share)} {clean(way.name)}".rstrip()))
                 rows += _inside(way.steps, "    ")
             return rows
+        case LimitStep():
+            return [_Row(f"limit {clean(step.limit)}")]
         case AcquireStep() | ReleaseStep():
             return [_Row(f"{step.do} {clean(step.resource)}")]
         case _:

@@ -169,6 +169,9 @@ def capacity_sentence(run: Run) -> str:
     name = clean(found.resource)
     name = f"the {name}" if name in {"event loop", "thread pool"} else name
     demand = f"a request keeps {'it' if loop else 'a slot'} busy {duration(found.demand_s)}"
+    used = run.resources.get(found.resource)
+    if used is not None and used.rate_per_s is not None:
+        demand = f"it allows {rate(used.rate_per_s)}"
     full = run.rate_per_s >= found.per_s
     text = f"{name} is full from {'' if full else 'about '}{rate(found.per_s)} on ({demand})"
     if found.behind and full:

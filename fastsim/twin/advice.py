@@ -16,6 +16,7 @@ from fastsim.twin.capacity import overloaded
 from fastsim.twin.metrics import THREAD_POOL
 from fastsim.twin.replicate import Plan, Replications, replicate
 from fastsim.twin.statistics import METRICS
+from fastsim.units import format_rate
 
 _USED = 0.25
 """Utilisation below which more of something is no idea worth a simulation."""
@@ -98,6 +99,12 @@ def _changes(found: Replications) -> list[tuple[str, ResolvedDeployment]]:
             tokens = 2 * deployment.thread_tokens
             changed = deployment.model_copy(update={"thread_tokens": tokens})
             changes.append((f"thread_tokens={tokens}", changed))
+        elif name in deployment.limits:
+            limit = deployment.limits[name]
+            rate = 2.0 * (limit.rate or 0.0)
+            limits = deployment.limits | {name: limit.model_copy(update={"rate": rate})}
+            changed = deployment.model_copy(update={"limits": limits})
+            changes.append((f"{name}={format_rate(rate)}", changed))
         else:
             slots = 2 * deployment.resources[name]
             resources = deployment.resources | {name: slots}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fastsim.twin.tables import Table
 
 CPU, WAIT, YIELD, ACQUIRE, RELEASE, THREAD, RESPOND = range(7)
-FORK, REPEAT, AGAIN, CHOOSE, JUMP, MARK, END = range(7, 14)
+FORK, REPEAT, AGAIN, CHOOSE, JUMP, MARK, LIMIT, END = range(7, 15)
 """Operations.
 
 CPU
@@ -35,6 +35,8 @@ JUMP
     Goes on at ``argument``.
 MARK
     Notes which path the request takes: ``argument``; it fails if ``second`` is not 0.
+LIMIT
+    Passes limit ``argument``, at once, later, or not at all.
 END
     The request, or the task of a fork, is over.
 """

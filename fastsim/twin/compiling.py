@@ -10,6 +10,7 @@ from fastsim.model import (
     Counts,
     CpuStep,
     Distribution,
+    LimitStep,
     ParallelStep,
     ReleaseStep,
     RepeatStep,
@@ -49,6 +50,7 @@ class Program:
     entries: tuple[int, ...]
     endpoints: tuple[str, ...]
     stations: tuple[str, ...]
+    limits: tuple[str, ...] = ()
 
 
 def compile_model(model: ServiceModel, shares: Sequence[float]) -> Program:
@@ -64,7 +66,8 @@ def compile_model(model: ServiceModel, shares: Sequence[float]) -> Program:
     for endpoint, share in zip(model.endpoints, shares, strict=True):
         entries.append(compiler.endpoint(endpoint.name, endpoint.variants, share))
     names = tuple(endpoint.name for endpoint in model.endpoints)
-    return Program(compiler.code, tuple(entries), names, tuple(model.resources))
+    stations, limits = tuple(model.resources), tuple(model.limits)
+    return Program(compiler.code, tuple(entries), names, stations, limits)
 
 
 def _code_s(step: CpuStep | StreamStep) -> float:
@@ -75,6 +78,7 @@ class _Compiler:
     def __init__(self, model: ServiceModel) -> None:
         self.code = Code()
         self._stations = list(model.resources)
+        self._limits = list(model.limits)
         self._pauses = model.loop.pauses
         self._paused: Step | None = None
         self._tables: dict[int, Table] = {}
@@ -155,6 +159,8 @@ class _Compiler:
                 code.add(ops.ACQUIRE, station)
                 self._steps(step.steps, name, share)
                 code.add(ops.RELEASE, station)
+            case LimitStep():
+                code.add(ops.LIMIT, self._limits.index(step.limit))
             case RepeatStep():
                 self._repeat(step, name, share)
             case ChooseStep():

@@ -21,6 +21,7 @@ from fastsim.twin.connections import Connections
 from fastsim.twin.draws import Draws
 from fastsim.twin.host import Host, Lock
 from fastsim.twin.hosted import Hosted, HostedThreads
+from fastsim.twin.limits import Gate
 from fastsim.twin.records import Records
 from fastsim.twin.slots import DIRECT, WAKES_ALL, WAKES_ONE, Stations
 from fastsim.twin.speed import Speed
@@ -75,6 +76,8 @@ def _mode(deployment: ResolvedDeployment, name: str) -> int:
 def _crowded(code: Code, deployment: ResolvedDeployment) -> bool:
     """Tell whether more may want to run at a time than there are cores."""
     loops = deployment.workers
+    if loops > 1 and any(limit.scope == "service" for limit in deployment.limits.values()):
+        return True  # what all of them pass has to be passed in the order of time
     if deployment.gil or not code.uses_threads():
         return loops > deployment.cores
     return loops * (1 + deployment.thread_tokens) > deployment.cores
@@ -107,13 +110,15 @@ class _Simulation:
         self.draws = Draws(workload.seed, code.names, code.tables, code.shares)
         # One machine: all workers feel the same neighbours.
         self.speed = Speed(costs.wander, Random(f"{seed}/speed")) if costs.wander.sigma else None
+        self.limits = [deployment.limits[name] for name in workload.program.limits]
+        self.shared = [Gate(limit) if limit.scope == "service" else None for limit in self.limits]
         self.host = Host(self.env, deployment.cores) if _crowded(code, deployment) else None
         self.hosted: list[Hosted] = []
         self.workers = [self._make_worker() for _ in range(deployment.workers)]
 
     def _make_worker(self) -> Worker:
         deployment = self.deployment
-        names, tokens = self.workload.resources, deployment.thread_tokens
+        names, tokens = self.workload.program.stations, deployment.thread_tokens
         gil, handover_s = deployment.gil, _handover_s(deployment)
         lock = None if self.host is None else Lock(self.host, enabled=gil, handover_s=handover_s)
         threads = (
@@ -125,12 +130,17 @@ class _Simulation:
         capacities = [deployment.resources[name] for name in names]
         modes = [_mode(deployment, name) for name in names]
         timeouts_s = [deployment.timeouts.get(name, math.inf) for name in names]
-        stations = Stations(tasks, capacities, modes, timeouts_s)
+        refusals = any(limit.full == "refuse" or limit.station for limit in self.limits)
+        stations = Stations(tasks, capacities, modes, timeouts_s, refusals=refusals)
         worker = Worker(
             tasks,
             stations,
             threads,
             self.costs,
+            gates=[
+                shared or Gate(limit)
+                for shared, limit in zip(self.shared, self.limits, strict=True)
+            ],
             speed=self.speed,
             rounds_timers=deployment.loop == "asyncio",
             hosted=lock is not None,
@@ -183,7 +193,7 @@ class _Simulation:
         window_busy = np.zeros((len(loops), windows))
         for row, loop in enumerate(loops):
             window_busy[row, : len(loop.window_busy)] = loop.window_busy
-        resources = range(len(self.workload.resources))
+        used = [self._used(number) for number in range(len(self.workload.resources))]
         return Outcome(
             start_s=np.array(records.start),
             respond_s=respond,
@@ -195,18 +205,10 @@ class _Simulation:
             loop_wait_s=total - running - pool_wait - waits.sum(axis=1),
             pool_wait_s=pool_wait,
             wait_s=waits,
-            resource_busy_s=np.array(
-                [sum(x.stations.usage[k].busy_s for x in loops) for k in resources]
-            ),
-            resource_wait_s=np.array(
-                [sum(x.stations.usage[k].wait_s for x in loops) for k in resources]
-            ),
-            resource_acquires=np.array(
-                [sum(x.stations.usage[k].acquires for x in loops) for k in resources], np.int64
-            ),
-            resource_max_queue=np.array(
-                [max(x.stations.usage[k].max_queue for x in loops) for k in resources], np.int64
-            ),
+            resource_busy_s=np.array([use.busy_s for use in used]),
+            resource_wait_s=np.array([use.wait_s for use in used]),
+            resource_acquires=np.array([use.acquires for use in used], np.int64),
+            resource_max_queue=np.array([use.max_queue for use in used], np.int64),
             threads=Slots(
                 busy_s=sum(loop.threads.usage.busy_s for loop in loops),
                 wait_s=sum(loop.threads.usage.wait_s for loop in loops),
@@ -223,6 +225,22 @@ class _Simulation:
             window_s=self.window_s,
             window_busy_s=window_busy,
             end_s=end,
+        )
+
+    def _used(self, number: int) -> Slots:
+        """Return the use of a resource, or of a limit, by all workers together."""
+        stations = len(self.workload.program.stations)
+        if number < stations:
+            uses = [worker.stations.usage[number] for worker in self.workers]
+        else:
+            shared = self.shared[number - stations]
+            gates = [worker.gates[number - stations] for worker in self.workers]
+            uses = [gate.usage for gate in ([shared] if shared else gates)]
+        return Slots(
+            busy_s=sum(use.busy_s for use in uses),
+            wait_s=sum(use.wait_s for use in uses),
+            acquires=sum(use.acquires for use in uses),
+            max_queue=max(use.max_queue for use in uses),
         )
 
 

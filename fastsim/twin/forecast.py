@@ -208,6 +208,10 @@ def checked_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
             raise UnknownNameError(
                 "resource", name, model.resources, where=f"deployment.resources.{name}"
             )
+    for name in deployment.limits:
+        if name not in model.limits:
+            where = f"deployment.limits.{name}"
+            raise UnknownNameError("limit", name, model.limits, where=where)
     return resolve_deployment(model, deployment)
 
 
@@ -310,9 +314,11 @@ def _loop(found: Replications) -> LoopUse:
 
 def _resource(found: Replications, name: str) -> ResourceUse:
     uses = [run.resources[name] for run in found.runs]
+    limits = found.plan.deployment.limits
     busy = np.array([use.utilisation for use in uses])
     return ResourceUse(
         capacity=uses[0].capacity,
+        rate_per_s=limits[name].rate if name in limits else None,
         utilisation=replicated_estimate(float(busy.mean()), busy, unit="ratio", most=1.0),
         mean_wait_s=float(np.mean([use.mean_wait_s for use in uses])),
         max_queue=max(use.max_queue for use in uses),

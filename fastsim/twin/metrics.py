@@ -263,7 +263,15 @@ def _resources(
             acquires=int(outcome.resource_acquires[index]),
             max_queue=int(outcome.resource_max_queue[index]),
         )
-        found[name] = _use(slots, deployment.resources[name], deployment.workers, until_s)
+        workers = deployment.workers
+        if name in deployment.limits:
+            limit = deployment.limits[name]
+            if limit.rate is None:  # a station of the user's own has no measure of being full
+                continue
+            workers = workers if limit.scope == "worker" else 1
+            found[name] = _use(slots, 1, workers, until_s)
+        else:
+            found[name] = _use(slots, deployment.resources[name], workers, until_s)
     if outcome.threads.acquires:
         found[THREAD_POOL] = _use(
             outcome.threads, deployment.thread_tokens, deployment.workers, until_s

@@ -29,7 +29,7 @@ _NEVER = math.inf
 # Plain names: those of a module are looked up twice.
 _CPU, _WAIT, _ACQUIRE, _RELEASE, _RESPOND = ops.CPU, ops.WAIT, ops.ACQUIRE, ops.RELEASE, ops.RESPOND
 _END, _THREAD, _YIELD, _CHOOSE, _MARK = ops.END, ops.THREAD, ops.YIELD, ops.CHOOSE, ops.MARK
-_REPEAT, _AGAIN, _FORK = ops.REPEAT, ops.AGAIN, ops.FORK
+_REPEAT, _AGAIN, _FORK, _LIMIT = ops.REPEAT, ops.AGAIN, ops.FORK, ops.LIMIT
 _TIMER, _BY_THREAD = ops.TIMER, ops.BY_THREAD
 
 
@@ -58,7 +58,7 @@ def passes(worker: "Worker") -> Iterator[int]:
     per_pass, per_accept = costs.per_pass, costs.accept
     event_cost, suspend_cost = costs.per_event, costs.per_suspend
     exp, ends = math.exp, (_RESPOND, _END)
-    fallible, held = stations.fallible, tasks.held
+    fallible, held, gates = stations.fallible, tasks.held, worker.gates
     failing = tasks.failing
     exit_place = operation.index(_END) if fallible else -1
     stretch, dearer, all_of_it = 1.0, 0.0, 1.0
@@ -208,9 +208,7 @@ def passes(worker: "Worker") -> Iterator[int]:
             place = places[task]
             cost = 0.0
             if fallible and failing[task]:
-                for station in held[task]:
-                    stations.give_back(station, now)
-                tasks.fail(task)
+                worker.unwind(task, now)
                 place = exit_place
             while True:
                 does = operation[place]
@@ -300,6 +298,17 @@ def passes(worker: "Worker") -> Iterator[int]:
                     places[task] = place + 1
                     cost = suspend_cost * all_of_it
                     break
+                elif does == _LIMIT:
+                    place += 1
+                    delay = gates[argument[place - 1]].enter(now)
+                    if delay < 0.0:
+                        worker.unwind(task, now)
+                        place = exit_place
+                    elif delay > 0.0:
+                        places[task] = place
+                        worker.wait_for_turn(task, now, delay)
+                        cost = suspend_cost * all_of_it
+                        break
                 elif does == _YIELD:
                     since[task] = now
                     ready.append(task << KIND_BITS | STEP)

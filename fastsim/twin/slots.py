@@ -22,11 +22,13 @@ class Stations:
         capacities: Sequence[int],
         modes: Sequence[int],
         timeouts_s: Sequence[float] = (),
+        *,
+        refusals: bool = False,
     ) -> None:
         self._tasks = tasks
         self.timeouts_s = list(timeouts_s) or [math.inf] * len(capacities)
         """How long a task waits for a slot before it gives up, seconds."""
-        self.fallible = any(timeout < math.inf for timeout in self.timeouts_s)
+        self.fallible = refusals or any(timeout < math.inf for timeout in self.timeouts_s)
         """Whether a request can fail for want of a slot."""
         self._waits_at: dict[int, int] = {}
         """The station in whose line a task stands, where it may give up."""

@@ -2,9 +2,11 @@
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from fastsim.loop_costs import LoopCosts
+from fastsim.twin.limits import Gate
 from fastsim.twin.passes import passes
 from fastsim.twin.slots import Stations
 from fastsim.twin.speed import Speed
@@ -19,6 +21,8 @@ class Worker:
 
     Parameters
     ----------
+    gates
+        The limits that requests pass.
     speed
         How fast the machine runs code as it wanders; None for always as fast.
     rounds_timers
@@ -38,6 +42,7 @@ class Worker:
         threads: Threads,
         costs: LoopCosts,
         *,
+        gates: Sequence[Gate],
         speed: Speed | None,
         rounds_timers: bool,
         hosted: bool,
@@ -47,6 +52,7 @@ class Worker:
         self.costs = costs
         self.stations = stations
         self.threads = threads
+        self.gates = gates
         self.speed = speed
         self.rounds_timers = rounds_timers
         self.hosted = hosted
@@ -170,6 +176,21 @@ class Worker:
         tasks.failing[task] = True
         tasks.since[task] = now
         return True
+
+    def unwind(self, task: int, now: float) -> None:
+        """Let the exception that goes through a task give back all that the task holds."""
+        for station in self.tasks.held[task]:
+            self.stations.give_back(station, now)
+        self.tasks.fail(task)
+
+    def wait_for_turn(self, task: int, now: float, delay_s: float) -> None:
+        """Have a task wait for a limit to let it pass."""
+        tasks = self.tasks
+        if tasks.responded[task] < 0.0:
+            tasks.pool_wait[task] += delay_s
+        tasks.since[task] = now + delay_s
+        self.number += 1
+        heappush(self.timers, (now + delay_s, self.number, task))
 
     def drop_stale_timers(self) -> None:
         """Forget the patience of tasks that have got their slot, as asyncio forgets a timer."""

@@ -38,8 +38,8 @@ class Workload:
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """Names of the resources."""
-        return self.program.stations
+        """Names of the resources, and after them of the limits."""
+        return self.program.stations + self.program.limits
 
     @property
     def kinds(self) -> tuple[str, ...]:
