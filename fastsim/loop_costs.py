@@ -65,6 +65,15 @@ class Pauses(Part):
     time: Distribution | None = None
 
 
+class BackgroundWork(Part):
+    """What the loop of each worker does for no request: websockets, periodic jobs, consumers."""
+
+    name: str = ""
+    every: Duration = Field(gt=0.0, description="mean time from one run to the next")
+    time: Distribution = Field(description="how long a run holds the loop")
+    regular: bool = Field(False, description="at a steady pace instead of by chance")
+
+
 class RecorderCost(Part):
     """What recording cost the event loop: taken out of the loop's costs, put back to compare.
 
@@ -97,6 +106,7 @@ class LoopCosts(Part):
     wander: Wander = Wander()
     doubt: SpeedDoubt = SpeedDoubt()
     pauses: Pauses = Pauses()
+    background: list[BackgroundWork] = Field(default_factory=list)
     recorder: RecorderCost = RecorderCost()
 
     def with_recorder(self) -> Self:

@@ -26,7 +26,15 @@ from fastsim.laws import (
     Weibull,
 )
 from fastsim.limit import Limit
-from fastsim.loop_costs import ColdCost, LoopCosts, Pauses, RecorderCost, SpeedDoubt, Wander
+from fastsim.loop_costs import (
+    BackgroundWork,
+    ColdCost,
+    LoopCosts,
+    Pauses,
+    RecorderCost,
+    SpeedDoubt,
+    Wander,
+)
 from fastsim.program import (
     AcquireStep,
     Branch,
@@ -50,6 +58,7 @@ from fastsim.units import Duration, Rate, Share
 
 __all__ = [
     "AcquireStep",
+    "BackgroundWork",
     "Branch",
     "Burst",
     "CheckRow",

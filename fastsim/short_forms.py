@@ -61,6 +61,8 @@ class LongForms(Rewriting):
             elif key == "resources" and isinstance(inner, dict):
                 made[key] = {n: self._resource(r, (key, n)) for n, r in inner.items()}
                 self.put(at, at)
+            elif key == "loop" and isinstance(inner, dict):
+                made[key] = self._loop(inner)
             elif key == "limits" and isinstance(inner, dict):
                 made[key] = {n: self._limit(r, (key, n)) for n, r in inner.items()}
                 self.put(at, at)
@@ -71,6 +73,22 @@ class LongForms(Rewriting):
             said = made.setdefault("warnings", [])
             if isinstance(said, list):
                 said.append(DEFAULT_COSTS_WARNING)
+        return made
+
+    def _loop(self, value: dict[str, Value]) -> Value:
+        top: Path = ("loop",)
+        self.put(top, top)
+        made = {key: self.copy(inner, (*top, key), (*top, key)) for key, inner in value.items()}
+        jobs = value.get("background")
+        if isinstance(jobs, list):
+            found: list[Value] = []
+            for number, job in enumerate(jobs):
+                at: Path = (*top, "background", number)
+                block = self.copy(job, at, at)
+                if isinstance(job, dict) and isinstance(block, dict) and "time" in job:
+                    block["time"] = self.law(job["time"], (*at, "time"), (*at, "time"))
+                found.append(block)
+            made["background"] = found
         return made
 
     def _resource(self, value: Value, at: Path) -> Value:

@@ -238,6 +238,8 @@ BACKGROUND_LOOP_NS = "fastsim.background.loop_ns"
 """int[]: time on the event loop."""
 BACKGROUND_RUNS = "fastsim.background.runs"
 """int[]: how often they ran."""
+BACKGROUND_SQUARE_US2 = "fastsim.background.square_us2"
+"""int[]: sum of the squares of the times they took, square microseconds."""
 LOOP_LAG_MEAN_NS = "fastsim.loop.lag_mean_ns"
 """int[]: how long an event that becomes ready at a random moment waits to be noticed. On
 uvloop: how late a sleeping task woke."""

@@ -130,6 +130,18 @@ def test_laws_by_what_people_know_of_them() -> None:
     assert mean(mixed) == pytest.approx(0.9 * 0.008 + 0.1 * 0.050)
 
 
+def test_work_of_no_request_takes_laws_too() -> None:
+    jobs = "[{name: tick, every: 1s, time: {exponential: 5ms}}, {every: 2s, time: 1ms}]"
+    found = model(f"endpoints: {{GET /: [cpu: 1ms]}}\nloop: {{background: {jobs}}}")
+    assert [work.time for work in found.loop.background] == [
+        Expon(mean=0.005),
+        Constant(value=0.001),
+    ]
+    wrong = "endpoints: {GET /: [cpu: 1ms]}\nloop:\n  background:\n    - {every: 1s, time: 5}"
+    [(line, message, _)] = problems(wrong)
+    assert (line, message) == (4, "5 is not a duration")
+
+
 def test_every_mistake_is_told_where_it_was_written() -> None:
     text = """\
 endpoints:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsim import __version__, spans
 from fastsim.calibrate.arrivals import describe_arrivals
-from fastsim.calibrate.background import background_warnings
+from fastsim.calibrate.background import background_warnings, fit_background
 from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.cold import code_runs, fit_cold
 from fastsim.calibrate.gaps import Assumption, assume
@@ -107,6 +107,7 @@ def build_model(
                 "wander": speed.law,
                 "doubt": speed.doubt,
                 "pauses": fit_pauses(observed),
+                "background": fit_background(requests.loop_series),
             }
         )
     else:

@@ -1,8 +1,9 @@
 """Read how loaded each event loop was over time, from the recorder's spans of the loop."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,17 @@ from fastsim import spans
 from fastsim.spans import Attributes, Span, SpanKind
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class JobWindow(NamedTuple):
+    """What one kind of work of no request did to an event loop in about a second."""
+
+    second: int
+    """Which of ``LoopSeries.seconds_s``."""
+    wall_ns: int
+    runs: int
+    square_us2: float
+    """Sum of the squares of the runs, square microseconds; 0 when it was not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,10 @@ class LoopSeries:
     collections_s: FloatArray
     """Shape (k,): lengths of the full garbage collections, seconds."""
     background_s: Mapping[str, float] = field(default_factory=dict)
+    jobs: Mapping[str, Sequence[JobWindow]] = field(default_factory=dict)
+    """What each kind of work of no request did, about once a second in which it ran."""
+    seconds_s: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """How long each of those seconds is."""
     """Time on the loops of work that belongs to no request, by its name, seconds."""
 
     def __len__(self) -> int:
@@ -58,8 +74,14 @@ def read_loop_series(found: Iterable[Attributes]) -> LoopSeries:
     rows: list[npt.NDArray[np.float64]] = []
     collections: list[float] = []
     background: Counter[str] = Counter()
+    jobs: dict[str, list[JobWindow]] = {}
+    seconds: list[float] = []
     for attributes in found:
-        background.update(_background(attributes))
+        ran = _background(attributes, len(seconds))
+        seconds.append(float(_column(attributes, spans.LOOP_WINDOW_NS).sum()) / 1e9)
+        for name, window in ran.items():
+            background[name] += window.wall_ns
+            jobs.setdefault(name, []).append(window)
         columns = [_column(attributes, name) for name in _COLUMNS]
         busy = _column(attributes, spans.LOOP_WINDOW_BUSY_NS)
         size = len(columns[0])
@@ -79,15 +101,27 @@ def read_loop_series(found: Iterable[Attributes]) -> LoopSeries:
         in_flight=in_flight,
         collections_s=np.array(collections),
         background_s={name: spent_ns / 1e9 for name, spent_ns in background.most_common()},
+        jobs=jobs,
+        seconds_s=np.array(seconds),
     )
 
 
-def _background(attributes: Attributes) -> dict[str, int]:
+def _background(attributes: Attributes, second: int) -> dict[str, JobWindow]:
     names = attributes.get(spans.BACKGROUND_NAME)
     walls = _column(attributes, spans.BACKGROUND_LOOP_NS)
     if not isinstance(names, list) or len(names) != len(walls):
         return {}
-    return {str(name): int(wall) for name, wall in zip(names, walls, strict=True)}
+    runs = _column(attributes, spans.BACKGROUND_RUNS)
+    squares = _column(attributes, spans.BACKGROUND_SQUARE_US2)
+    if len(runs) != len(walls):
+        runs = np.zeros(len(walls))
+    if len(squares) != len(walls):
+        squares = np.zeros(len(walls))
+    rows = zip(names, walls, runs, squares, strict=True)
+    return {
+        str(name): JobWindow(second, int(wall), int(ran), float(square))
+        for name, wall, ran, square in rows
+    }
 
 
 _COLUMNS = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastsim.distributions import mean
 from fastsim.model import (
     AcquireStep,
+    BackgroundWork,
     CheckRow,
     ChooseStep,
     CpuStep,
@@ -60,6 +61,9 @@ def model_lines(model: ServiceModel) -> Iterator["str | Table"]:
     if model.traffic is not None:
         yield f"  Traffic: {_traffic(model)}"
     yield f"  Event loop: {_loop(model)}"
+    if model.loop.background:
+        work = ", ".join(_background(each) for each in model.loop.background)
+        yield f"  Beside requests: {work}"
     if model.resources:
         slots = [f"{clean(name)} {resource.capacity}" for name, resource in model.resources.items()]
         yield f"  Slots per worker: {', '.join(slots)}"
@@ -136,6 +140,13 @@ def _loop(model: ServiceModel) -> str:
     if cold.extra:
         facts.append(f"up to {share(cold.extra)} more after idling {duration(cold.memory)}")
     return ", ".join(facts)
+
+
+def _background(work: BackgroundWork) -> str:
+    pace = "every" if work.regular else "about every"
+    length_s = mean(work.time)
+    used = share(length_s / work.every)
+    return f"{clean(work.name)} {duration(length_s)} {pace} {duration(work.every)} ({used} busy)"
 
 
 def _endpoint_line(endpoint: Endpoint) -> str:

@@ -25,6 +25,8 @@ class Work(NamedTuple):
     name: str
     wall: int
     runs: int
+    square_us2: int
+    """Sum of the squares of the runs, square microseconds: few long ones are not many short."""
 
 
 class Background:
@@ -47,14 +49,15 @@ class Background:
         if found is None:
             if len(self._by_name) >= MOST_NAMES:
                 name = _OTHERS
-            found = self._by_name.setdefault(name, [0, 0])
+            found = self._by_name.setdefault(name, [0, 0, 0])
         found[0] += wall
         found[1] += 1
+        found[2] += (wall // 1000) ** 2
 
     def take(self) -> list[Work]:
         """Return what was added since the last call, by name."""
         taken, self._by_name = self._by_name, {}
-        return [Work(name, wall, runs) for name, (wall, runs) in taken.items()]
+        return [Work(name, *sums) for name, sums in taken.items()]
 
 
 class TimedBackground(DrivenCoroutine[T]):

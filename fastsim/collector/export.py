@@ -282,11 +282,12 @@ def build_series_span(
     if min(busy) >= 0:
         attributes[spans.LOOP_WINDOW_BUSY_NS] = list(busy)
     if background:
-        names, walls, runs = zip(*background, strict=True)
+        names, walls, runs, squares = zip(*background, strict=True)
         attributes |= {
             spans.BACKGROUND_NAME: list(names),
             spans.BACKGROUND_LOOP_NS: list(walls),
             spans.BACKGROUND_RUNS: list(runs),
+            spans.BACKGROUND_SQUARE_US2: list(squares),
         }
     if collections:
         began, lasted = zip(*collections, strict=True)

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from fastsim.distributions import mean
 from fastsim.model import (
     AcquireStep,
+    BackgroundWork,
     ChooseStep,
+    Constant,
     Counts,
     CpuStep,
     Distribution,
+    Empirical,
+    Expon,
     LimitStep,
     ParallelStep,
     ReleaseStep,
@@ -51,6 +55,8 @@ class Program:
     endpoints: tuple[str, ...]
     stations: tuple[str, ...]
     limits: tuple[str, ...] = ()
+    background: tuple[int, ...] = ()
+    """Where what the loop does for no request begins."""
 
 
 def compile_model(model: ServiceModel, shares: Sequence[float]) -> Program:
@@ -67,11 +73,15 @@ def compile_model(model: ServiceModel, shares: Sequence[float]) -> Program:
         entries.append(compiler.endpoint(endpoint.name, endpoint.variants, share))
     names = tuple(endpoint.name for endpoint in model.endpoints)
     stations, limits = tuple(model.resources), tuple(model.limits)
-    return Program(compiler.code, tuple(entries), names, stations, limits)
+    background = tuple(compiler.background(work) for work in model.loop.background)
+    return Program(compiler.code, tuple(entries), names, stations, limits, background)
 
 
 def _code_s(step: CpuStep | StreamStep) -> float:
     return mean(step.time if isinstance(step, CpuStep) else step.cpu)
+
+
+_FOREVER = 2.0**53
 
 
 class _Compiler:
@@ -100,6 +110,22 @@ class _Compiler:
         self.code.choices.append(entries)
         node = self.code.draw(f"{name}/variant", table, share)
         return self.code.add(ops.CHOOSE, len(self.code.choices) - 1, node=node)
+
+    def background(self, work: BackgroundWork) -> int:
+        """Compile work of no request, which never ends, and return where it begins."""
+        code, name = self.code, f"background/{work.name}"
+        # From the end of a run to the begin of the next; the first one at a random moment.
+        gap_s = max(work.every - mean(work.time), 0.01 * work.every)
+        phase = Empirical(probabilities=[0.0, 1.0], values=[0.0, work.every])
+        gap: Distribution = Constant(value=gap_s) if work.regular else Expon(mean=gap_s)
+        begin = len(code)
+        via = ops.TIMER if work.regular else ops.SOCKET
+        self._timed(ops.WAIT, phase, f"{name}/phase", 0.0, argument=via)
+        forever = code.add(ops.REPEAT, value=_FOREVER)
+        self._timed(ops.CPU, work.time, name, 0.0)
+        self._timed(ops.WAIT, gap, f"{name}/gap", 0.0, argument=via)
+        code.add(ops.AGAIN, forever + 1)
+        return begin
 
     def _longest(self, steps: Sequence[Step]) -> Step | None:
         """Return the code that a stop of the loop falls into: the longest, in the mean."""

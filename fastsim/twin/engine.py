@@ -7,7 +7,7 @@ comes through. Same input, same bytes out.
 
 import math
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from heapq import heappop, heappush
 from random import Random
 
@@ -31,6 +31,11 @@ from fastsim.twin.worker import Worker
 from fastsim.twin.workload import Outcome, Slots, Workload
 
 _APPLICATION_FAILED, _REJECTED = 1, 2
+_BACKGROUND = 2**40
+"""Number of the first task of no request: what it draws, no request draws."""
+_A_WHILE_S = 1.0
+_LONGEST, _LONGEST_S = 20.0, 600.0
+"""Beside work of no request, requests that have not ended by then never will."""
 _AHEAD = 4096
 """Requests that are given to a worker at once where nobody else can get them."""
 
@@ -113,10 +118,11 @@ class _Simulation:
         self.limits = [deployment.limits[name] for name in workload.program.limits]
         self.shared = [Gate(limit) if limit.scope == "service" else None for limit in self.limits]
         self.host = Host(self.env, deployment.cores) if _crowded(code, deployment) else None
+        self.endless = bool(workload.program.background)
         self.hosted: list[Hosted] = []
-        self.workers = [self._make_worker() for _ in range(deployment.workers)]
+        self.workers = [self._make_worker(number) for number in range(deployment.workers)]
 
-    def _make_worker(self) -> Worker:
+    def _make_worker(self, number: int) -> Worker:
         deployment = self.deployment
         names, tokens = self.workload.program.stations, deployment.thread_tokens
         gil, handover_s = deployment.gil, _handover_s(deployment)
@@ -146,6 +152,7 @@ class _Simulation:
             hosted=lock is not None,
             window_s=self.window_s,
         )
+        worker.start_background(self.workload.program.background, _BACKGROUND * (number + 1))
         if self.host is not None and lock is not None and isinstance(threads, HostedThreads):
             self.hosted.append(Hosted(worker, threads, self.host, lock))
         return worker
@@ -171,14 +178,24 @@ class _Simulation:
                     strict=False,
                 )
             )
-            known = float(arrival[end]) if end < len(arrival) else np.inf
-            worker.advance(min(known, until))
+            last = end >= len(arrival)
+            known = float(arrival[-1 if last else end])
+            worker.advance(min(known if not last or self.endless else np.inf, until))
             worker.ended.clear()
+        self.run_out(until, worker.advance)
+
+    def run_out(self, until: float, advance: Callable[[float], None]) -> None:
+        """Go on until every request has ended, where the work of no request never does."""
+        at = float(self.workload.arrival_s[-1]) if len(self.workload) else 0.0
+        until = min(until, _LONGEST * at + _LONGEST_S)
+        while self.endless and at < until and any(worker.goes_on() for worker in self.workers):
+            at = min(at + _A_WHILE_S, until)
+            advance(at)
 
     def _outcome(self, until_s: float) -> Outcome:
         records, loops, n = self.records, self.workers, len(self.workload)
         # Loops compute ahead of the clock as far as nothing else happens.
-        end = max([loop.idle_since for loop in loops])
+        end = max(loop.now if loop.busy else loop.idle_since for loop in loops)
         if until_s < np.inf:
             end = max(end, until_s)
         for loop in loops:
@@ -257,11 +274,18 @@ class _Together:
 
     def run(self) -> None:
         """Replay all of them."""
+        simulation, until = self.simulation, self.until
         self.env.process(self._arrivals())
-        self.env.run(until=None if self.until == np.inf else self.until)
+        if simulation.endless and len(simulation.workload):
+            until = min(until, float(simulation.workload.arrival_s[-1]) + _A_WHILE_S)
+        self._go_to(until)
+        simulation.run_out(self.until, self._go_to)
+
+    def _go_to(self, at: float) -> None:
+        self.env.run(until=None if at == np.inf else max(at, self.env.now + 1e-9))
         if not self.simulation.hosted:
             for worker in self.workers:
-                worker.advance(self.until)
+                worker.advance(at)
 
     def _arrivals(self) -> Generator[Event, None, None]:
         workload = self.simulation.workload

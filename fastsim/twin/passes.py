@@ -65,7 +65,8 @@ def passes(worker: "Worker") -> Iterator[int]:
     idle_at_wake, awake_since, idle_since = 1.0, 0.0, 0.0
     handles: list[int] = []
     ready = tasks.ready
-    busy, now, steps = False, 0.0, 0
+    now, steps = 0.0, 0
+    busy = worker.busy = threads.loop_has = worker.busy_at_start
     while True:
         if not busy:
             if hosted:

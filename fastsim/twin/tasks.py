@@ -24,6 +24,10 @@ class Tasks:
     def __init__(self, code: Code, draws: Draws, records: Records) -> None:
         self.code, self.draws, self.records = code, draws, records
         self._unused: list[int] = []
+        self.live = 0
+        """Requests that have begun and not ended."""
+        self.background = 0
+        """Tasks of no request."""
         self.ready: list[int] = []
         """Handles that the next pass runs."""
         self.request: list[int] = []
@@ -72,8 +76,22 @@ class Tasks:
         self.began[task] = self.responded[task] = NOT_YET
         self.running[task] = self.pool_wait[task] = 0.0
         records = self.records
-        self.waits_at[task] = request * records.kinds if parent < 0 else records.spare()
+        if parent < 0:
+            self.live += 1
+            at = request * records.kinds
+            self.waits_at[task] = at if at < len(records.waits) else 0
+        else:
+            self.waits_at[task] = records.spare()
         return task
+
+    def start_background(self, number: int, place: int, offset: int) -> None:
+        """Start work of no request, which is in nobody's account."""
+        task = self.new(offset + number, place, 0.0, -1, 0)
+        self.waits_at[task] = self.records.spare()
+        self.began[task] = self.responded[task] = 0.0
+        self.live -= 1
+        self.background += 1
+        self.ready.append(task << KIND_BITS | STEP)
 
     def fork(self, task: int, number: int, now: float) -> bool:
         """Start the tasks of a fork, whose first steps run in the next pass; tell if any."""
@@ -126,4 +144,5 @@ class Tasks:
         records.done[request] = now
         records.running[request] = self.running[task]
         records.pool_wait[request] = self.pool_wait[task]
+        self.live -= 1
         self._unused.append(task)

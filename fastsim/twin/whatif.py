@@ -24,6 +24,9 @@ def with_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
     loop = model.loop
     costs = {
         "handover": None if loop.handover is None else loop.handover * factor,
+        "background": [
+            work.model_copy(update={"time": scaled(work.time, factor)}) for work in loop.background
+        ],
         "pauses": Pauses(
             per_request=loop.pauses.per_request,
             time=None if loop.pauses.time is None else scaled(loop.pauses.time, factor),

@@ -62,6 +62,7 @@ class Worker:
         self.ended: list[tuple[float, int]] = []
         """Responses that nobody outside has seen: time and request."""
         self.busy = False
+        self.busy_at_start = False
         self.now = 0.0
         """Until when the loop has been computed: the end of its last pass while it is busy."""
         self.cost_s = 0.0
@@ -92,6 +93,29 @@ class Worker:
     def go_on(self) -> int:
         """Replay a hosted loop from ``now`` to where it has to wait; return what it wants."""
         return next(self._passes)
+
+    def start_background(self, entries: Sequence[int], offset: int) -> None:
+        """Start what the loop does for no request.
+
+        Parameters
+        ----------
+        offset
+            Number of the first one, beyond those of all requests: it decides what they draw.
+        """
+        for number, entry in enumerate(entries):
+            self.tasks.start_background(number, entry, offset)
+        if entries:
+            # The loop begins awake, to have them take their first step.
+            self.busy_at_start = True
+
+    def goes_on(self) -> bool:
+        """Tell whether anything but the work of no request is still going to happen."""
+        if self.inbox or self.threads.active:
+            return True
+        if not self.tasks.live:
+            return False
+        waiting = len(self.sockets) + len(self.timers)
+        return bool(self.tasks.ready) or waiting > self.tasks.background
 
     def close(self, end: float) -> None:
         """Add up what is measured over time until ``end``, seconds."""

@@ -132,6 +132,13 @@ def _stream(draw: random.Random) -> FastAPI:
     return _app(handler)
 
 
+async def _job() -> None:
+    """A report every tenth of a second, while requests come and go."""
+    while True:
+        await asyncio.sleep(0.1)
+        burn(0.010)
+
+
 SERVICES: dict[str, Service] = {
     "control": Service(_control, 0.001),
     "sockets": Service(_sockets, 0.0005 * math.exp(0.08) + 0.0008),
@@ -140,5 +147,6 @@ SERVICES: dict[str, Service] = {
     "gather": Service(_gather, 0.0006 * math.exp(0.08) + 0.0012),
     "pool": Service(_pool, 0.0012),
     "Pareto waits": Service(_heavy, 0.001),
+    "periodic job": Service(_sockets, 0.0005 * math.exp(0.08) + 0.0008, beside=_job),
     "stream": Service(_stream, 0.0024),
 }

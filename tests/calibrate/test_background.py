@@ -1,0 +1,90 @@
+"""Work of no request, as the recorder's spans of the loop tell it."""
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastsim import spans
+from fastsim.calibrate.background import fit_background
+from fastsim.calibrate.build import build_model, read_requests
+from fastsim.calibrate.loop_series import LoopSeries, read_loop_series
+from fastsim.model import Constant
+from fastsim.spans import Attributes
+from tests.virtual.services import SERVICES
+from tests.virtual.serving import poisson, serve
+
+
+def second(runs: int, each_ms: float, length_s: float = 1.0, name: str = "tick") -> Attributes:
+    """One span of a loop, about a second long, in which a job ran so often."""
+    found: Attributes = {
+        spans.LOOP_AT_NS: [0],
+        spans.LOOP_WINDOW_NS: [round(length_s * 1e9)],
+        spans.LOOP_LAG_MEAN_NS: [0],
+        spans.LOOP_LAG_MAX_NS: [0],
+        spans.LOOP_IN_FLIGHT: [0],
+    }
+    if runs:
+        found |= {
+            spans.BACKGROUND_NAME: [name],
+            spans.BACKGROUND_LOOP_NS: [round(runs * each_ms * 1e6)],
+            spans.BACKGROUND_RUNS: [runs],
+            spans.BACKGROUND_SQUARE_US2: [round(runs * (each_ms * 1e3) ** 2)],
+        }
+    return found
+
+
+def series(*seconds: Attributes) -> LoopSeries:
+    return read_loop_series(seconds)
+
+
+def test_a_steady_job_is_told_from_one_by_chance() -> None:
+    rng = np.random.default_rng(1)
+    lengths = rng.uniform(0.5, 1.5, 60)
+    steady = series(*(second(round(20 * float(s)), 2.0, float(s)) for s in lengths))
+    chance = series(*(second(int(rng.poisson(20 * s)), 2.0, float(s)) for s in lengths))
+    for found, regular in ((steady, True), (chance, False)):
+        [work] = fit_background(found)
+        assert (work.name, work.regular) == ("tick", regular)
+        assert work.time == Constant(value=0.002)
+        assert work.every == pytest.approx(0.05, rel=0.1)
+
+
+def test_few_long_runs_among_many_short_ones_stay_long() -> None:
+    long, short = second(1, 50.0), second(9, 0.1)
+    merged = dict(long)
+    for name in (spans.BACKGROUND_LOOP_NS, spans.BACKGROUND_RUNS, spans.BACKGROUND_SQUARE_US2):
+        merged[name] = [long[name][0] + short[name][0]]  # type: ignore[index]
+    [work] = fit_background(series(*[merged] * 10))
+    assert isinstance(work.time, Constant)
+    # As much work, and as long to wait for: E[S^2] / E[S] of ten runs, one of 50 ms.
+    assert work.time.value == pytest.approx(0.0491, rel=0.01)
+    assert work.time.value / work.every == pytest.approx(0.0509, rel=0.01)
+
+
+def test_what_is_hardly_there_is_left_out() -> None:
+    assert fit_background(series(*[second(1, 0.1)] * 20)) == []
+    assert fit_background(series()) == []
+
+
+def test_recordings_without_squares_have_equal_runs() -> None:
+    old = {k: v for k, v in second(5, 4.0).items() if k != spans.BACKGROUND_SQUARE_US2}
+    [work] = fit_background(series(*[old] * 10))
+    assert work.time == Constant(value=0.004)
+
+
+def test_a_periodic_job_is_found_and_costs_requests_nothing(tmp_path: Path) -> None:
+    service = SERVICES["periodic job"]
+    arrivals = poisson(service.mix, rate_per_s=0.4 / service.code_s, requests=2_000, seed=7)
+    serve(service.make(random.Random(3)), arrivals, record=tmp_path, beside=service.beside)
+    model = build_model(read_requests([tmp_path], skip_first_s=0.0))
+    [work] = model.loop.background
+    assert work.regular
+    assert isinstance(work.time, Constant)
+    assert work.time.value == pytest.approx(0.010, rel=0.02)
+    # It sleeps 100 ms after each run; on a busy loop it is late.
+    assert 0.110 <= work.every <= 0.114
+    assert model.loop.accept + model.loop.per_pass + model.loop.per_event < 20e-6
+    assert math.isclose(sum(e.share for e in model.endpoints), 1.0)
