@@ -1,9 +1,9 @@
 """Stacked horizontal bars: where a request's time goes, and the steps of a model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from fastsim.model import Endpoint, RespondStep
+from fastsim.model import Endpoint, RespondStep, Step, UseStep
 from fastsim.report.figures import figure
 from fastsim.report.findings import shares_of_time
 from fastsim.report.markup import Markup, join, tag
@@ -97,17 +97,23 @@ def model_figure(endpoint: Endpoint) -> Markup:
     """Show the steps of each variant in order with their mean times, free of queueing."""
     bars = []
     for variant in endpoint.variants:
-        pieces = []
-        for step in variant.steps:
-            if isinstance(step, RespondStep):
-                pieces.append(Piece("response sent", "respond", 0.0))
-            elif (seconds := step_mean_s(step)) > 0.0:
-                kind = str(getattr(step, "kind", step.do))
-                pieces.append(Piece(clean(step_name(step)), kind, seconds))
+        pieces = list(_pieces(variant.steps))
         bars.append((f"{clean(variant.name)} {share(variant.share)}", pieces))
     finding = _model_finding(endpoint, bars)
     drawing = _timeline_drawing(bars, finding)
     return figure(drawing, finding, steps_table(endpoint))
+
+
+def _pieces(steps: Iterable[Step]) -> Iterator[Piece]:
+    for step in steps:
+        if isinstance(step, RespondStep):
+            yield Piece("response sent", "respond", 0.0)
+        elif isinstance(step, UseStep):
+            yield from _pieces(step.steps)
+        elif (seconds := step_mean_s(step)) > 0.0:
+            kind = str(getattr(step, "kind", step.do))
+            kind = kind if kind in _KIND_ORDER else "other"
+            yield Piece(clean(step_name(step)), kind, seconds)
 
 
 def _model_finding(endpoint: Endpoint, bars: list[tuple[str, list[Piece]]]) -> str:
