@@ -33,6 +33,9 @@ class Deployment(Part):
 
     workers: int | None = Field(None, ge=1, le=MOST_PROCESSES)
     cores: int | None = Field(None, ge=1, le=MOST_PROCESSES)
+    cpu_quota: float | None = Field(
+        None, gt=0.0, description="cores that the container may use in the mean of 100 ms"
+    )
     thread_tokens: int | None = Field(None, ge=1)
     limit_concurrency: int | None = Field(None, ge=1)
     resources: dict[str, Resource] = Field(default_factory=dict)
@@ -63,6 +66,7 @@ class ResolvedDeployment(Part):
     gil: bool
     resources: dict[str, int]
     hand_over: dict[str, HandOver] = Field(default_factory=dict)
+    cpu_quota: float | None = None
     timeouts: dict[str, float] = Field(
         default_factory=dict, description="seconds, of the resources that have one"
     )
@@ -79,6 +83,7 @@ def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
     return ResolvedDeployment(
         workers=deployment.workers or process.workers,
         cores=deployment.cores or process.cores,
+        cpu_quota=deployment.cpu_quota or process.cpu_quota,
         loop=process.loop,
         thread_tokens=deployment.thread_tokens or process.thread_tokens,
         limit_concurrency=deployment.limit_concurrency or process.limit_concurrency,

@@ -83,9 +83,13 @@ def _crowded(code: Code, deployment: ResolvedDeployment) -> bool:
     loops = deployment.workers
     if loops > 1 and any(limit.scope == "service" for limit in deployment.limits.values()):
         return True  # what all of them pass has to be passed in the order of time
-    if deployment.gil or not code.uses_threads():
-        return loops > deployment.cores
-    return loops * (1 + deployment.thread_tokens) > deployment.cores
+    runnable = loops
+    if not deployment.gil and code.uses_threads():
+        runnable *= 1 + deployment.thread_tokens
+    quota = deployment.cpu_quota
+    if quota is not None and quota < min(runnable, deployment.cores):
+        return True
+    return runnable > deployment.cores
 
 
 def _version(python: str) -> tuple[int, ...]:
@@ -117,7 +121,9 @@ class _Simulation:
         self.speed = Speed(costs.wander, Random(f"{seed}/speed")) if costs.wander.sigma else None
         self.limits = [deployment.limits[name] for name in workload.program.limits]
         self.shared = [Gate(limit) if limit.scope == "service" else None for limit in self.limits]
-        self.host = Host(self.env, deployment.cores) if _crowded(code, deployment) else None
+        self.host: Host | None = None
+        if _crowded(code, deployment):
+            self.host = Host(self.env, deployment.cores, deployment.cpu_quota)
         self.endless = bool(workload.program.background)
         self.hosted: list[Hosted] = []
         self.workers = [self._make_worker(number) for number in range(deployment.workers)]

@@ -245,6 +245,8 @@ def complete_mix(model: ServiceModel, mix: Mapping[str, float]) -> dict[str, flo
 def _title(plan: Plan) -> str:
     workers = plan.deployment.workers
     parts = [plan.model.service, f"{workers} worker{'' if workers == 1 else 's'}"]
+    if plan.deployment.cpu_quota is not None:
+        parts.append(f"limit {plan.deployment.cpu_quota:g} cores")
     parts += [f"{name} {capacity}" for name, capacity in plan.deployment.resources.items()]
     return " · ".join(parts)
 

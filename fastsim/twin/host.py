@@ -6,6 +6,7 @@ computed by itself. Otherwise all that runs gets an equal part of the cores at e
 by the part that each gets, nothing that others do moves an end.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -19,6 +20,9 @@ Then = Callable[[], None]
 
 LOOP = -1
 """The event loop among those who want the GIL; threads go by their task."""
+
+PERIOD_S = 0.1
+"""Linux's period of CPU quotas (``cpu.max``), as Docker and Kubernetes leave it."""
 
 _NOTHING_S = 1e-12
 """Work that is left over by rounding."""
@@ -35,9 +39,16 @@ class Job:
 
 
 class Host:
-    """The cores of one machine."""
+    """The cores of one machine.
 
-    def __init__(self, env: Environment, cores: int) -> None:
+    Parameters
+    ----------
+    quota
+        Cores that a container may use in the mean of each ``PERIOD_S``; None for all of them. Who
+        has used that up stands still until the next period, as Linux throttles a control group.
+    """
+
+    def __init__(self, env: Environment, cores: int, quota: float | None = None) -> None:
         self.env = env
         self._cores = cores
         self._jobs: list[tuple[float, int, Job]] = []
@@ -47,6 +58,10 @@ class Host:
         self._at = 0.0
         self._number = 0
         self._version = 0
+        self._allowed_s = math.inf if quota is None else quota * PERIOD_S
+        self._left_s = self._allowed_s
+        """What is left of this period's quota, seconds of a core."""
+        self._period_end = math.inf if quota is None else PERIOD_S
 
     def start(self, work_s: float, then: Then) -> Job:
         """Run ``work_s`` seconds of code, then call ``then``."""
@@ -67,27 +82,50 @@ class Host:
         return max(job.end - self._work_s, 0.0)
 
     def _rate(self) -> float:
+        """Return the part of a core that each job gets at the moment."""
+        if self._left_s <= _NOTHING_S:
+            return 0.0
         return min(1.0, self._cores / self._running) if self._running else 1.0
 
     def _advance(self) -> None:
         now = self.env.now
-        self._work_s += (now - self._at) * self._rate()
+        rate, elapsed_s = self._rate(), now - self._at
+        self._work_s += elapsed_s * rate
+        self._left_s -= elapsed_s * rate * self._running
         self._at = now
+        if now >= self._period_end - _NOTHING_S:
+            # Nobody ran in periods that were left out, so nothing of them was used.
+            self._period_end = (math.floor(now / PERIOD_S + 1e-9) + 1) * PERIOD_S
+            self._left_s = self._allowed_s
 
     def _watch(self) -> None:
-        """Come back when the next job is done."""
+        """Come back when the next job is done, or the quota changes what anybody gets."""
         self._version += 1
         while self._jobs and self._jobs[0][2].then is None:
             heappop(self._jobs)
-        if self._jobs:
-            delay_s = (self._jobs[0][0] - self._work_s) / self._rate()
-            set_alarm(self.env, delay_s, self._due, self._version)
+        if not self._jobs:
+            return
+        rate = self._rate()
+        delay_s = self._period_end - self._at
+        if rate > 0.0:
+            delay_s = min(
+                delay_s,
+                (self._jobs[0][0] - self._work_s) / rate,
+                self._left_s / (rate * self._running),
+            )
+        set_alarm(self.env, delay_s, self._due, self._version)
 
     def _due(self, alarm: Alarm) -> None:
         if alarm.value != self._version:
             return
-        end, _, job = heappop(self._jobs)
         self._advance()
+        end, _, job = self._jobs[0]
+        if end > self._work_s + _NOTHING_S:  # it was the quota
+            if 0.0 < self._left_s <= _NOTHING_S:
+                self._left_s = 0.0
+            self._watch()
+            return
+        heappop(self._jobs)
         self._work_s = max(self._work_s, end)
         self._running -= 1
         self._watch()

@@ -149,6 +149,8 @@ def with_settings(plan: Plan, settings: Settings) -> ResolvedDeployment:
     changed = Deployment(
         workers=fixed.workers,
         cores=fixed.cores,
+        cpu_quota=fixed.cpu_quota,
+        limits=fixed.limits,
         thread_tokens=fixed.thread_tokens,
         limit_concurrency=fixed.limit_concurrency,
         resources={name: Resource(capacity=n) for name, n in fixed.resources.items()},

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastsim.model import LoopCosts
+from fastsim.scenario import ResolvedDeployment
 from fastsim.twin import engine
 from fastsim.twin.code import BY_THREAD, SOCKET, TIMER
 from fastsim.twin.engine import simulate
@@ -121,3 +122,47 @@ def test_processor_sharing_is_as_theory_has_it() -> None:
     short, long = lengths < np.median(lengths), lengths > np.quantile(lengths, 0.9)
     for chosen in (short, long):
         assert took[chosen].sum() / lengths[chosen].sum() == pytest.approx(1 / 0.4, rel=0.25)
+
+
+def throttled(quota: float, *, workers: int = 1, cores: int = 1) -> ResolvedDeployment:
+    return deployment(workers=workers, cores=cores).model_copy(update={"cpu_quota": quota})
+
+
+def test_a_quota_is_used_up_in_the_first_part_of_each_period() -> None:
+    # A third of a core: 33.3 ms of each 100 ms. 80 ms of code need two periods and 13.3 ms.
+    drawn = workload([0.0, 0.5], [[cpu(0.080)], [cpu(0.020)]])
+    outcome = simulate(drawn, throttled(1 / 3), FREE)
+    assert outcome.respond_s.tolist() == pytest.approx([0.2 + 0.080 - 2 / 30, 0.520])
+
+
+def test_a_quota_is_used_up_faster_by_several() -> None:
+    # Two loops on two cores use 2 x 50 ms; then both stand still for 50 ms.
+    drawn = workload([0.0, 0.0], [[cpu(0.080)], [cpu(0.080)]])
+    outcome = simulate(drawn, throttled(1.0, workers=2, cores=2), FREE)
+    assert outcome.respond_s.tolist() == pytest.approx([0.130, 0.130])
+
+
+def test_waits_go_on_while_the_container_stands_still() -> None:
+    drawn = workload([0.0, 0.0], [[wait(0.040), cpu(0.001)], [cpu(0.030), wait(0.100), cpu(0.001)]])
+    outcome = simulate(drawn, throttled(0.2), FREE)
+    # 20 ms of each period: the second's code ends at 110 ms, and with it the first's long wait.
+    assert outcome.respond_s.tolist() == pytest.approx([0.111, 0.211])
+
+
+def test_a_quota_that_is_never_reached_changes_nothing() -> None:
+    drawn = at_random(3, threads=True)
+    free, limited = (
+        simulate(drawn, deployment(pool=2, tokens=3).model_copy(update={"cpu_quota": q}), TINY)
+        for q in (None, 1.0)
+    )
+    assert free.respond_s.tobytes() == limited.respond_s.tobytes()
+
+
+def test_a_quota_is_a_capacity() -> None:
+    rng = np.random.default_rng(5)
+    arrivals = np.cumsum(rng.exponential(0.01, 3_000))
+    drawn = workload(arrivals, [[cpu(0.005)]] * 3_000)
+    for quota, served in ((0.25, 50.0), (0.4, 80.0)):
+        outcome = simulate(drawn, throttled(quota), FREE)
+        rate = 3_000 / (outcome.done_s.max() - arrivals[0])
+        assert rate == pytest.approx(served, rel=0.01)
