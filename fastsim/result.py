@@ -62,7 +62,7 @@ class Summary(_Block):
 class ResourceUse(_Block):
     """Use of one resource, pooled over workers."""
 
-    capacity: int
+    capacity: int | float
     rate_per_s: float | None = Field(None, description="of a limit; its use is relative to that")
     utilisation: Estimate
     mean_wait_s: float = 0.0

@@ -165,9 +165,9 @@ def capacity_sentence(run: Run) -> str:
     found = run.capacity
     if found is None:
         return ""
-    loop = found.resource == "event loop"
+    loop = found.resource in {"event loop", "processor"}
     name = clean(found.resource)
-    name = f"the {name}" if name in {"event loop", "thread pool"} else name
+    name = f"the {name}" if name in {"event loop", "processor", "thread pool"} else name
     demand = f"a request keeps {'it' if loop else 'a slot'} busy {duration(found.demand_s)}"
     used = run.resources.get(found.resource)
     if used is not None and used.rate_per_s is not None:

@@ -135,7 +135,7 @@ def use_table(run: Run) -> Markup:
         lag = f"{duration(loop.lag_mean_s)} mean, {duration(loop.lag_p99_s)} p99"
         rows.append(["event loop (per worker)", "1", estimate(loop.utilisation), lag, queue])
     for name, use in run.resources.items():
-        cells = [name, count(use.capacity), estimate(use.utilisation)]
+        cells = [name, f"{use.capacity:g}", estimate(use.utilisation)]
         rows.append([*cells, f"{duration(use.mean_wait_s)} mean", f"{count(use.max_queue)} max"])
     return table(["resource", "slots", "busy", "wait", "queue"], rows)
 

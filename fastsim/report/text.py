@@ -174,13 +174,12 @@ def _loop_and_resources(run: Run) -> list[str]:
         )
     label = "Slots"
     for name, use in run.resources.items():
-        whole = f"{count(use.capacity)} in use"
+        whole = f"{use.capacity:g} in use"
         if use.rate_per_s is not None:
             whole = f"{rate(use.rate_per_s)} used"
-        text = (
-            f"{clean(name)}: {estimate(use.utilisation)} of {whole}, "
-            f"mean wait {duration(use.mean_wait_s)}, longest queue {count(use.max_queue)}"
-        )
+        text = f"{clean(name)}: {estimate(use.utilisation)} of {whole}"
+        if name != "processor":  # nobody stands in line for a core: all run, and slower
+            text += f", mean wait {duration(use.mean_wait_s)}, longest queue {count(use.max_queue)}"
         lines += labelled(label, text)
         label = ""
     lines += labelled("Driver", driver_sentence(run))

@@ -13,7 +13,7 @@ import numpy as np
 from fastsim.result import Advice, Effect
 from fastsim.scenario import ResolvedDeployment, Slo
 from fastsim.twin.capacity import overloaded
-from fastsim.twin.metrics import THREAD_POOL
+from fastsim.twin.metrics import PROCESSOR, THREAD_POOL
 from fastsim.twin.replicate import Plan, Replications, replicate
 from fastsim.twin.statistics import METRICS
 from fastsim.units import format_rate
@@ -99,6 +99,8 @@ def _changes(found: Replications) -> list[tuple[str, ResolvedDeployment]]:
             tokens = 2 * deployment.thread_tokens
             changed = deployment.model_copy(update={"thread_tokens": tokens})
             changes.append((f"thread_tokens={tokens}", changed))
+        elif name == PROCESSOR:
+            changes.append(_more_processor(deployment))
         elif name in deployment.limits:
             limit = deployment.limits[name]
             rate = 2.0 * (limit.rate or 0.0)
@@ -111,6 +113,15 @@ def _changes(found: Replications) -> list[tuple[str, ResolvedDeployment]]:
             changed = deployment.model_copy(update={"resources": resources})
             changes.append((f"{name}={slots}", changed))
     return changes
+
+
+def _more_processor(deployment: ResolvedDeployment) -> tuple[str, ResolvedDeployment]:
+    quota = deployment.cpu_quota
+    if quota is not None and quota < deployment.cores:
+        more = min(2.0 * quota, float(deployment.cores))
+        return f"cpu_quota={more:g}", deployment.model_copy(update={"cpu_quota": more})
+    cores = deployment.cores + 1
+    return f"cores={cores}", deployment.model_copy(update={"cores": cores})
 
 
 def _simulate(plan: Plan, deployment: ResolvedDeployment, seed: int) -> Replications:

@@ -8,7 +8,7 @@ everything looks full. Capacity is the load at which the demand on the busiest o
 import math
 from dataclasses import dataclass, replace
 
-from fastsim.twin.metrics import THREAD_POOL, Measures
+from fastsim.twin.metrics import PROCESSOR, THREAD_POOL, Measures
 from fastsim.twin.replicate import Plan, simulate_once
 
 EVENT_LOOP = "event loop"
@@ -36,7 +36,7 @@ class Capacity:
     @property
     def subject(self) -> str:
         """The resource, as a sentence begins with it."""
-        named = self.resource in {EVENT_LOOP, THREAD_POOL}
+        named = self.resource in {EVENT_LOOP, PROCESSOR, THREAD_POOL}
         return f"the {self.resource}" if named else self.resource
 
 
@@ -67,7 +67,10 @@ def capacity_of(run: Measures, workers: int) -> Capacity | None:
     name, use = busiest(run)
     if use <= 0.0 or rate_per_s <= 0.0:
         return None
-    slots = workers if name == EVENT_LOOP else workers * run.resources[name].capacity
+    if name == EVENT_LOOP:
+        slots = float(workers)
+    else:
+        slots = run.resources[name].capacity * (1 if name == PROCESSOR else workers)
     return Capacity(rate_per_s / use, name, use * slots / rate_per_s)
 
 

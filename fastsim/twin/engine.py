@@ -238,6 +238,7 @@ class _Simulation:
                 acquires=sum(loop.threads.usage.acquires for loop in loops),
                 max_queue=max(loop.threads.usage.max_queue for loop in loops),
             ),
+            processor_s=None if self.host is None else self.host.used_s,
             gil_lost_s=sum(loop.threads.lost_s() for loop in loops),
             loop_busy_s=np.array([loop.busy_s for loop in loops]),
             passes=np.array([loop.passes for loop in loops], np.int64),

@@ -55,6 +55,8 @@ class Host:
         self._running = 0
         self._work_s = 0.0
         """What anybody has been given who ran all along, seconds of a core."""
+        self.used_s = 0.0
+        """What all together have been given, seconds of a core."""
         self._at = 0.0
         self._number = 0
         self._version = 0
@@ -91,7 +93,9 @@ class Host:
         now = self.env.now
         rate, elapsed_s = self._rate(), now - self._at
         self._work_s += elapsed_s * rate
-        self._left_s -= elapsed_s * rate * self._running
+        used_s = elapsed_s * rate * self._running
+        self.used_s += used_s
+        self._left_s -= used_s
         self._at = now
         if now >= self._period_end - _NOTHING_S:
             # Nobody ran in periods that were left out, so nothing of them was used.

@@ -27,6 +27,9 @@ OK, FAILED, REJECTED, IN_FLIGHT = range(4)
 CAUSES = {FAILED: "status 500", REJECTED: "status 503"}
 """Errors are named as ``fastsim load`` names them."""
 
+PROCESSOR = "processor"
+"""Name of the cores that more wants than there are, or that a container may not use up."""
+
 THREAD_POOL = "thread pool"
 """Name of the threads that ``def`` endpoints and ``to_thread`` share, beside other resources."""
 
@@ -46,9 +49,9 @@ class LoopMeasure:
 
 @dataclass(frozen=True, slots=True)
 class ResourceMeasure:
-    """One resource, all workers together; ``capacity`` is per worker."""
+    """One resource, all workers together; ``capacity`` is per worker, but for the processor."""
 
-    capacity: int
+    capacity: float
     utilisation: float
     mean_wait_s: float
     max_queue: int
@@ -272,6 +275,14 @@ def _resources(
             found[name] = _use(slots, 1, workers, until_s)
         else:
             found[name] = _use(slots, deployment.resources[name], workers, until_s)
+    if outcome.processor_s is not None:
+        cores = min(float(deployment.cores), deployment.cpu_quota or math.inf)
+        found[PROCESSOR] = ResourceMeasure(
+            capacity=int(cores) if cores.is_integer() else cores,
+            utilisation=min(1.0, outcome.processor_s / (cores * until_s)),
+            mean_wait_s=0.0,
+            max_queue=0,
+        )
     if outcome.threads.acquires:
         found[THREAD_POOL] = _use(
             outcome.threads, deployment.thread_tokens, deployment.workers, until_s

@@ -84,6 +84,8 @@ class Outcome:
     resource_max_queue: IntArray
     threads: "Slots"
     """The thread pools of all workers together."""
+    processor_s: float | None
+    """What code took of the cores, seconds of a core, where there are fewer than want to run."""
     gil_lost_s: float
     """Busy time of all loops in which threads had the GIL."""
     loop_busy_s: FloatArray

@@ -7,6 +7,7 @@ from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin.capacity import EVENT_LOOP, Capacity, find_capacity
 from fastsim.twin.forecast import forecast_run, make_plan
 from fastsim.twin.metrics import THREAD_POOL
+from fastsim.yaml_source import parse_yaml
 
 
 def service(*steps: dict[str, object], slots: int = 2) -> ServiceModel:
@@ -127,3 +128,29 @@ def test_a_request_of_one_step_waits_for_the_loop_too() -> None:
     # M/M/1 at 64 %: the mean wait is 0.64 / 0.36 * 80 ms = 142 ms; the recorded lag is of each
     # eighth step, some 240 of them, which wait in clusters.
     assert run.loop.lag_mean_s == pytest.approx(0.142, rel=0.4)
+
+
+def test_a_container_limit_is_named_and_raising_it_tried() -> None:
+    service = parse_yaml(
+        "endpoints: {GET /: [cpu: 5ms]}\nloop: {}\nprocess: {cpu_quota: 0.4}", ServiceModel
+    )
+    traffic = TrafficPlan(rate=90.0, duration=20.0)
+    found = forecast_run(service, traffic=traffic, replications=2, with_advice=True).run
+    assert found.capacity is not None
+    assert found.capacity.resource == "processor"
+    assert found.capacity.per_s == pytest.approx(0.4 / 0.005, rel=0.03)
+    assert found.resources["processor"].capacity == 0.4
+    assert found.advice[0].change == "cpu_quota=0.8"
+
+
+def test_cores_are_named_when_workers_outnumber_them() -> None:
+    service = parse_yaml(
+        "endpoints: {GET /: [cpu: 5ms, http: 10ms]}\nloop: {}\nprocess: {workers: 4, cores: 1}",
+        ServiceModel,
+    )
+    traffic = TrafficPlan(rate=100.0, duration=20.0)
+    found = forecast_run(service, traffic=traffic, replications=2).run
+    assert found.resources["processor"].utilisation.value == pytest.approx(0.5, rel=0.06)
+    assert found.capacity is not None
+    assert found.capacity.resource == "processor"
+    assert found.capacity.per_s == pytest.approx(200.0, rel=0.02)

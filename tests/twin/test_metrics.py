@@ -60,6 +60,7 @@ def story(
         resource_acquires=np.array([10]),
         resource_max_queue=np.array([4]),
         threads=Slots(busy_s=3.0, wait_s=0.2, acquires=4, max_queue=1),
+        processor_s=None,
         gil_lost_s=0.0,
         loop_busy_s=np.array([1.0]),
         passes=np.array([100]),
