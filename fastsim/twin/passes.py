@@ -65,7 +65,7 @@ def passes(worker: "Worker") -> Iterator[int]:
     idle_at_wake, awake_since, idle_since = 1.0, 0.0, 0.0
     handles: list[int] = []
     ready = tasks.ready
-    now, steps = 0.0, 0
+    now, steps, ready_max = 0.0, 0, 0
     busy = worker.busy = threads.loop_has = worker.busy_at_start
     while True:
         if not busy:
@@ -73,7 +73,14 @@ def passes(worker: "Worker") -> Iterator[int]:
                 yield SLEEP
                 polled, now = worker.woken_s, worker.now
             else:
-                polled = worker.sleep_until(worker.until)
+                if timers or (threaded and threads.active):
+                    polled = worker.sleep_until(worker.until)
+                else:
+                    polled = sockets[0][0] if sockets else _NEVER
+                    if inbox and inbox[0][0] < polled:
+                        polled = inbox[0][0]
+                    if polled >= worker.until:
+                        polled = _NEVER
                 if polled == _NEVER:
                     yield TIME
                     continue
@@ -84,8 +91,9 @@ def passes(worker: "Worker") -> Iterator[int]:
                     threads.loop_has = True
             busy = worker.busy = True
             worker.idle_wakeups += 1
-            before = idle_at_wake * exp((awake_since - idle_since) / memory)
-            idle_at_wake = 1.0 - (1.0 - before) * exp((idle_since - polled) / memory)
+            if extra:
+                before = idle_at_wake * exp((awake_since - idle_since) / memory)
+                idle_at_wake = 1.0 - (1.0 - before) * exp((idle_since - polled) / memory)
             awake_since = polled
             worker.busy_s -= polled
         else:
@@ -176,7 +184,8 @@ def passes(worker: "Worker") -> Iterator[int]:
                     now += cost
                 handles.append(handle & ~3)
         left = len(handles)
-        worker.ready_max = max(worker.ready_max, left)
+        if left > ready_max:
+            ready_max = worker.ready_max = left
         queued_s = 0.0
 
         # --- its handles, one after the other
@@ -220,7 +229,9 @@ def passes(worker: "Worker") -> Iterator[int]:
                     if second[place]:
                         off_core = value * second[place]
                         value -= off_core
-                    spent = (value + (min(reach, value)) * dearer) * stretch
+                    if dearer:
+                        value += (value if value < reach else reach) * dearer  # noqa: FURB136
+                    spent = value * stretch
                     if hosted:
                         if spent:
                             worker.cost_s = spent

@@ -33,7 +33,7 @@ Ints = NDArray[np.int64]
 OnProgress = Callable[[int, int], None]
 
 MOST_REQUESTS = 5_000_000
-"""Requests of one replication: all are in memory at once, with every step they take."""
+"""Requests of one replication: what became of each is kept, about 140 bytes."""
 
 WORTH_PROCESSES = 150_000
 """Requests below which starting processes costs more time than it saves (about 1 s)."""

@@ -203,6 +203,7 @@ class Worker:
 
     def unwind(self, task: int, now: float) -> None:
         """Let the exception that goes through a task give back all that the task holds."""
+        self.tasks.failing[task] = True
         for station in self.tasks.held[task]:
             self.stations.give_back(station, now)
         self.tasks.fail(task)

@@ -76,6 +76,16 @@ def test_a_limit_of_the_service_is_shared_by_its_workers() -> None:
     assert served["worker"].max() <= 10.2
 
 
+def test_a_branch_that_is_refused_fails_its_request() -> None:
+    service = parse_yaml(
+        "endpoints: {GET /: [parallel: [[limit: api, http: 5ms], [http: 9ms]], cpu: 1ms]}\n"
+        "limits: {api: {rate: 1/min, full: refuse}}\nloop: {}",
+        ServiceModel,
+    )
+    _, outcome = ran(service, 5.0, 20)
+    assert outcome.failure.tolist() == [0] + [1] * (len(outcome.failure) - 1)
+
+
 def test_a_full_limit_is_named_and_raising_it_is_tried() -> None:
     service = model("{rate: 20/s}")
     traffic = TrafficPlan(rate=30.0, duration=20.0)
