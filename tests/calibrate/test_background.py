@@ -1,20 +1,13 @@
 """Work of no request, as the recorder's spans of the loop tell it."""
 
-import math
-import random
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from fastsim import spans
 from fastsim.calibrate.background import fit_background
-from fastsim.calibrate.build import build_model, read_requests
 from fastsim.calibrate.loop_series import LoopSeries, read_loop_series
 from fastsim.model import Constant
 from fastsim.spans import Attributes
-from tests.virtual.services import SERVICES
-from tests.virtual.serving import poisson, serve
 
 
 def second(runs: int, each_ms: float, length_s: float = 1.0, name: str = "tick") -> Attributes:
@@ -72,18 +65,3 @@ def test_recordings_without_squares_have_equal_runs() -> None:
     old = {k: v for k, v in second(5, 4.0).items() if k != spans.BACKGROUND_SQUARE_US2}
     [work] = fit_background(series(*[old] * 10))
     assert work.time == Constant(value=0.004)
-
-
-def test_a_periodic_job_is_found_and_costs_requests_nothing(tmp_path: Path) -> None:
-    service = SERVICES["periodic job"]
-    arrivals = poisson(service.mix, rate_per_s=0.4 / service.code_s, requests=2_000, seed=7)
-    serve(service.make(random.Random(3)), arrivals, record=tmp_path, beside=service.beside)
-    model = build_model(read_requests([tmp_path], skip_first_s=0.0))
-    [work] = model.loop.background
-    assert work.regular
-    assert isinstance(work.time, Constant)
-    assert work.time.value == pytest.approx(0.010, rel=0.02)
-    # It sleeps 100 ms after each run; on a busy loop it is late.
-    assert 0.110 <= work.every <= 0.114
-    assert model.loop.accept + model.loop.per_pass + model.loop.per_event < 20e-6
-    assert math.isclose(sum(e.share for e in model.endpoints), 1.0)

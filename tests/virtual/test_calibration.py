@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI, HTTPException
 
 from fastsim.calibrate.build import build_model, read_requests
-from fastsim.model import CpuStep, ServiceModel, WaitStep
+from fastsim.model import Constant, CpuStep, ServiceModel, WaitStep
 from fastsim.report.means import step_mean_s
 from fastsim.spans import RECENT_NS
 from tests.virtual.loop import answer, burn, current
@@ -204,3 +204,17 @@ def test_sampling_leaves_the_model_as_it_is(ratio: float, tmp_path: Path) -> Non
     assert model.traffic is not None
     assert model.traffic.rate == pytest.approx(0.5 / service.code_s, rel=0.08)
     assert code_s(model) == pytest.approx(service.code_s, rel=0.04)
+
+
+def test_a_periodic_job_is_found_and_costs_requests_nothing(tmp_path: Path) -> None:
+    service = SERVICES["periodic job"]
+    arrivals = poisson(service.mix, rate_per_s=0.4 / service.code_s, requests=2_000, seed=7)
+    serve(service.make(random.Random(3)), arrivals, record=tmp_path, beside=service.beside)
+    model = build_model(read_requests([tmp_path], skip_first_s=0.0))
+    [work] = model.loop.background
+    assert work.regular
+    assert isinstance(work.time, Constant)
+    assert work.time.value == pytest.approx(0.010, rel=0.02)
+    # It sleeps 100 ms after each run; on a busy loop it is late.
+    assert 0.110 <= work.every <= 0.114
+    assert model.loop.accept + model.loop.per_pass + model.loop.per_event < 20e-6
