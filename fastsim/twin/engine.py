@@ -7,7 +7,7 @@ comes through. Same input, same bytes out.
 
 import math
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from heapq import heappop, heappush
 from random import Random
 
@@ -19,10 +19,10 @@ from fastsim.scenario import ResolvedDeployment
 from fastsim.twin.code import Code
 from fastsim.twin.connections import Connections
 from fastsim.twin.draws import Draws
-from fastsim.twin.host import Host, Lock
+from fastsim.twin.host import Host
 from fastsim.twin.hosted import Hosted, HostedThreads
 from fastsim.twin.limits import Gate
-from fastsim.twin.records import Records
+from fastsim.twin.records import Records, Usage
 from fastsim.twin.slots import DIRECT, WAKES_ALL, WAKES_ONE, Stations
 from fastsim.twin.speed import Speed
 from fastsim.twin.tasks import Tasks
@@ -98,6 +98,16 @@ def _version(python: str) -> tuple[int, ...]:
     return (3, 99) if found is None else (int(found[1]), int(found[2]))
 
 
+def _together(uses: Sequence[Usage]) -> Slots:
+    """Return the use of one kind of slots by all workers."""
+    return Slots(
+        busy_s=sum(use.busy_s for use in uses),
+        wait_s=sum(use.wait_s for use in uses),
+        acquires=sum(use.acquires for use in uses),
+        max_queue=max(use.max_queue for use in uses),
+    )
+
+
 class _Simulation:
     def __init__(
         self,
@@ -129,21 +139,16 @@ class _Simulation:
         self.workers = [self._make_worker(number) for number in range(deployment.workers)]
 
     def _make_worker(self, number: int) -> Worker:
-        deployment = self.deployment
-        names, tokens = self.workload.program.stations, deployment.thread_tokens
-        gil, handover_s = deployment.gil, _handover_s(deployment)
-        lock = None if self.host is None else Lock(self.host, enabled=gil, handover_s=handover_s)
-        threads = (
-            Threads(tokens, gil=gil, handover_s=handover_s)
-            if lock is None
-            else HostedThreads(tokens, lock, self.env, gil=gil)
-        )
+        deployment, names = self.deployment, self.workload.program.stations
+        threads = self._make_threads()
         tasks = Tasks(self.code, self.draws, self.records)
-        capacities = [deployment.resources[name] for name in names]
-        modes = [_mode(deployment, name) for name in names]
-        timeouts_s = [deployment.timeouts.get(name, math.inf) for name in names]
-        refusals = any(limit.full == "refuse" or limit.station for limit in self.limits)
-        stations = Stations(tasks, capacities, modes, timeouts_s, refusals=refusals)
+        stations = Stations(
+            tasks,
+            [deployment.resources[name] for name in names],
+            [_mode(deployment, name) for name in names],
+            [deployment.timeouts.get(name, math.inf) for name in names],
+            refusals=any(limit.full == "refuse" or limit.station for limit in self.limits),
+        )
         worker = Worker(
             tasks,
             stations,
@@ -155,13 +160,20 @@ class _Simulation:
             ],
             speed=self.speed,
             rounds_timers=deployment.loop == "asyncio",
-            hosted=lock is not None,
+            hosted=self.host is not None,
             window_s=self.window_s,
         )
         worker.start_background(self.workload.program.background, _BACKGROUND * (number + 1))
-        if self.host is not None and lock is not None and isinstance(threads, HostedThreads):
-            self.hosted.append(Hosted(worker, threads, self.host, lock))
+        if self.host is not None and isinstance(threads, HostedThreads):
+            self.hosted.append(Hosted(worker, threads, self.host))
         return worker
+
+    def _make_threads(self) -> Threads:
+        tokens, gil = self.deployment.thread_tokens, self.deployment.gil
+        handover_s = _handover_s(self.deployment)
+        if self.host is None:
+            return Threads(tokens, gil=gil, handover_s=handover_s)
+        return HostedThreads(tokens, self.host, gil=gil, handover_s=handover_s)
 
     def run(self, until_s: float | None) -> Outcome:
         until = np.inf if until_s is None else until_s
@@ -232,12 +244,7 @@ class _Simulation:
             resource_wait_s=np.array([use.wait_s for use in used]),
             resource_acquires=np.array([use.acquires for use in used], np.int64),
             resource_max_queue=np.array([use.max_queue for use in used], np.int64),
-            threads=Slots(
-                busy_s=sum(loop.threads.usage.busy_s for loop in loops),
-                wait_s=sum(loop.threads.usage.wait_s for loop in loops),
-                acquires=sum(loop.threads.usage.acquires for loop in loops),
-                max_queue=max(loop.threads.usage.max_queue for loop in loops),
-            ),
+            threads=_together([loop.threads.usage for loop in loops]),
             processor_s=None if self.host is None else self.host.used_s,
             gil_lost_s=sum(loop.threads.lost_s() for loop in loops),
             loop_busy_s=np.array([loop.busy_s for loop in loops]),
@@ -260,12 +267,7 @@ class _Simulation:
             shared = self.shared[number - stations]
             gates = [worker.gates[number - stations] for worker in self.workers]
             uses = [gate.usage for gate in ([shared] if shared else gates)]
-        return Slots(
-            busy_s=sum(use.busy_s for use in uses),
-            wait_s=sum(use.wait_s for use in uses),
-            acquires=sum(use.acquires for use in uses),
-            max_queue=max(use.max_queue for use in uses),
-        )
+        return _together(uses)
 
 
 class _Together:

@@ -1,7 +1,5 @@
 """A worker whose loop and threads share the cores of a machine with others."""
 
-from simpy import Environment
-
 from fastsim.twin.alarm import Alarm, set_alarm
 from fastsim.twin.host import LOOP, Host, Lock
 from fastsim.twin.passes import CPU, HOLD, SLEEP
@@ -16,34 +14,23 @@ class HostedThreads(Threads):
     hears of them by ``calls`` only.
     """
 
-    def __init__(self, tokens: int, lock: Lock, env: Environment, *, gil: bool) -> None:
-        super().__init__(tokens, gil=gil, handover_s=0.0)
+    def __init__(self, tokens: int, host: Host, *, gil: bool, handover_s: float) -> None:
+        super().__init__(tokens, gil=gil, handover_s=handover_s)
         self.worker: Hosted
-        self._env = env
-        self._lock = lock
+        self.lock = Lock(host, enabled=gil, handover_s=handover_s)
+        self._env = host.env
 
-    def begin(
-        self,
-        task: int,
-        now: float,
-        cpu_s: float,
-        off_s: float,
-        *,
-        token: bool = False,
-        waited_s: float = 0.0,
-    ) -> None:
-        """Have a thread work: half of its CPU before what it does off the GIL, half after it."""
-        first_s = cpu_s / 2.0 if off_s > 0.0 else cpu_s
-        self._note(task, first_s, off_s, cpu_s - first_s, waited_s, token=token)
+    def _start(self, task: int, now: float) -> None:
+        """Begin a task's work at its time."""
         set_alarm(self._env, now - self._env.now, self._first, task)
 
     def lost_s(self) -> float:
         """Return what threads took from the busy loop, seconds."""
-        return self._lock.lost_s
+        return self.lock.lost_s
 
     def _first(self, alarm: Alarm) -> None:
         task: int = alarm.value
-        self._lock.run(task, self._work[task].left_s, lambda: self._between(task))
+        self.lock.run(task, self._work[task].left_s, lambda: self._between(task))
 
     def _between(self, task: int) -> None:
         work = self._work[task]
@@ -54,7 +41,7 @@ class HostedThreads(Threads):
 
     def _second(self, alarm: Alarm) -> None:
         task: int = alarm.value
-        self._lock.run(task, self._work[task].second_s, lambda: self._finish(task))
+        self.lock.run(task, self._work[task].second_s, lambda: self._finish(task))
 
     def _finish(self, task: int) -> None:
         self._end(task, self._env.now)
@@ -64,9 +51,9 @@ class HostedThreads(Threads):
 class Hosted:
     """Runs a worker's passes on a host, event by event."""
 
-    def __init__(self, worker: Worker, threads: HostedThreads, host: Host, lock: Lock) -> None:
+    def __init__(self, worker: Worker, threads: HostedThreads, host: Host) -> None:
         self.worker = worker
-        self._env, self._lock = host.env, lock
+        self._env, self._lock = host.env, threads.lock
         self._asleep = False
         self._version = 0
         threads.worker = self

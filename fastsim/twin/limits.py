@@ -1,6 +1,7 @@
 """Limits on how often something may be done: rate limits, and stations of the user's own."""
 
 import importlib.util
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +69,7 @@ class Gate:
         self.usage = Usage()
         """Its busy time is what the admitted would need at the allowed rate."""
         self._leaving: list[float] = []
+        """A heap of when those who wait may pass."""
 
     def enter(self, now: float) -> float:
         """Return how long a request has to wait, seconds, or ``REFUSED``."""
@@ -81,8 +83,9 @@ class Gate:
             use.busy_s += self._each_s
             use.wait_s += delay_s
         if delay_s > 0.0:
-            self._leaving = [at for at in self._leaving if at > now]
-            self._leaving.append(now + delay_s)
+            while self._leaving and self._leaving[0] <= now:
+                heappop(self._leaving)
+            heappush(self._leaving, now + delay_s)
             use.max_queue = max(use.max_queue, len(self._leaving))
         return delay_s
 

@@ -163,10 +163,10 @@ def passes(worker: "Worker") -> Iterator[int]:
                 at, request, entry = inbox.popleft()
                 handle = tasks.new(request, entry, at, -1, 0) << KIND_BITS | ARRIVE
             elif timers and timers[0][0] <= begin:
-                task = heappop(timers)[2]
+                _, ticket, task = heappop(timers)
                 if task < 0:  # the end of somebody's patience
                     task = ~task
-                    if not worker.give_up(task, begin):
+                    if not worker.give_up(task, ticket, begin):
                         continue
                 handle = task << KIND_BITS | EVENT
             else:

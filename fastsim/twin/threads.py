@@ -103,27 +103,21 @@ class Threads:
         waited_s: float = 0.0,
     ) -> None:
         """Have a thread work: half of its CPU before what it does off the GIL, half after it."""
+        first_s = cpu_s / 2.0 if off_s > 0.0 else cpu_s
+        self._work[task] = _Work(first_s, off_s, cpu_s - first_s, waited_s, token=token)
+        self._start(task, now)
+
+    def _start(self, task: int, now: float) -> None:
+        """Begin a task's work: with the GIL, ask for it; without, know when it is done."""
+        work = self._work[task]
+        needed_s = 0.0 if self.gil else work.left_s + work.off_s + work.second_s
         self.active = True
         self._number += 1
-        if not self.gil:
-            self._note(task, 0.0, 0.0, 0.0, waited_s, token=token)
-            heappush(self._events, (now + cpu_s + off_s, self._number, task))
-            return
-        first_s = cpu_s / 2.0 if off_s > 0.0 else cpu_s
-        self._note(task, first_s, off_s, cpu_s - first_s, waited_s, token=token)
-        heappush(self._events, (now, self._number, task))
+        heappush(self._events, (now + needed_s, self._number, task))
 
-    def _note(
-        self,
-        task: int,
-        left_s: float,
-        off_s: float,
-        second_s: float,
-        waited_s: float,
-        *,
-        token: bool,
-    ) -> None:
-        self._work[task] = _Work(left_s, off_s, second_s, waited_s, token=token)
+    def works(self) -> bool:
+        """Tell whether any thread has something to do."""
+        return bool(self._work)
 
     def account(self, now: float) -> None:
         """Add the time since the last change to the use of the thread pool."""

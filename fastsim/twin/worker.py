@@ -74,7 +74,7 @@ class Worker:
         self.timers: list[tuple[float, int, int]] = []
         self.number = 0
         self._tickets: dict[int, int] = {}
-        """Which timer is the end of a task's patience."""
+        """Which of its waits for a slot a task is in, by the number of the timer that ends it."""
         self.busy_s = 0.0
         self.passes = 0
         self.idle_wakeups = 0
@@ -110,7 +110,7 @@ class Worker:
 
     def goes_on(self) -> bool:
         """Tell whether anything but the work of no request is still going to happen."""
-        if self.inbox or self.threads.active:
+        if self.inbox or self.threads.works() or (self.hosted and self.busy):
             return True
         if not self.tasks.live:
             return False
@@ -184,15 +184,18 @@ class Worker:
 
     def wait_in_line(self, station: int, task: int, now: float) -> None:
         """Have a task give up when it has waited too long for a slot."""
+        self._tickets[task] = self.number = self.number + 1
         timeout_s = self.stations.timeouts_s[station]
         if timeout_s < _NEVER:
-            self.number += 1
             heappush(self.timers, (now + timeout_s, self.number, ~task))
-            self._tickets[task] = self.number
 
-    def give_up(self, task: int, now: float) -> bool:
+    def _still_waits(self, task: int, ticket: int) -> bool:
+        """Tell whether a task stands in the line in which it got a ticket."""
+        return self.stations.in_line(task) and self._tickets[task] == ticket
+
+    def give_up(self, task: int, ticket: int, now: float) -> bool:
         """End a task's patience, unless it has got its slot meanwhile; tell whether it ended."""
-        if not self.stations.in_line(task):
+        if not self._still_waits(task, ticket):
             return False
         tasks = self.tasks
         self.stations.give_up(task, now)
@@ -221,8 +224,7 @@ class Worker:
         """Forget the patience of tasks that have got their slot, as asyncio forgets a timer."""
         timers = self.timers
         while timers and timers[0][2] < 0:
-            task = ~timers[0][2]
-            if self.stations.in_line(task) and self._tickets[task] == timers[0][1]:
+            if self._still_waits(~timers[0][2], timers[0][1]):
                 break
             heappop(timers)
 

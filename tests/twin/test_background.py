@@ -77,3 +77,15 @@ def test_it_takes_longer_on_a_slower_machine() -> None:
     service = with_cpu_scaled(model(STEADY), 1.5)
     _, outcome = ran(service, 10.0, 600)
     assert outcome.loop_busy_s.sum() / outcome.end_s == pytest.approx(0.3, rel=0.05)
+
+
+@pytest.mark.parametrize("last", ["cpu: 4s", "{thread: 1ms, off_gil: 4s}"])
+def test_what_takes_long_at_the_end_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    jobs = "[{every: 3s, time: 1ms}]"
+    text = f"endpoints: {{GET /: [{last}]}}\nloop: {{background: {jobs}}}"
+    for crowded in (False, True):
+        monkeypatch.setattr(engine, "_crowded", lambda *_, crowded=crowded: crowded)
+        _, outcome = ran(parse_yaml(text, ServiceModel), 0.5, 3)
+        assert np.isfinite(outcome.done_s).all()

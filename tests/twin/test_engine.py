@@ -335,6 +335,26 @@ def test_patience_that_was_not_needed_leaves_no_trace() -> None:
     assert outcome.idle_wakeups.tolist() == patient.idle_wakeups.tolist()
 
 
+def test_patience_begins_anew_with_every_line() -> None:
+    # The second gets its first slot after 30 ms, and stands in line for another from 31 ms on. Its
+    # patience there ends at 81 ms: not at 50, when that of the first line would have, and when the
+    # loop polls late and finds another timer before that.
+    twice: list[Step] = [ACQUIRE, wait(0.001), RELEASE, ACQUIRE, wait(0.001), RELEASE]
+    drawn = workload(
+        [0.0, 0.0, 0.0, 0.001, 0.048],
+        [
+            [ACQUIRE, wait(0.030), RELEASE],
+            twice,
+            [wait(0.049, TIMER)],
+            [ACQUIRE, wait(0.045), RELEASE],
+            [cpu(0.004)],
+        ],
+    )
+    outcome = simulate(drawn, impatient(0.05), FREE)
+    assert outcome.failure.tolist() == [0] * 5
+    assert finished(outcome)[1] == 0.077
+
+
 def test_impatience_is_that_of_an_overloaded_pool() -> None:
     """Three slots of 100 ms serve 30 of 40 a second; who waits for half a second gives up."""
     rng = np.random.default_rng(4)
