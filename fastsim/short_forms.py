@@ -93,9 +93,7 @@ class LongForms(Rewriting):
 
     def _resource(self, value: Value, at: Path) -> Value:
         if isinstance(value, int) and not isinstance(value, bool):
-            self.put(at, at)
-            self.put((*at, "capacity"), at)
-            return {"capacity": value}
+            return self._block_of("capacity", value, at)
         made = self.copy(value, at, at)
         if isinstance(made, dict) and "size" in made:
             # As SQLAlchemy names it: connections that are kept, and those beyond them.
@@ -108,10 +106,14 @@ class LongForms(Rewriting):
 
     def _limit(self, value: Value, at: Path) -> Value:
         if isinstance(value, str):
-            self.put(at, at)
-            self.put((*at, "rate"), at)
-            return {"rate": value}
+            return self._block_of("rate", value, at)
         return self.copy(value, at, at)
+
+    def _block_of(self, key: str, value: Value, at: Path) -> Value:
+        """Return the block that a bare value stands for."""
+        self.put(at, at)
+        self.put((*at, key), at)
+        return {key: value}
 
     def _endpoints(self, value: Value) -> Value:
         top: Path = ("endpoints",)
@@ -133,10 +135,7 @@ class LongForms(Rewriting):
 
     def _endpoint(self, value: Value, at: Path, origin: Path) -> Value:
         if isinstance(value, list):  # nothing but the steps
-            self.put((*at, "variants"), origin)
-            self.put((*at, "variants", 0), origin)
-            where: Path = (*at, "variants", 0, "steps")
-            return {"variants": [{"steps": self._steps(value, where, origin)}]}
+            return {"variants": self._only_variant(value, at, origin)}
         if not isinstance(value, dict):
             return self.copy(value, at, origin)
         self.put(at, origin)
@@ -144,18 +143,19 @@ class LongForms(Rewriting):
         for key, inner in value.items():
             to, of = (*at, key), (*origin, key)
             if key == "steps":
-                self.put((*at, "variants"), of)
-                self.put((*at, "variants", 0), of)
-                where = (*at, "variants", 0, "steps")
-                made["variants"] = [{"steps": self._steps(inner, where, of)}]
+                made["variants"] = self._only_variant(inner, at, of)
             elif key == "variants" and isinstance(inner, list):
-                self.put(to, of)
-                ways = [self._holder(v, (*to, i), (*of, i)) for i, v in enumerate(inner)]
+                made[key] = ways = self._holders(inner, to, of)
                 self._fill_shares(ways, to, "variant")
-                made[key] = ways
             else:
                 made[key] = self.copy(inner, to, of)
         return made
+
+    def _only_variant(self, steps: Value, at: Path, origin: Path) -> list[Value]:
+        where: Path = (*at, "variants", 0)
+        self.put(where[:-1], origin)
+        self.put(where, origin)
+        return [{"steps": self._steps(steps, (*where, "steps"), origin)}]
 
     def _fill_shares(self, blocks: list[Value], at: Path, what: str) -> None:
         """Give what is left of 100 % to those without a share; they must add up to it."""
@@ -163,10 +163,10 @@ class LongForms(Rewriting):
         for block in blocks:
             if not isinstance(block, dict):
                 return
-            text = block.get("share")
-            if text is None and "share" not in block:
+            if "share" not in block:
                 unknown.append(block)
                 continue
+            text = block["share"]
             if not isinstance(text, str):
                 return
             try:
@@ -186,6 +186,10 @@ class LongForms(Rewriting):
             self.document.problems.append(Problem(place, at, message))
 
     # --- steps ------------------------------------------------------------------------------
+
+    def _holders(self, values: list[Value], at: Path, origin: Path) -> list[Value]:
+        self.put(at, origin)
+        return [self._holder(v, (*at, i), (*origin, i)) for i, v in enumerate(values)]
 
     def _holder(self, value: Value, at: Path, origin: Path) -> Value:
         """Rewrite a block that holds steps under that name; a bare list is its steps."""
@@ -264,7 +268,10 @@ class LongForms(Rewriting):
             chunks = self._count(value, (*at, "chunks"), origin)
             return {"do": "stream", "kind": "llm", "chunks": chunks}
         if head == "parallel":
-            return {"do": "parallel", "branches": self._branches(value, at, origin)}
+            to = (*at, "branches")
+            if not isinstance(value, list):
+                return {"do": "parallel", "branches": self.copy(value, to, origin)}
+            return {"do": "parallel", "branches": self._holders(value, to, origin)}
         return {"do": "choose", "ways": self._ways(value, at, origin)}
 
     def _part(self, do: str, key: str, value: Value, at: Path, origin: Path) -> Value:
@@ -283,19 +290,11 @@ class LongForms(Rewriting):
         for key, inner in value.items():
             to, of = (*at, key), (*origin, key)
             if key in {"branches", "ways"} and isinstance(inner, list):
-                self.put(to, of)
-                made[key] = [self._holder(v, (*to, i), (*of, i)) for i, v in enumerate(inner)]
+                made[key] = self._holders(inner, to, of)
             else:
                 made[key] = self._part(do, key, inner, to, of)
                 self.put(to, of)
         return made
-
-    def _branches(self, value: Value, at: Path, origin: Path) -> Value:
-        to: Path = (*at, "branches")
-        self.put(to, origin)
-        if not isinstance(value, list):
-            return value
-        return [self._holder(v, (*to, i), (*origin, i)) for i, v in enumerate(value)]
 
     def _ways(self, value: Value, at: Path, origin: Path) -> Value:
         to: Path = (*at, "ways")

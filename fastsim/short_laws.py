@@ -106,9 +106,7 @@ class Rewriting:
 
     def _parameters(self, family: str, value: Value, at: Path, origin: Path) -> dict[str, Value]:
         if isinstance(value, str):  # nothing but its typical time
-            name = {"constant": "value", "lognorm": "median", "weibull": "scale"}.get(
-                family, "mean"
-            )
+            name = _TYPICAL.get(family, "mean")
             self.put((*at, name), origin)
             return {"family": family, name: value}
         if not isinstance(value, dict):
@@ -155,6 +153,13 @@ def _time(parameters: Mapping[str, Value], name: str) -> float:
     return parse_duration(value)
 
 
+def _mean_and_sd(given: Mapping[str, Value]) -> tuple[float, float]:
+    mean, sd = _time(given, "mean"), _time(given, "sd")
+    if not (mean > 0.0 and sd > 0.0):
+        raise InputError("mean and sd must be above 0")
+    return mean, sd
+
+
 def _lognorm(given: dict[str, Value]) -> dict[str, Value]:
     """By median and p95, or by mean and standard deviation."""
     rest = {key: value for key, value in given.items() if key not in {"p95", "mean", "sd"}}
@@ -164,11 +169,10 @@ def _lognorm(given: dict[str, Value]) -> dict[str, Value]:
             raise InputError("p95 must be above the median, and the median above 0")
         return rest | {"sigma": math.log(p95 / median) / _P95}
     if "mean" in given and "sd" in given:
-        mean, sd = _time(given, "mean"), _time(given, "sd")
-        if not (mean > 0.0 and sd > 0.0):
-            raise InputError("mean and sd must be above 0")
+        mean, sd = _mean_and_sd(given)
         variance = math.log1p((sd / mean) ** 2)
-        return rest | {"median": _text(mean * math.exp(-variance / 2)), "sigma": variance**0.5}
+        median = mean * math.exp(-variance / 2)
+        return rest | {"median": f"{median!r}s", "sigma": variance**0.5}
     return given
 
 
@@ -176,9 +180,7 @@ def _gamma(given: dict[str, Value]) -> dict[str, Value]:
     """By mean and standard deviation."""
     if "sd" not in given or "mean" not in given:
         return given
-    mean, sd = _time(given, "mean"), _time(given, "sd")
-    if not (mean > 0.0 and sd > 0.0):
-        raise InputError("mean and sd must be above 0")
+    mean, sd = _mean_and_sd(given)
     rest = {key: value for key, value in given.items() if key != "sd"}
     return rest | {"shape": (mean / sd) ** 2}
 
@@ -194,10 +196,6 @@ def _uniform(given: dict[str, Value]) -> dict[str, Value]:
     if not _time(given, "low") < _time(given, "high"):
         raise InputError("low must be below high")
     return {"probabilities": [0.0, 1.0], "values": [given["low"], given["high"]]}
-
-
-def _text(seconds: float) -> str:
-    return f"{seconds!r}s"
 
 
 _CONVERSIONS: dict[str, Callable[[dict[str, Value]], dict[str, Value]]] = {
