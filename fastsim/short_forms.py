@@ -30,8 +30,8 @@ _DEFAULT_COSTS: dict[str, Value] = {
     "per_pass": "10us",
     "cold": {"extra": "60%"},
 }
-"""Of FastAPI and uvicorn on a busy loop: 350 us a request and 40 us a wait in the median of three
-runs of ``benchmarks/default_costs.py``; idleness adds as much as in decision 0011."""
+"""Of FastAPI and uvicorn on a busy loop: about 350 us a request and 40 us a wait (356 and 41 were
+the medians of three runs of ``benchmarks/default_costs.py``). Idleness: decision 0011."""
 
 
 class LongForms(Rewriting):

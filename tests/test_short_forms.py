@@ -26,10 +26,10 @@ from fastsim.model import (
     UseStep,
     WaitStep,
 )
-from fastsim.scenario import Deployment, resolve_deployment
+from fastsim.scenario import Deployment, TrafficPlan, resolve_deployment
 from fastsim.short_forms import DEFAULT_COSTS_WARNING
 from fastsim.spans import StepKind, Via
-from fastsim.twin import sample, simulate
+from fastsim.twin import forecast_run, sample, simulate
 from fastsim.yaml_source import SourceError, dump_yaml, parse_yaml
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "model.md"
@@ -79,6 +79,14 @@ def test_the_first_example_is_ten_lines_and_complete() -> None:
     assert found.resources["db"].capacity == 5
     assert found.warnings == [DEFAULT_COSTS_WARNING]
     assert found.loop.accept > 0.0
+
+
+def test_an_answer_says_that_it_rests_on_usual_costs() -> None:
+    for loop, said in (("", [DEFAULT_COSTS_WARNING]), ("loop: {}", [])):
+        found = model(f"endpoints: {{GET /: [cpu: 1ms]}}\n{loop}")
+        traffic = TrafficPlan(rate=20.0, duration=60.0)
+        run = forecast_run(found, traffic=traffic, replications=2).run
+        assert [each for each in run.warnings if each == DEFAULT_COSTS_WARNING] == said
 
 
 def test_a_model_survives_being_written_in_its_long_form() -> None:

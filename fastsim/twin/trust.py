@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.model import ServiceModel
+from fastsim.short_forms import DEFAULT_COSTS_WARNING
 from fastsim.twin.capacity import GROWING, SATURATED, Capacity, uses
 from fastsim.twin.replicate import Replications
 from fastsim.twin.statistics import FEWEST_STRETCHES, METRICS, student_quantile
@@ -79,6 +80,7 @@ def doubts(
     if overload is None:
         sentences += _thin_tails(found)
     sentences += _extrapolation(plan.model, plan.rate_per_s)
+    sentences += [said for said in plan.model.warnings if said == DEFAULT_COSTS_WARNING]
     sentences += _self_check(plan.model)
     if len(found) == 1:
         sentences.append("one replication shows no uncertainty: intervals are absent")
