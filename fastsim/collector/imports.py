@@ -8,6 +8,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -40,35 +41,42 @@ def _call(hook: Hook, module: ModuleType) -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Lets everybody else find the module, and has it hooked after it ran."""
+    """Lets everybody else find the module, and has it hooked after it ran.
+
+    Who only looks whether a library is there (``importlib.util.find_spec``) is answered the same
+    way, and the hooks wait on: they are used up by the module that runs.
+    """
 
     def __init__(self) -> None:
         self.waiting: dict[str, list[Hook]] = {}
+        self._asked = threading.local()
 
     def find_spec(
         self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        hooks = self.waiting.pop(fullname, None)  # out of the table: the search asks us again
-        if hooks is None:
+        if fullname not in self.waiting or getattr(self._asked, "name", None) == fullname:
             return None
-        spec = importlib.util.find_spec(fullname)
-        if spec is None or spec.loader is None:
-            self.waiting[fullname] = hooks  # it may become importable later
-            return None
-        _hook_after_loading(spec.loader, fullname, hooks)
+        outer = getattr(self._asked, "name", None)
+        self._asked.name = fullname  # the search asks us again
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._asked.name = outer
+        if spec is not None and spec.loader is not None:
+            _hook_after_loading(spec.loader, fullname)
         return spec
 
 
 _finder = _Finder()
 
 
-def _hook_after_loading(loader: Any, name: str, hooks: list[Hook]) -> None:
+def _hook_after_loading(loader: Any, name: str) -> None:
     inner = loader.exec_module
 
     def exec_module(module: ModuleType) -> None:
         inner(module)
         if module.__name__ == name:  # a loader may serve other modules too
-            for hook in hooks:
+            for hook in _finder.waiting.pop(name, []):
                 _call(hook, module)
 
     try:

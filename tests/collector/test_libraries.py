@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import importlib.util
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -77,6 +78,30 @@ def test_a_hook_runs_once_after_its_module(module_to_come: str) -> None:
     assert seen == [7]
     when_imported(module_to_come, lambda module: seen.append(-module.value))
     assert seen == [7, -7]
+
+
+def test_looking_whether_a_module_is_there_does_not_use_up_its_hook(module_to_come: str) -> None:
+    seen: list[int] = []
+    when_imported(module_to_come, lambda module: seen.append(module.value))
+    for _ in range(2):
+        assert importlib.util.find_spec(module_to_come) is not None
+    assert seen == []
+    importlib.import_module(module_to_come)
+    assert seen == [7]
+
+
+def test_a_module_that_fails_at_first_is_hooked_when_it_loads(
+    module_to_come: str, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+    when_imported(module_to_come, lambda module: seen.append(module.value))
+    (tmp_path / "to_come.py").write_text("raise ImportError('not yet')\n")
+    with pytest.raises(ImportError, match="not yet"):
+        importlib.import_module(module_to_come)
+    (tmp_path / "to_come.py").write_text("value = 77  # at last\n")
+    importlib.invalidate_caches()
+    importlib.import_module(module_to_come)
+    assert seen == [77]
 
 
 def test_a_hook_that_fails_does_not_stop_the_import(module_to_come: str) -> None:
