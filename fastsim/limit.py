@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from fastsim.laws import Part
 from fastsim.units import Rate
 
+Scope = Literal["worker", "replica", "service"]
+"""Who shares something: the requests of a process, of a machine, or of the whole service."""
+
 
 class Limit(Part):
     """A rate limit, or a station of the user's own."""
@@ -16,8 +19,9 @@ class Limit(Part):
     full: Literal["wait", "refuse"] = Field(
         "wait", description="who is too early waits in turn, or fails"
     )
-    scope: Literal["worker", "service"] = Field(
-        "worker", description="each worker process counts for itself, or all of them together"
+    scope: Scope = Field(
+        "worker",
+        description="each worker process counts for itself, those of a machine, or all together",
     )
     station: str | None = Field(None, description="a class of your own instead: quota.py:Quota")
     parameters: dict[str, str | int | float | bool] = Field(

@@ -25,7 +25,7 @@ from fastsim.laws import (
     Simple,
     Weibull,
 )
-from fastsim.limit import Limit
+from fastsim.limit import Limit, Scope
 from fastsim.loop_costs import (
     BackgroundWork,
     ColdCost,
@@ -93,6 +93,7 @@ __all__ = [
     "RepeatStep",
     "Resource",
     "RespondStep",
+    "Scope",
     "ServiceModel",
     "Simple",
     "SpeedDoubt",
@@ -137,7 +138,7 @@ HandOver = Literal["direct", "wake"]
 
 
 class Resource(Part):
-    """Something with a limited number of slots per worker process."""
+    """Something with a limited number of slots: a pool of a process, or a database's own limit."""
 
     capacity: int = Field(ge=1)
     hand_over: HandOver = Field(
@@ -148,6 +149,15 @@ class Resource(Part):
     timeout: Duration | None = Field(
         None, gt=0.0, description="who waited so long for a slot gives up, and its request fails"
     )
+    scope: Scope = Field(
+        "worker", description="each worker process has so many slots, each machine, or all together"
+    )
+
+    @model_validator(mode="after")
+    def _wakes_within_a_process(self) -> Self:
+        if self.hand_over == "wake" and self.scope != "worker":
+            raise ValueError("hand_over: wake is that of asyncio.Semaphore, which one process has")
+        return self
 
 
 class Process(Part):

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from fastsim.errors import InputError
-from fastsim.model import HandOver, Limit, Part, Resource, ServiceModel
+from fastsim.model import HandOver, Limit, Part, Resource, Scope, ServiceModel
 from fastsim.units import Duration, Rate, Share, parse_duration, parse_share
 
 MOST_PROCESSES = 4096
@@ -28,9 +28,26 @@ class TrafficPlan(Part):
     )
 
 
+Balancing = Literal["round robin", "random", "least connections", "power of two"]
+
+
+class Network(Part):
+    """The way between who sends the requests (balancer or client) and the service."""
+
+    rtt: Duration = Field(0.0, ge=0.0, description="there and back, at least")
+    jitter: Duration = Field(
+        0.0, ge=0.0, description="mean of what comes on top of that, exponentially distributed"
+    )
+
+
 class Deployment(Part):
     """What runs the service; absent fields keep what was recorded."""
 
+    replicas: int | None = Field(
+        None, ge=1, le=MOST_PROCESSES, description="machines or containers, each with its workers"
+    )
+    balancer: Balancing = Field("round robin", description="which replica gets a request")
+    network: Network = Network()
     workers: int | None = Field(None, ge=1, le=MOST_PROCESSES)
     cores: int | None = Field(None, ge=1, le=MOST_PROCESSES)
     cpu_quota: float | None = Field(
@@ -56,8 +73,14 @@ class Scenario(Part):
 
 
 class ResolvedDeployment(Part):
-    """A deployment with every field known: scenario over model."""
+    """A deployment with every field known: scenario over model.
 
+    Workers, cores and quota are those of one replica.
+    """
+
+    replicas: int = 1
+    balancer: Balancing = "round robin"
+    network: Network = Network()
     workers: int
     cores: int
     loop: Literal["asyncio", "uvloop"]
@@ -70,18 +93,43 @@ class ResolvedDeployment(Part):
     timeouts: dict[str, float] = Field(
         default_factory=dict, description="seconds, of the resources that have one"
     )
+    scopes: dict[str, Scope] = Field(default_factory=dict, description="worker where not named")
     limits: dict[str, Limit] = Field(default_factory=dict)
     python: str = ""
     handover: float | None = Field(None, description="seconds; see LoopCosts.handover")
 
+    @property
+    def processes(self) -> int:
+        """Workers of all replicas."""
+        return self.replicas * self.workers
+
+    def copies(self, scope: Scope) -> int:
+        """Return how many there are of what each worker, each replica, or the service has."""
+        return {"worker": self.processes, "replica": self.replicas, "service": 1}[scope]
+
 
 def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedDeployment:
-    """Fill what the scenario leaves open from what was recorded."""
+    """Fill what the scenario leaves open from what was recorded.
+
+    Raises
+    ------
+    InputError
+        When there are too many processes to simulate.
+    """
     process = model.process
+    replicas, workers = deployment.replicas or 1, deployment.workers or process.workers
+    if replicas * workers > MOST_PROCESSES:
+        raise InputError(
+            f"{replicas} replicas of {workers} workers are {replicas * workers} processes; "
+            f"the twin simulates {MOST_PROCESSES} at most"
+        )
     resources = {name: resource.capacity for name, resource in model.resources.items()}
     resources |= {name: resource.capacity for name, resource in deployment.resources.items()}
     return ResolvedDeployment(
-        workers=deployment.workers or process.workers,
+        replicas=replicas,
+        balancer=deployment.balancer,
+        network=deployment.network,
+        workers=workers,
         cores=deployment.cores or process.cores,
         cpu_quota=deployment.cpu_quota or process.cpu_quota,
         loop=process.loop,
@@ -98,17 +146,20 @@ def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
             for name, resource in (model.resources | _naming(deployment, "timeout")).items()
             if resource.timeout is not None
         },
+        scopes={
+            name: resource.scope
+            for name, resource in (model.resources | _naming(deployment, "scope")).items()
+            if resource.scope != "worker"
+        },
         limits={name: _limit(name, limit, deployment) for name, limit in model.limits.items()},
         python=process.python,
-        handover=_handover(model, deployment),
+        handover=handover_on(model, workers, deployment.cores or process.cores),
     )
 
 
-def _handover(model: ServiceModel, deployment: Deployment) -> float | None:
+def handover_on(model: ServiceModel, workers: int, cores: int) -> float | None:
     """Return the fitted cost where threads share the loop's core as they did when recorded."""
     process = model.process
-    workers = deployment.workers or process.workers
-    cores = deployment.cores or process.cores
     recorded, asked = process.cores > process.workers, cores > workers
     return model.loop.handover if recorded == asked else None
 

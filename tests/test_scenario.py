@@ -1,9 +1,20 @@
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from fastsim.errors import InputError
-from fastsim.model import ServiceModel
-from fastsim.scenario import Deployment, Scenario, parse_slo, resolve_deployment
+from fastsim.model import Resource, ServiceModel
+from fastsim.scenario import (
+    Deployment,
+    Network,
+    Scenario,
+    TrafficPlan,
+    parse_slo,
+    resolve_deployment,
+)
+from fastsim.twin import forecast_run
 from fastsim.yaml_source import parse_yaml
 from tests.model_file import MODEL, SCENARIO
 
@@ -51,6 +62,61 @@ def test_what_is_no_goal_is_refused_with_a_hint(text: str) -> None:
 def test_a_goal_that_nothing_can_meet_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="nothing can meet"):
         parse_slo(text)
+
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "scenario.md"
+BLOCKS = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text(), re.DOTALL)
+SHOP = """\
+version: 1
+endpoints:
+  GET /: [limit: api, cpu: 1ms, {use: db, steps: [db: 5ms]}]
+  POST /pay: {share: 10%, steps: [cpu: 1ms, http: 80ms]}
+resources: {db: 5}
+limits: {api: {rate: 100/s}}
+"""
+
+
+@pytest.mark.parametrize("text", BLOCKS)
+def test_the_examples_of_the_reference_run(text: str) -> None:
+    scenario = parse_yaml(text, Scenario)
+    model = parse_yaml(SHOP, ServiceModel)
+    short = scenario.traffic.model_copy(update={"duration": 2.0, "warmup": 0.5})
+    run, _ = forecast_run(
+        model,
+        traffic=short,
+        deployment=scenario.deployment,
+        slo=scenario.slo,
+        replications=1,
+        seed=scenario.seed,
+    )
+    assert run.total.requests > 0
+    assert len(run.slo) == len(scenario.slo)
+
+
+def test_every_field_of_a_deployment_is_described() -> None:
+    text = REFERENCE.read_text()
+    for part in (Deployment, TrafficPlan, Network, Resource):
+        for name in part.model_fields:
+            assert f"`{name}`" in text, f"{part.__name__}.{name}"
+
+
+def test_a_deployment_of_replicas() -> None:
+    model = parse_yaml(MODEL, ServiceModel)
+    same = resolve_deployment(model, Deployment())
+    assert (same.replicas, same.processes) == (1, 2)
+    asked = Deployment.model_validate(
+        {"replicas": 3, "resources": {"db": {"capacity": 9, "scope": "service"}}}
+    )
+    resolved = resolve_deployment(model, asked)
+    assert (resolved.processes, resolved.scopes) == (6, {"db": "service"})
+    assert [resolved.copies(scope) for scope in ("worker", "replica", "service")] == [6, 3, 1]
+    with pytest.raises(InputError, match="10000 processes"):
+        resolve_deployment(model, Deployment(replicas=2500, workers=4))
+
+
+def test_a_semaphore_is_of_one_process() -> None:
+    with pytest.raises(ValidationError, match=r"asyncio\.Semaphore"):
+        Resource(capacity=1, hand_over="wake", scope="service")
 
 
 def test_nobody_runs_more_workers_than_can_be_simulated() -> None:

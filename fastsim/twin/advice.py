@@ -85,12 +85,7 @@ def _changes(found: Replications) -> list[tuple[str, ResolvedDeployment]]:
     deployment = found.plan.deployment
     changes = []
     if float(found.each(lambda run: run.loop.utilisation).mean()) >= _USED:
-        workers = deployment.workers + 1
-        cores = max(deployment.cores, workers)
-        text = f"workers={workers}"
-        if cores != deployment.cores:
-            text += f" cores={cores}"
-        changes.append((text, deployment.model_copy(update={"workers": workers, "cores": cores})))
+        changes.append(_more_processes(deployment))
     for name in found.runs[0].resources:
         use = float(np.mean([run.resources[name].utilisation for run in found.runs]))
         if use < _USED:
@@ -113,6 +108,19 @@ def _changes(found: Replications) -> list[tuple[str, ResolvedDeployment]]:
             changed = deployment.model_copy(update={"resources": resources})
             changes.append((f"{name}={slots}", changed))
     return changes
+
+
+def _more_processes(deployment: ResolvedDeployment) -> tuple[str, ResolvedDeployment]:
+    """Return one more replica where there are several, else one more worker, on its own core."""
+    if deployment.replicas > 1:
+        replicas = deployment.replicas + 1
+        return f"replicas={replicas}", deployment.model_copy(update={"replicas": replicas})
+    workers = deployment.workers + 1
+    cores = max(deployment.cores, workers)
+    text = f"workers={workers}"
+    if cores != deployment.cores:
+        text += f" cores={cores}"
+    return text, deployment.model_copy(update={"workers": workers, "cores": cores})
 
 
 def _more_processor(deployment: ResolvedDeployment) -> tuple[str, ResolvedDeployment]:

@@ -61,16 +61,16 @@ def overloaded(run: Measures) -> bool:
     return busiest(run)[1] >= SATURATED and growing
 
 
-def capacity_of(run: Measures, workers: int) -> Capacity | None:
+def capacity_of(run: Measures, processes: int) -> Capacity | None:
     """Return the capacity that a simulation in which nothing is full implies."""
     rate_per_s = len(run.at_s) / run.duration_s
     name, use = busiest(run)
     if use <= 0.0 or rate_per_s <= 0.0:
         return None
     if name == EVENT_LOOP:
-        slots = float(workers)
+        slots = float(processes)
     else:
-        slots = run.resources[name].capacity * (1 if name == PROCESSOR else workers)
+        slots = float(run.resources[name].capacity * run.resources[name].copies)
     return Capacity(rate_per_s / use, name, use * slots / rate_per_s)
 
 
@@ -97,7 +97,7 @@ def find_capacity(plan: Plan, *, seed: int) -> Capacity | None:
         if overloaded(run) or busiest(run)[1] >= SATURATED:
             rate /= 2.0
             continue
-        found = capacity_of(run, plan.deployment.workers)
+        found = capacity_of(run, plan.deployment.processes)
         if found is None or busiest(run)[1] >= _ENOUGH_USE:
             return found
         closer = _PROBE_USE * found.per_s

@@ -1,7 +1,7 @@
-"""Keep-alive connections between the client and the workers.
+"""Keep-alive connections between who sends requests and the workers of one machine.
 
-The client reuses the connection it used last; a new one is accepted by an idle worker
-if there is one, and stays with it. So the workers of one service need not share the
+The client, or the balancer, reuses the connection it used last; a new one is accepted by an idle
+worker if there is one, and stays with it. So the workers of one machine need not share the
 load evenly. A connection that nobody used for ``KEEP_ALIVE_S`` is closed by the server.
 """
 
@@ -17,7 +17,7 @@ class _Worker(Protocol):
 
 
 class Connections:
-    """The client's connection pool, last used first."""
+    """The connection pool to one machine, last used first."""
 
     def __init__(self, workers: Sequence[_Worker]) -> None:
         self._workers = workers
@@ -27,12 +27,13 @@ class Connections:
         self.opened = [0] * len(workers)
         """Connections of each worker, those that nobody uses at the moment included."""
 
-    def assign(self, request: int, at_s: float) -> int:
-        """Return the worker that serves a request that is sent now."""
+    def assign(self, request: int, at_s: float) -> tuple[int, bool]:
+        """Return the worker that serves a request sent now, and whether by a new connection."""
         self._close(at_s)
-        worker = self._idle.pop()[1] if self._idle else self._accept()
+        new = not self._idle
+        worker = self._accept() if new else self._idle.pop()[1]
         self._of_request[request] = worker
-        return worker
+        return worker, new
 
     def free(self, request: int, at_s: float) -> None:
         """Put the request's connection back."""

@@ -1,28 +1,30 @@
 """Run a workload on a deployment: the simulation itself.
 
-Each worker is replayed by itself (``fastsim.twin.worker``). What workers share happens here, at
-its true instant, by SimPy's clock: which of them a request reaches, and the connections that it
-comes through. Same input, same bytes out.
+Each worker is replayed by itself (``fastsim.twin.worker``). What workers share happens at its true
+instant, by SimPy's clock: which of them a request reaches (``fastsim.twin.cluster``), the cores of
+a machine, and what the whole service shares. Same input, same bytes out.
 """
 
+import functools
 import math
 import re
-from collections.abc import Callable, Generator, Sequence
-from heapq import heappop, heappush
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from simpy import Environment, Event
+from simpy import Environment
 
-from fastsim.model import LoopCosts
-from fastsim.scenario import ResolvedDeployment
+from fastsim.model import LoopCosts, Scope
+from fastsim.scenario import Network, ResolvedDeployment
+from fastsim.twin.cluster import Cluster
 from fastsim.twin.code import Code
-from fastsim.twin.connections import Connections
 from fastsim.twin.draws import Draws
 from fastsim.twin.host import Host
 from fastsim.twin.hosted import Hosted, HostedThreads
 from fastsim.twin.limits import Gate
 from fastsim.twin.records import Records, Usage
+from fastsim.twin.shared_slots import SharedSlots, SharingStations
 from fastsim.twin.slots import DIRECT, WAKES_ALL, WAKES_ONE, Stations
 from fastsim.twin.speed import Speed
 from fastsim.twin.tasks import Tasks
@@ -79,11 +81,13 @@ def _mode(deployment: ResolvedDeployment, name: str) -> int:
 
 
 def _crowded(code: Code, deployment: ResolvedDeployment) -> bool:
-    """Tell whether more may want to run at a time than there are cores."""
-    loops = deployment.workers
-    if loops > 1 and any(limit.scope == "service" for limit in deployment.limits.values()):
+    """Tell whether more may want to run at a time than there are cores, or has to be in step."""
+    shared = {limit.scope for limit in deployment.limits.values()} | set(deployment.scopes.values())
+    if deployment.copies("service") < deployment.processes and "service" in shared:
         return True  # what all of them pass has to be passed in the order of time
-    runnable = loops
+    if deployment.replicas < deployment.processes and "replica" in shared:
+        return True
+    runnable = deployment.workers
     if not deployment.gil and code.uses_threads():
         runnable *= 1 + deployment.thread_tokens
     quota = deployment.cpu_quota
@@ -108,6 +112,18 @@ def _together(uses: Sequence[Usage]) -> Slots:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What several workers share, by number of the limit or of the station."""
+
+    gates: dict[int, Gate]
+    slots: dict[int, SharedSlots]
+
+    def and_of(self, other: "_Shared") -> "_Shared":
+        """Return these and those of another."""
+        return _Shared(self.gates | other.gates, self.slots | other.slots)
+
+
 class _Simulation:
     def __init__(
         self,
@@ -119,30 +135,63 @@ class _Simulation:
     ) -> None:
         self.workload = workload
         self.window_s = window_s
-        self.limit = deployment.limit_concurrency
         code = workload.program.code
         self.records = Records(len(workload), len(workload.kinds))
-        self.worker = np.zeros(len(workload), np.int64)
-        self.rejected: list[int] = []
         self.env = Environment()
         self.costs, self.code, self.deployment = costs, code, deployment
         self.draws = Draws(workload.seed, code.names, code.tables, code.shares)
-        # One machine: all workers feel the same neighbours.
-        self.speed = Speed(costs.wander, Random(f"{seed}/speed")) if costs.wander.sigma else None
         self.limits = [deployment.limits[name] for name in workload.program.limits]
-        self.shared = [Gate(limit) if limit.scope == "service" else None for limit in self.limits]
-        self.host: Host | None = None
-        if _crowded(code, deployment):
-            self.host = Host(self.env, deployment.cores, deployment.cpu_quota)
         self.endless = bool(workload.program.background)
+        self.crowded = _crowded(code, deployment)
+        self.hosts: list[Host] = []
         self.hosted: list[Hosted] = []
-        self.workers = [self._make_worker(number) for number in range(deployment.workers)]
+        self.workers: list[Worker] = []
+        self._of_service = self._shared("service")
+        for replica in range(deployment.replicas):
+            self._make_replica(replica, seed)
+        self.cluster: Cluster | None = None
+        alone = len(self.workers) == 1 and not self.crowded and deployment.limit_concurrency is None
+        if not alone or deployment.network != Network():
+            self.cluster = Cluster(
+                self.env,
+                workload,
+                deployment,
+                self.records,
+                workers=self.workers,
+                hosted=self.hosted,
+            )
 
-    def _make_worker(self, number: int) -> Worker:
+    def _shared(self, scope: Scope) -> _Shared:
+        """Make what all workers of a machine, or of the service, share."""
+        program, deployment = self.workload.program, self.deployment
+        scopes = [deployment.scopes.get(name, "worker") for name in program.stations]
+        return _Shared(
+            gates={n: Gate(limit) for n, limit in enumerate(self.limits) if limit.scope == scope},
+            slots={
+                number: SharedSlots(deployment.resources[name])
+                for number, (name, its) in enumerate(zip(program.stations, scopes, strict=True))
+                if its == scope
+            },
+        )
+
+    def _make_replica(self, replica: int, seed: int) -> None:
+        """Make a machine and its workers."""
+        deployment, wander = self.deployment, self.costs.wander
+        # One machine: all workers feel the same neighbours.
+        name = f"{seed}/speed" if not replica else f"{seed}/speed/{replica}"
+        speed = Speed(wander, Random(name)) if wander.sigma else None
+        if self.crowded:
+            self.hosts.append(Host(self.env, deployment.cores, deployment.cpu_quota))
+        shared = self._of_service.and_of(self._shared("replica"))
+        for _ in range(deployment.workers):
+            self.workers.append(self._make_worker(speed, shared))
+
+    def _make_worker(self, speed: Speed | None, shared: _Shared) -> Worker:
         deployment, names = self.deployment, self.workload.program.stations
         threads = self._make_threads()
         tasks = Tasks(self.code, self.draws, self.records)
-        stations = Stations(
+        kind = functools.partial(SharingStations, shared.slots) if shared.slots else Stations
+        stations = kind(
             tasks,
             [deployment.resources[name] for name in names],
             [_mode(deployment, name) for name in names],
@@ -154,33 +203,36 @@ class _Simulation:
             stations,
             threads,
             self.costs,
-            gates=[
-                shared or Gate(limit)
-                for shared, limit in zip(self.shared, self.limits, strict=True)
-            ],
-            speed=self.speed,
+            gates=[shared.gates.get(n) or Gate(limit) for n, limit in enumerate(self.limits)],
+            speed=speed,
             rounds_timers=deployment.loop == "asyncio",
-            hosted=self.host is not None,
+            hosted=self.crowded,
             window_s=self.window_s,
         )
+        number = len(self.workers)
         worker.start_background(self.workload.program.background, _BACKGROUND * (number + 1))
-        if self.host is not None and isinstance(threads, HostedThreads):
-            self.hosted.append(Hosted(worker, threads, self.host))
+        if isinstance(threads, HostedThreads):
+            hosted = Hosted(worker, threads, self.hosts[-1])
+            self.hosted.append(hosted)
+            if isinstance(stations, SharingStations):
+                stations.answer = hosted.answer
+        elif isinstance(stations, SharingStations):
+            stations.answer = worker.answer
         return worker
 
     def _make_threads(self) -> Threads:
         tokens, gil = self.deployment.thread_tokens, self.deployment.gil
         handover_s = _handover_s(self.deployment)
-        if self.host is None:
+        if not self.crowded:
             return Threads(tokens, gil=gil, handover_s=handover_s)
-        return HostedThreads(tokens, self.host, gil=gil, handover_s=handover_s)
+        return HostedThreads(tokens, self.hosts[-1], gil=gil, handover_s=handover_s)
 
     def run(self, until_s: float | None) -> Outcome:
         until = np.inf if until_s is None else until_s
-        if len(self.workers) == 1 and self.limit is None and self.host is None:
+        if self.cluster is None:
             self._run_alone(self.workers[0], until)
         else:
-            _Together(self, until).run()
+            self._run_together(self.cluster, until)
         return self._outcome(until)
 
     def _run_alone(self, worker: Worker, until: float) -> None:
@@ -200,9 +252,18 @@ class _Simulation:
             known = float(arrival[-1 if last else end])
             worker.advance(min(known if not last or self.endless else np.inf, until))
             worker.ended.clear()
-        self.run_out(until, worker.advance)
+        self._run_out(until, worker.advance)
 
-    def run_out(self, until: float, advance: Callable[[float], None]) -> None:
+    def _run_together(self, cluster: Cluster, until: float) -> None:
+        cluster.start()
+        first = until
+        if self.endless and len(self.workload):
+            first = min(until, float(self.workload.arrival_s[-1]) + _A_WHILE_S)
+        cluster.go_to(first)
+        self._run_out(until, cluster.go_to)
+        cluster.finish()
+
+    def _run_out(self, until: float, advance: Callable[[float], None]) -> None:
         """Go on until every request has ended, where the work of no request never does."""
         at = float(self.workload.arrival_s[-1]) if len(self.workload) else 0.0
         until = min(until, _LONGEST * at + _LONGEST_S)
@@ -221,9 +282,11 @@ class _Simulation:
         respond = np.array(records.respond)
         waits = np.array(records.waits[: n * records.kinds]).reshape(n, records.kinds)
         running, pool_wait = np.array(records.running), np.array(records.pool_wait)
-        total = respond - self.workload.arrival_s
+        cluster, nobody = self.cluster, np.zeros(n)
+        there_s = nobody if cluster is None else cluster.there_s
+        total = respond - self.workload.arrival_s - there_s
         failure = np.where(np.array(records.failed, np.int64) > 0, _APPLICATION_FAILED, 0)
-        failure[self.rejected] = _REJECTED
+        failure[[] if cluster is None else cluster.rejected] = _REJECTED
         windows = max((len(loop.window_busy) for loop in loops), default=0)
         window_busy = np.zeros((len(loops), windows))
         for row, loop in enumerate(loops):
@@ -233,7 +296,9 @@ class _Simulation:
             start_s=np.array(records.start),
             respond_s=respond,
             done_s=np.array(records.done),
-            worker=self.worker,
+            worker=np.zeros(n, np.int64) if cluster is None else cluster.worker,
+            there_s=there_s,
+            back_s=nobody if cluster is None else cluster.back_s,
             failure=failure.astype(np.int64),
             path=np.array(records.path, np.int64),
             running_s=running,
@@ -245,7 +310,7 @@ class _Simulation:
             resource_acquires=np.array([use.acquires for use in used], np.int64),
             resource_max_queue=np.array([use.max_queue for use in used], np.int64),
             threads=_together([loop.threads.usage for loop in loops]),
-            processor_s=None if self.host is None else self.host.used_s,
+            processor_s=sum(host.used_s for host in self.hosts) if self.hosts else None,
             gil_lost_s=sum(loop.threads.lost_s() for loop in loops),
             loop_busy_s=np.array([loop.busy_s for loop in loops]),
             passes=np.array([loop.passes for loop in loops], np.int64),
@@ -264,69 +329,6 @@ class _Simulation:
         if number < stations:
             uses = [worker.stations.usage[number] for worker in self.workers]
         else:
-            shared = self.shared[number - stations]
-            gates = [worker.gates[number - stations] for worker in self.workers]
-            uses = [gate.usage for gate in ([shared] if shared else gates)]
-        return _together(uses)
-
-
-class _Together:
-    """Several workers, or a limit on connections: who gets a request depends on what they do."""
-
-    def __init__(self, simulation: _Simulation, until: float) -> None:
-        self.simulation = simulation
-        self.workers = simulation.workers
-        self.until = until
-        self.env = simulation.env
-        self.connections = Connections(self.workers)
-        self.ended: list[tuple[float, int]] = []
-
-    def run(self) -> None:
-        """Replay all of them."""
-        simulation, until = self.simulation, self.until
-        self.env.process(self._arrivals())
-        if simulation.endless and len(simulation.workload):
-            until = min(until, float(simulation.workload.arrival_s[-1]) + _A_WHILE_S)
-        self._go_to(until)
-        simulation.run_out(self.until, self._go_to)
-
-    def _go_to(self, at: float) -> None:
-        self.env.run(until=None if at == np.inf else max(at, self.env.now + 1e-9))
-        if not self.simulation.hosted:
-            for worker in self.workers:
-                worker.advance(at)
-
-    def _arrivals(self) -> Generator[Event, None, None]:
-        workload = self.simulation.workload
-        pairs = zip(workload.arrival_s.tolist(), workload.entry.tolist(), strict=True)
-        for request, (at, entry) in enumerate(pairs):
-            yield self.env.timeout(at - self.env.now)
-            self._catch_up(at)
-            self._arrive(at, request, entry)
-
-    def _catch_up(self, at: float) -> None:
-        """Bring every worker to this moment, and give back the connections that are free by now."""
-        for worker in self.workers:
-            if not worker.hosted:
-                worker.advance(at)
-            for ended in worker.ended:
-                heappush(self.ended, ended)
-            worker.ended.clear()
-        while self.ended and self.ended[0][0] <= at:
-            moment, request = heappop(self.ended)
-            self.connections.free(request, moment)
-
-    def _arrive(self, at: float, request: int, entry: int) -> None:
-        simulation = self.simulation
-        number = self.connections.assign(request, at)
-        simulation.worker[request] = number
-        # As uvicorn counts: the connection that the request comes by is one of them.
-        if simulation.limit is not None and self.connections.opened[number] >= simulation.limit:
-            simulation.rejected.append(request)
-            records = simulation.records
-            records.start[request] = records.respond[request] = records.done[request] = at
-            self.connections.free(request, at)
-            return
-        self.workers[number].inbox.append((at, request, entry))
-        if simulation.hosted:
-            simulation.hosted[number].poke()
+            uses = [worker.gates[number - stations].usage for worker in self.workers]
+        # What is shared counts once.
+        return _together(list({id(use): use for use in uses}.values()))

@@ -132,8 +132,8 @@ def forecast_run(
 def _capacity(found: Replications, overload: Overload | None, seed: int) -> Capacity | None:
     if overload is not None:
         return find_capacity(found.plan, seed=seed)
-    workers = found.plan.deployment.workers
-    each = [capacity_of(run, workers) for run in found.runs]
+    processes = found.plan.deployment.processes
+    each = [capacity_of(run, processes) for run in found.runs]
     known = sorted((one for one in each if one is not None), key=lambda one: one.per_s)
     return known[len(known) // 2] if known else None
 
@@ -243,8 +243,11 @@ def complete_mix(model: ServiceModel, mix: Mapping[str, float]) -> dict[str, flo
 
 
 def _title(plan: Plan) -> str:
-    workers = plan.deployment.workers
-    parts = [plan.model.service, f"{workers} worker{'' if workers == 1 else 's'}"]
+    replicas, workers = plan.deployment.replicas, plan.deployment.workers
+    parts = [plan.model.service]
+    if replicas > 1:
+        parts.append(f"{replicas} replicas, {plan.deployment.balancer}")
+    parts.append(f"{workers} worker{'' if workers == 1 else 's'}{' each' * (replicas > 1)}")
     if plan.deployment.cpu_quota is not None:
         parts.append(f"limit {plan.deployment.cpu_quota:g} cores")
     parts += [f"{name} {capacity}" for name, capacity in plan.deployment.resources.items()]

@@ -49,12 +49,14 @@ class LoopMeasure:
 
 @dataclass(frozen=True, slots=True)
 class ResourceMeasure:
-    """One resource, all workers together; ``capacity`` is per worker, but for the processor."""
+    """One resource of all who have one of their own, each with ``capacity``."""
 
     capacity: float
     utilisation: float
     mean_wait_s: float
     max_queue: int
+    copies: int
+    """How many have one: workers, replicas, or the service."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +159,7 @@ def summarise(
         Gives the overhead that a client sees on top of the server.
     """
     due_s = workload.arrival_s - warmup_s
-    done_s = outcome.respond_s - warmup_s
+    done_s = outcome.respond_s + outcome.back_s - warmup_s
     counted = (due_s >= 0.0) & (due_s < duration_s)
     answered = np.isfinite(done_s)
     state = np.where(answered, outcome.failure, IN_FLIGHT).astype(np.int64)
@@ -171,7 +173,7 @@ def summarise(
         at_s=due_s[counted],
         endpoint=workload.endpoint[counted].astype(np.int64),
         state=state[counted],
-        client_s=(outcome.respond_s - workload.arrival_s)[counted] + overhead_s,
+        client_s=(done_s - due_s)[counted] + overhead_s,
         server_s=(outcome.respond_s - outcome.start_s)[counted],
         parts=parts,
         part_sum_s=part_sum_s,
@@ -209,7 +211,7 @@ def _parts(
     for index, kind in enumerate(workload.kinds):
         # A recorded wait of kind "pool" (of a pool that is not simulated) joins the simulated.
         columns[kind] = columns.get(kind, 0.0) + outcome.wait_s[chosen, index]
-    columns["client"] = np.full(int(chosen.sum()), overhead_s)
+    columns["client"] = (outcome.there_s + outcome.back_s)[chosen] + overhead_s
     endpoint = workload.endpoint[chosen]
     sums = [
         np.bincount(endpoint, weights=column, minlength=len(workload.endpoints))
@@ -266,38 +268,38 @@ def _resources(
             acquires=int(outcome.resource_acquires[index]),
             max_queue=int(outcome.resource_max_queue[index]),
         )
-        workers = deployment.workers
         if name in deployment.limits:
             limit = deployment.limits[name]
             if limit.rate is None:  # a station of the user's own has no measure of being full
                 continue
-            workers = workers if limit.scope == "worker" else 1
-            found[name] = _use(slots, 1, workers, until_s)
+            found[name] = _use(slots, 1, deployment.copies(limit.scope), until_s)
         else:
-            found[name] = _use(slots, deployment.resources[name], workers, until_s)
+            copies = deployment.copies(deployment.scopes.get(name, "worker"))
+            found[name] = _use(slots, deployment.resources[name], copies, until_s)
     if outcome.processor_s is not None:
         cores = min(float(deployment.cores), deployment.cpu_quota or math.inf)
         found[PROCESSOR] = ResourceMeasure(
             capacity=int(cores) if cores.is_integer() else cores,
-            utilisation=min(1.0, outcome.processor_s / (cores * until_s)),
+            utilisation=min(1.0, outcome.processor_s / (cores * deployment.replicas * until_s)),
             mean_wait_s=0.0,
             max_queue=0,
+            copies=deployment.replicas,
         )
     if outcome.threads.acquires:
-        found[THREAD_POOL] = _use(
-            outcome.threads, deployment.thread_tokens, deployment.workers, until_s
-        )
+        tokens = deployment.thread_tokens
+        found[THREAD_POOL] = _use(outcome.threads, tokens, deployment.processes, until_s)
     return found
 
 
-def _use(slots: Slots, capacity: int, workers: int, until_s: float) -> ResourceMeasure:
+def _use(slots: Slots, capacity: int, copies: int, until_s: float) -> ResourceMeasure:
     return ResourceMeasure(
         capacity=capacity,
         # The work of all arrivals over the time they arrived in: what is still held
         # afterwards stands for what an empty start lacks. Beyond 1 it is a backlog.
-        utilisation=min(1.0, slots.busy_s / (capacity * workers * until_s)),
+        utilisation=min(1.0, slots.busy_s / (capacity * copies * until_s)),
         mean_wait_s=slots.wait_s / max(slots.acquires, 1),
         max_queue=slots.max_queue,
+        copies=copies,
     )
 
 

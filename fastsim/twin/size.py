@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastsim.errors import InputError, UnknownNameError
-from fastsim.model import Resource
 from fastsim.result import Candidate, Size
-from fastsim.scenario import MOST_PROCESSES, Deployment, ResolvedDeployment, Slo, resolve_deployment
+from fastsim.scenario import MOST_PROCESSES, ResolvedDeployment, Slo, handover_on
 from fastsim.twin.replicate import Plan
 from fastsim.twin.trial import Trial, run_trial
 
@@ -22,7 +21,7 @@ Settings = dict[str, float]
 OnTrial = Callable[[Settings, int, int], None]
 """Called with what is tried, how many were dealt with, and how many there are."""
 
-FIELDS = ("workers", "cores", "thread_tokens", "limit_concurrency")
+FIELDS = ("replicas", "workers", "cores", "thread_tokens", "limit_concurrency")
 """Fields of the deployment that can vary, beside ``resources.NAME.capacity``."""
 
 SURE = 0.95
@@ -146,22 +145,18 @@ def check_paths(plan: Plan, paths: Sequence[str]) -> None:
 def with_settings(plan: Plan, settings: Settings) -> ResolvedDeployment:
     """Return the plan's deployment with other values."""
     fixed = plan.deployment
-    changed = Deployment(
-        workers=fixed.workers,
-        cores=fixed.cores,
-        cpu_quota=fixed.cpu_quota,
-        limits=fixed.limits,
-        thread_tokens=fixed.thread_tokens,
-        limit_concurrency=fixed.limit_concurrency,
-        resources={name: Resource(capacity=n) for name, n in fixed.resources.items()},
-    )
+    resources, update = dict(fixed.resources), {}
     for path, value in settings.items():
         keys = path.split(".")
         if keys[1] == "resources":
-            changed.resources[".".join(keys[2:-1])] = Resource(capacity=int(value))
+            resources[".".join(keys[2:-1])] = int(value)
         else:
-            setattr(changed, keys[1], int(value))
-    return resolve_deployment(plan.model, changed)
+            update[keys[1]] = int(value)
+    changed = fixed.model_copy(update={**update, "resources": resources})
+    if changed.processes > MOST_PROCESSES:
+        raise InputError(f"{changed.processes} processes are more than {MOST_PROCESSES}")
+    handover = handover_on(plan.model, changed.workers, changed.cores)
+    return changed.model_copy(update={"handover": handover})
 
 
 def _by_cost(

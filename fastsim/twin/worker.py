@@ -10,7 +10,7 @@ from fastsim.twin.limits import Gate
 from fastsim.twin.passes import passes
 from fastsim.twin.slots import Stations
 from fastsim.twin.speed import Speed
-from fastsim.twin.tasks import CALLBACK, KIND_BITS, Tasks
+from fastsim.twin.tasks import CALLBACK, EVENT, KIND_BITS, Tasks
 from fastsim.twin.threads import Threads
 
 _NEVER = math.inf
@@ -89,6 +89,12 @@ class Worker:
         """Replay the loop until nothing happens before ``until``; a pass may end later."""
         self.until = until
         next(self._passes)
+
+    def due(self) -> float:
+        """Return from when on there is more to compute, seconds; later arrivals apart."""
+        if self.busy:
+            return self.now
+        return 0.0 if self.threads.active else self.next_due()
 
     def go_on(self) -> int:
         """Replay a hosted loop from ``now`` to where it has to wait; return what it wants."""
@@ -179,6 +185,11 @@ class Worker:
         if self.threads.calls:
             self.take_calls()
         return end
+
+    def answer(self, task: int, now: float) -> None:
+        """Have something outside answer a task now, through a socket."""
+        self.number += 1
+        heappush(self.sockets, (now, self.number, task << KIND_BITS | EVENT))
 
     # --- patience ---------------------------------------------------------------------------
 

@@ -69,6 +69,9 @@ class Outcome:
     respond_s: FloatArray
     done_s: FloatArray
     worker: IntArray
+    there_s: FloatArray
+    back_s: FloatArray
+    """How long the request and its response were on their way over the network."""
     failure: IntArray
     """0 none, 1 the application failed, 2 rejected by ``limit_concurrency``."""
     path: IntArray
@@ -77,7 +80,7 @@ class Outcome:
     loop_wait_s: FloatArray
     pool_wait_s: FloatArray
     wait_s: FloatArray
-    """Shape (n, kinds). running + loop_wait + pool_wait + waits = respond - arrival."""
+    """Shape (n, kinds). running + loop_wait + pool_wait + waits = respond - arrival - there."""
     resource_busy_s: FloatArray
     resource_wait_s: FloatArray
     resource_acquires: IntArray

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastsim.model import LoopCosts
-from fastsim.scenario import ResolvedDeployment
+from fastsim.model import LoopCosts, Scope
+from fastsim.scenario import Balancing, Network, ResolvedDeployment
 from fastsim.twin import code as ops
 from fastsim.twin.code import Branch, Code
 from fastsim.twin.compiling import KINDS, Program
@@ -77,8 +77,16 @@ def deployment(
     tokens: int = 40,
     limit: int | None = None,
     gil: bool = True,
+    replicas: int = 1,
+    balancer: Balancing = "round robin",
+    network: Network | None = None,
+    scope: Scope = "worker",
 ) -> ResolvedDeployment:
     return ResolvedDeployment(
+        replicas=replicas,
+        balancer=balancer,
+        network=network or Network(),
+        scopes={} if scope == "worker" else {"pool": scope},
         workers=workers,
         cores=cores,
         loop="asyncio",

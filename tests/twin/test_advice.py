@@ -1,7 +1,7 @@
 """What the obvious changes would do: the cause is found by trying, not by looking busy."""
 
 from fastsim.result import Advice, Run
-from fastsim.scenario import TrafficPlan
+from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin.forecast import forecast_run
 from tests.twin.test_capacity import (
     GIVE,
@@ -15,10 +15,11 @@ from tests.twin.test_capacity import (
 )
 
 
-def asked(model: object, rate: float, *slo: str) -> Run:
+def asked(model: object, rate: float, *slo: str, replicas: int = 1) -> Run:
     run, _ = forecast_run(
         model,  # type: ignore[arg-type]
         traffic=TrafficPlan(rate=rate, duration=20.0, warmup=1.0),
+        deployment=Deployment(replicas=replicas),
         slo=slo,
         replications=2,
         with_advice=True,
@@ -37,6 +38,15 @@ def test_more_of_what_is_full_meets_the_goal() -> None:
     assert found(asked(POOL_BOUND, 120.0, "p95 < 200ms"), "db=4").effect == "meets the goal"
     threads = asked(THREAD_BOUND, 120.0, "p95 < 2s")
     assert found(threads, "thread_tokens=80").effect == "meets the goal"
+
+
+def test_of_several_replicas_one_more_is_tried() -> None:
+    run = asked(LOOP_BOUND, 220.0, "p95 < 100ms", replicas=2)
+    assert found(run, "replicas=3").effect == "meets the goal"
+    assert run.capacity is not None
+    one = asked(LOOP_BOUND, 110.0, "p95 < 100ms").capacity
+    assert one is not None
+    assert 1.9 < run.capacity.per_s / one.per_s < 2.1
 
 
 def test_more_slots_do_not_help_where_their_holders_wait_for_the_loop() -> None:

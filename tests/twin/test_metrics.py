@@ -49,6 +49,8 @@ def story(
         respond_s=respond,
         done_s=respond,
         worker=np.zeros(n, np.int64),
+        there_s=np.zeros(n),
+        back_s=np.zeros(n),
         failure=failed,
         path=np.zeros(n, np.int64),
         running_s=np.full(n, 0.002),

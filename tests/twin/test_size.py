@@ -121,3 +121,18 @@ def test_the_same_seed_gives_the_same_answer() -> None:
 def test_more_workers_than_can_be_simulated_are_refused() -> None:
     with pytest.raises(InputError, match="4096 at most"):
         find_size(plan(), GOAL, {WORKERS: [1, 10**26]})
+
+
+def test_what_does_not_vary_stays_as_the_scenario_says() -> None:
+    """Also what a resource has beside its slots."""
+    asked = Deployment(
+        cores=8,
+        replicas=2,
+        balancer="power of two",
+        resources={"db": Resource(capacity=5, timeout=0.5, scope="service")},
+    )
+    fixed = make_plan(plan().model, TrafficPlan(rate=100.0), asked)
+    changed = with_settings(fixed, {SLOTS: 7.0, "deployment.replicas": 3.0})
+    update = {"replicas": 3, "resources": {"db": 7}}
+    assert changed == fixed.deployment.model_copy(update=update)
+    assert (changed.timeouts, changed.scopes) == ({"db": 0.5}, {"db": "service"})
