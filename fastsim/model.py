@@ -38,6 +38,7 @@ from fastsim.loop_costs import (
 from fastsim.program import (
     AcquireStep,
     Branch,
+    CallStep,
     ChooseStep,
     CpuStep,
     LimitStep,
@@ -61,6 +62,7 @@ __all__ = [
     "BackgroundWork",
     "Branch",
     "Burst",
+    "CallStep",
     "CheckRow",
     "ChooseStep",
     "ClientPath",

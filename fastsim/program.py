@@ -5,9 +5,9 @@ that goes through a program is built on them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fastsim.laws import Counts, Distribution, Part
 from fastsim.spans import StepKind, Via
@@ -53,6 +53,23 @@ class ThreadStep(_Step):
     do: Literal["thread"] = "thread"
     cpu: Distribution
     off_gil: Distribution | None = None
+
+
+class CallStep(_Step):
+    """A call in the thread pool, step by step: code under the GIL, waits off it, slots it holds.
+
+    While it waits for a slot, its thread is taken all the same.
+    """
+
+    do: Literal["call"] = "call"
+    steps: "list[Step]" = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _of_a_thread(self) -> Self:
+        wrong = [step.do for step in all_steps(self.steps) if isinstance(step, _OF_THE_LOOP)]
+        if wrong:
+            raise ValueError(f"a thread cannot do {wrong[0]!r}; that is of the event loop")
+        return self
 
 
 class StreamStep(_Step):
@@ -143,6 +160,7 @@ Step = Annotated[
     | WaitStep
     | YieldStep
     | ThreadStep
+    | CallStep
     | StreamStep
     | AcquireStep
     | ReleaseStep
@@ -156,14 +174,16 @@ Step = Annotated[
 ]
 
 
-for _nesting in (Branch, Way, UseStep, RepeatStep):
+_OF_THE_LOOP = (YieldStep, ThreadStep, CallStep, StreamStep, RespondStep, ParallelStep, LimitStep)
+
+for _nesting in (Branch, Way, UseStep, RepeatStep, CallStep):
     _nesting.model_rebuild()
 
 
 def bodies(step: Step) -> list[list[Step]]:
     """Return the programs that a step holds."""
     match step:
-        case UseStep() | RepeatStep():
+        case UseStep() | RepeatStep() | CallStep():
             return [step.steps]
         case ChooseStep():
             return [way.steps for way in step.ways]
@@ -176,7 +196,7 @@ def bodies(step: Step) -> list[list[Step]]:
 def with_bodies(step: Step, programs: Sequence[list[Step]]) -> Step:
     """Return a step that holds other programs instead."""
     match step:
-        case UseStep() | RepeatStep():
+        case UseStep() | RepeatStep() | CallStep():
             return step.model_copy(update={"steps": programs[0]})
         case ChooseStep():
             ways = zip(step.ways, programs, strict=True)
@@ -190,22 +210,38 @@ def with_bodies(step: Step, programs: Sequence[list[Step]]) -> Step:
             return step
 
 
-def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
-    """Yield steps and, after one that holds others, those."""
+def all_steps(steps: Iterable[Step], *, of_threads: bool = True) -> Iterator[Step]:
+    """Yield steps and, after one that holds others, those.
+
+    Parameters
+    ----------
+    of_threads
+        Whether what calls do in their threads is among them.
+    """
     for step in steps:
         yield step
-        for body in bodies(step):
-            yield from all_steps(body)
+        if of_threads or not isinstance(step, CallStep):
+            for body in bodies(step):
+                yield from all_steps(body, of_threads=of_threads)
 
 
-def changed(steps: Iterable[Step], change: Callable[[Step], Step]) -> list[Step]:
-    """Return a program in which every step that holds no others has been changed."""
-    return [
-        with_bodies(step, [changed(body, change) for body in inner])
-        if (inner := bodies(step))
-        else change(step)
-        for step in steps
-    ]
+Change = Callable[[Step], Step]
+
+
+def changed(steps: Iterable[Step], change: Change, in_threads: Change | None = None) -> list[Step]:
+    """Return a program in which every step that holds no others has been changed.
+
+    Parameters
+    ----------
+    in_threads
+        What is done to the steps of calls instead.
+    """
+    found = []
+    for step in steps:
+        each = in_threads if in_threads and isinstance(step, CallStep) else change
+        inner = [changed(body, each, in_threads) for body in bodies(step)]
+        found.append(with_bodies(step, inner) if inner else change(step))
+    return found
 
 
 def nested(steps: Iterable[Step]) -> list[Step]:

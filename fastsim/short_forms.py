@@ -256,6 +256,8 @@ class LongForms(Rewriting):
             via: dict[str, Value] = {"via": "timer"} if head == "sleep" else {}
             time = law(value, (*at, "time"), origin)
             return {"do": "wait", "kind": head, **via, "time": time}
+        if head == "thread" and isinstance(value, list):
+            return {"do": "call", "steps": self._steps(value, (*at, "steps"), origin)}
         if head == "thread":
             return {"do": "thread", "cpu": law(value, (*at, "cpu"), origin)}
         if head == "use":

@@ -128,7 +128,7 @@ def _blocked_s(model: ServiceModel) -> float:
         endpoint.share * variant.share * mean(step.time) * step.blocking
         for endpoint in model.endpoints
         for variant in endpoint.variants
-        for step in all_steps(variant.steps)
+        for step in all_steps(variant.steps, of_threads=False)
         if isinstance(step, CpuStep)
     )
 

@@ -8,6 +8,7 @@ from fastsim.distributions import mean
 from fastsim.model import (
     AcquireStep,
     BackgroundWork,
+    CallStep,
     CheckRow,
     ChooseStep,
     CpuStep,
@@ -259,9 +260,11 @@ def _rows(step: Step) -> list[_Row]:
                 rows.append(_Row(f"  {mean_count(branch.count):.3g} × branch"))
                 rows += _inside(branch.steps, "    ")
             return rows
-        case UseStep():
+        case UseStep() | CallStep():
             rows = [row for inner in step.steps for row in _rows(inner)]
             held = [replace(row, what=f"  {row.what}") for row in rows]
+            if isinstance(step, CallStep):
+                return [_Row(_named("in a thread", step.where or step.label)), *held]
             return [_Row(f"with a slot of {clean(step.resource)}"), *held]
         case RepeatStep():
             rows = [_Row(f"{mean_count(step.count):.3g} × in a row", mean_s=step_mean_s(step))]

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from fastsim.distributions import mean, quantile
 from fastsim.model import (
+    CallStep,
     ChooseStep,
     Counts,
     CpuStep,
@@ -32,7 +33,7 @@ def step_mean_s(step: Step) -> float:
             return mean_count(step.chunks) * (mean(step.gap) + mean(step.cpu))
         case ParallelStep():
             return _parallel_mean_s(step)
-        case UseStep():
+        case UseStep() | CallStep():
             return sum(map(step_mean_s, step.steps))
         case RepeatStep():
             return mean_count(step.count) * sum(map(step_mean_s, step.steps))

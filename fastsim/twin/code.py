@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fastsim.twin.tables import Table
 
 CPU, WAIT, YIELD, ACQUIRE, RELEASE, THREAD, RESPOND = range(7)
-FORK, REPEAT, AGAIN, CHOOSE, JUMP, MARK, LIMIT, END = range(7, 15)
+FORK, REPEAT, AGAIN, CHOOSE, JUMP, MARK, LIMIT, CALL, END = range(7, 16)
 """Operations.
 
 CPU
@@ -23,6 +23,8 @@ ACQUIRE, RELEASE
     Takes and gives back a slot of station ``argument``.
 THREAD
     In the thread pool: ``value`` of CPU under the GIL, ``second`` off the GIL.
+CALL
+    In the thread pool: the code from ``argument`` to its END.
 RESPOND
     The response is complete.
 FORK
@@ -115,4 +117,4 @@ class Code:
                 self.operation, self.argument, self.second, strict=True
             )
         )
-        return THREAD in self.operation or any(by_thread)
+        return THREAD in self.operation or CALL in self.operation or any(by_thread)

@@ -7,6 +7,7 @@ from fastsim.distributions import mean
 from fastsim.model import (
     AcquireStep,
     BackgroundWork,
+    CallStep,
     ChooseStep,
     Constant,
     Counts,
@@ -131,7 +132,8 @@ class _Compiler:
         """Return the code that a stop of the loop falls into: the longest, in the mean."""
         if self._pauses.time is None or self._pauses.per_request <= 0.0:
             return None
-        code = [step for step in all_steps(steps) if isinstance(step, (CpuStep, StreamStep))]
+        own = all_steps(steps, of_threads=False)
+        code = [step for step in own if isinstance(step, (CpuStep, StreamStep))]
         return max(code, key=_code_s) if code else None
 
     def _steps(self, steps: Sequence[Step], name: str, share: float) -> None:
@@ -170,6 +172,12 @@ class _Compiler:
                 code.add(ops.YIELD)
             case ThreadStep():
                 self._thread(step, name, share)
+            case CallStep():
+                code.add(ops.CALL, len(code) + 2)
+                over = code.add(ops.JUMP)
+                self._steps(step.steps, name, share)
+                code.add(ops.END)
+                code.argument[over] = len(code)
             case StreamStep():
                 self._stream(step, name, share)
             case AcquireStep():

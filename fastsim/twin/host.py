@@ -16,7 +16,8 @@ from simpy import Environment
 from fastsim.twin.alarm import Alarm, set_alarm
 from fastsim.twin.threads import SWITCH_S
 
-Then = Callable[[], None]
+Then = Callable[[], object]
+"""Called when code is done; who returns something true in a thread has run more of it since."""
 
 LOOP = -1
 """The event loop among those who want the GIL; threads go by their task."""
@@ -256,6 +257,6 @@ class Lock:
         who = self._holder
         assert who is not None  # noqa: S101 - only a holder runs
         then = self._then.pop(who)
-        then()
-        if who != LOOP:
+        keeps = then()
+        if who != LOOP and not keeps:
             self._next()

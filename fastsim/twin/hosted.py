@@ -1,5 +1,7 @@
 """A worker whose loop and threads share the cores of a machine with others."""
 
+import math
+
 from fastsim.twin.alarm import Alarm, set_alarm
 from fastsim.twin.host import LOOP, Host, Lock
 from fastsim.twin.passes import CPU, HOLD, SLEEP
@@ -28,20 +30,58 @@ class HostedThreads(Threads):
         """Return what threads took from the busy loop, seconds."""
         return self.lock.lost_s
 
+    def block(self, task: int, until: float) -> None:
+        """Have a thread wait for a slot, until then at most."""
+        self._number += 1
+        self._blocked[task] = self._number
+        if until < math.inf:
+            set_alarm(self._env, until - self._env.now, self._impatient, (task, self._number))
+
+    def unblock(self, task: int, now: float) -> None:
+        """Let a thread go on that has waited for a slot, as soon as it has the GIL."""
+        del self._blocked[task]
+        set_alarm(self._env, now - self._env.now, self._awake, task)
+
+    def _impatient(self, alarm: Alarm) -> None:
+        task, number = alarm.value
+        if self._blocked.get(task) == number:
+            self.lose_patience(task, self._env.now)
+            self.unblock(task, self._env.now)
+
     def _first(self, alarm: Alarm) -> None:
         task: int = alarm.value
         self.lock.run(task, self._work[task].left_s, lambda: self._between(task))
 
-    def _between(self, task: int) -> None:
+    def _awake(self, alarm: Alarm) -> None:
+        task: int = alarm.value
+        self.lock.run(task, 0.0, lambda: self._go_on(task))
+
+    def _between(self, task: int) -> bool:
         work = self._work[task]
         if work.off_s > 0.0:
             set_alarm(self._env, work.off_s, self._second, task)
+        elif work.call is not None:
+            return self._go_on(task)
         else:
             self._finish(task)
+        return False
 
     def _second(self, alarm: Alarm) -> None:
         task: int = alarm.value
-        self.lock.run(task, self._work[task].second_s, lambda: self._finish(task))
+        work = self._work[task]
+        if work.call is not None:
+            self._awake(alarm)
+        else:
+            self.lock.run(task, work.second_s, lambda: self._finish(task))
+
+    def _go_on(self, task: int) -> bool:
+        """Let a call that has the GIL go on; tell whether it keeps it."""
+        if not self._next_piece(task, self._env.now):
+            if task not in self._work:
+                self.worker.called_back()
+            return False
+        self.lock.run(task, self._work[task].left_s, lambda: self._between(task))
+        return True
 
     def _finish(self, task: int) -> None:
         self._end(task, self._env.now)

@@ -29,7 +29,7 @@ _NEVER = math.inf
 # Plain names: those of a module are looked up twice.
 _CPU, _WAIT, _ACQUIRE, _RELEASE, _RESPOND = ops.CPU, ops.WAIT, ops.ACQUIRE, ops.RELEASE, ops.RESPOND
 _END, _THREAD, _YIELD, _CHOOSE, _MARK = ops.END, ops.THREAD, ops.YIELD, ops.CHOOSE, ops.MARK
-_REPEAT, _AGAIN, _FORK, _LIMIT = ops.REPEAT, ops.AGAIN, ops.FORK, ops.LIMIT
+_REPEAT, _AGAIN, _FORK, _LIMIT, _CALL = ops.REPEAT, ops.AGAIN, ops.FORK, ops.LIMIT, ops.CALL
 _TIMER, _BY_THREAD = ops.TIMER, ops.BY_THREAD
 
 
@@ -57,7 +57,7 @@ def passes(worker: "Worker") -> Iterator[int]:
     power, reach = costs.cold.power, costs.cold.reach
     per_pass, per_accept = costs.per_pass, costs.accept
     event_cost, suspend_cost = costs.per_event, costs.per_suspend
-    exp, ends = math.exp, (_RESPOND, _END)
+    exp, ends, in_threads = math.exp, (_RESPOND, _END), (_THREAD, _CALL)
     fallible, held, gates = stations.fallible, tasks.held, worker.gates
     failing = tasks.failing
     exit_place = operation.index(_END) if fallible else -1
@@ -305,7 +305,7 @@ def passes(worker: "Worker") -> Iterator[int]:
                     place += 1
                 elif does == _CHOOSE:
                     place = choices[argument[place]][int(value)]
-                elif does == _THREAD:
+                elif does in in_threads:
                     worker.thread_step(task, place, now)
                     places[task] = place + 1
                     cost = suspend_cost * all_of_it

@@ -85,6 +85,9 @@ class SharingStations(Stations):
         self._waited(station, task, now - since)
         if self.fallible:
             del self._waits_at[task]
+        if task in self.blocked:
+            self.unblock(task, now)
+            return
         self._tasks.since[task] = now
         self.answer(task, now)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastsim.twin.records import Usage
 from fastsim.twin.tasks import KIND_BITS, STEP, Tasks
@@ -30,6 +30,10 @@ class Stations:
         """How long a task waits for a slot before it gives up, seconds."""
         self.fallible = refusals or any(timeout < math.inf for timeout in self.timeouts_s)
         """Whether a request can fail for want of a slot."""
+        self.blocked: set[int] = set()
+        """Tasks whose thread waits for a slot."""
+        self.unblock: Callable[[int, float], None]
+        """Lets such a thread go on."""
         self._waits_at: dict[int, int] = {}
         """The station in whose line a task stands, where it may give up."""
         self._capacity = list(capacities)
@@ -109,6 +113,9 @@ class Stations:
         self._waited(station, task, now - since)
         if self.fallible:
             del self._waits_at[task]
+        if task in self.blocked:
+            self.unblock(task, now)
+            return task
         tasks = self._tasks
         tasks.since[task] = now
         tasks.ready.append(task << KIND_BITS | STEP)

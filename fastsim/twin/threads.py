@@ -8,8 +8,10 @@ loop that runs for long. Without the lock, threads run beside the loop.
 
 import math
 from collections import deque
+from collections.abc import Callable
 from heapq import heappop, heappush
 
+from fastsim.twin.calls import BLOCKED, Call
 from fastsim.twin.records import Usage
 
 SWITCH_S = 0.005
@@ -29,13 +31,21 @@ _NOTHING_S = 1e-12
 
 
 class _Work:
-    """What the thread of a task still has to do."""
+    """What the thread of a task still has to do; a call says so piece by piece."""
 
-    __slots__ = ("left_s", "off_s", "second_s", "token", "waited_s")
+    __slots__ = ("call", "left_s", "off_s", "second_s", "token", "waited_s")
 
     def __init__(
-        self, left_s: float, off_s: float, second_s: float, waited_s: float, *, token: bool
+        self,
+        left_s: float,
+        off_s: float,
+        second_s: float,
+        waited_s: float,
+        *,
+        token: bool,
+        call: Call | None,
     ) -> None:
+        self.call = call
         self.left_s = left_s
         self.off_s = off_s
         self.second_s = second_s
@@ -64,33 +74,42 @@ class Threads:
         self._lost_s = 0.0
         self.tokens = self._free = tokens
         self._handover_s = handover_s
-        self._pending: deque[tuple[float, int, float, float]] = deque()
+        self._pending: deque[tuple[float, int, float, float, Call | None]] = deque()
         self._work: dict[int, _Work] = {}
         self._events: list[tuple[float, int, int]] = []
-        """With the GIL, when a thread needs it; without it, when a thread is done."""
+        """With the GIL, when a thread needs it; without it, when a thread's piece is done."""
+        self._blocked: dict[int, int] = {}
+        """Threads that wait for a slot, and the number of what ends their patience."""
+        self._patience: list[tuple[float, int, int]] = []
+        self.lose_patience: Callable[[int, float], None]
+        """Called with a thread that has waited too long, and the time."""
         self._number = 0
         self._queue: deque[tuple[float, int]] = deque()
         """Who waits for the GIL, since when."""
         self._holder = _NOBODY
         """The thread that has the GIL while the loop does not."""
         self._held_since = 0.0
+        """Since when its piece of code runs."""
+        self._taken_at = 0.0
         self._loop_since = 0.0
         """When the loop last got the GIL, or could have lost it and did not."""
         self.loop_has = False
 
     # --- work ---------------------------------------------------------------------------------
 
-    def submit(self, task: int, now: float, cpu_s: float, off_s: float) -> None:
+    def submit(
+        self, task: int, now: float, cpu_s: float, off_s: float, call: Call | None = None
+    ) -> None:
         """Give a task's work to the thread pool, or queue it when every thread is taken."""
         self.catch_up(now)
         self.usage.acquires += 1
         if self._free == 0:
-            self._pending.append((now, task, cpu_s, off_s))
+            self._pending.append((now, task, cpu_s, off_s, call))
             self.usage.max_queue = max(self.usage.max_queue, len(self._pending))
             return
         self.account(now)
         self._free -= 1
-        self.begin(task, now, cpu_s, off_s, token=True)
+        self.begin(task, now, cpu_s, off_s, token=True, call=call)
 
     def begin(
         self,
@@ -101,10 +120,11 @@ class Threads:
         *,
         token: bool = False,
         waited_s: float = 0.0,
+        call: Call | None = None,
     ) -> None:
         """Have a thread work: half of its CPU before what it does off the GIL, half after it."""
         first_s = cpu_s / 2.0 if off_s > 0.0 else cpu_s
-        self._work[task] = _Work(first_s, off_s, cpu_s - first_s, waited_s, token=token)
+        self._work[task] = _Work(first_s, off_s, cpu_s - first_s, waited_s, token=token, call=call)
         self._start(task, now)
 
     def _start(self, task: int, now: float) -> None:
@@ -112,8 +132,36 @@ class Threads:
         work = self._work[task]
         needed_s = 0.0 if self.gil else work.left_s + work.off_s + work.second_s
         self.active = True
+        self._later(now + needed_s, task)
+
+    def _later(self, at: float, task: int) -> None:
         self._number += 1
-        heappush(self._events, (now + needed_s, self._number, task))
+        heappush(self._events, (at, self._number, task))
+
+    def block(self, task: int, until: float) -> None:
+        """Have a thread wait for a slot, until then at most."""
+        self._number += 1
+        self._blocked[task] = self._number
+        if until < math.inf:
+            heappush(self._patience, (until, self._number, task))
+
+    def unblock(self, task: int, now: float) -> None:
+        """Let a thread go on that has waited for a slot, as soon as it has the GIL."""
+        del self._blocked[task]
+        self.active = True
+        self._later(now, task)
+
+    def _next_piece(self, task: int, now: float) -> bool:
+        """Let a call go on; tell whether it has anything to do that needs no event of others."""
+        work = self._work[task]
+        assert work.call is not None  # noqa: S101 - only calls come in pieces
+        try:
+            work.left_s, off_s = work.call.send(now)
+        except StopIteration:
+            self._end(task, now)
+            return False
+        work.off_s = max(off_s, 0.0)
+        return off_s != BLOCKED
 
     def works(self) -> bool:
         """Tell whether any thread has something to do."""
@@ -137,10 +185,10 @@ class Threads:
             self.account(now)
             self._free += 1
             return
-        since, waiting, cpu_s, off_s = self._pending.popleft()
+        since, waiting, cpu_s, off_s, call = self._pending.popleft()
         waited_s = now - since
         self.usage.wait_s += waited_s
-        self.begin(waiting, now, cpu_s, off_s, token=True, waited_s=waited_s)
+        self.begin(waiting, now, cpu_s, off_s, token=True, waited_s=waited_s, call=call)
 
     # --- while the loop sleeps ----------------------------------------------------------------
 
@@ -148,7 +196,7 @@ class Threads:
         """Return when something changes by itself while the loop sleeps, seconds."""
         if not self.active:
             return math.inf
-        due = self._events[0][0] if self._events else math.inf
+        due = self._due()
         return min(due, self._slice_end()) if self._holder != _NOBODY else due
 
     def step(self, at: float) -> None:
@@ -180,7 +228,7 @@ class Threads:
 
     def catch_up(self, now: float) -> None:
         """Let happen what is due by ``now`` while the loop runs."""
-        while self._events and self._events[0][0] <= now:
+        while self._due() <= now:
             self._need()
         self._check()
 
@@ -199,7 +247,7 @@ class Threads:
             return end
         while True:
             asked = self._asked()
-            if self._events and self._events[0][0] < min(end, asked):
+            if self._due() < min(end, asked):
                 self._need()
             elif asked < end:
                 end += self._lose(asked) - asked
@@ -232,13 +280,32 @@ class Threads:
 
     # --- who has the GIL ----------------------------------------------------------------------
 
+    def _due(self) -> float:
+        """Return when the next thread asks for the GIL, or has waited too long for a slot."""
+        due = self._events[0][0] if self._events else math.inf
+        if self._blocked and self._patience and self._patience[0][0] < due:
+            return self._patience[0][0]
+        return due
+
     def _need(self) -> None:
         """Let the first thread that is due ask for the GIL."""
+        if self._blocked and self._patience:
+            at, number, task = self._patience[0]
+            if not self._events or at <= self._events[0][0]:
+                heappop(self._patience)
+                if self._blocked.get(task) == number:
+                    self.lose_patience(task, at)
+                    self.unblock(task, at)
+                return
         at, _, task = heappop(self._events)
         if not self.gil:
-            self._end(task, at)
+            work = self._work[task]
+            if work.call is None:
+                self._end(task, at)
+            elif self._next_piece(task, at):
+                self._later(at + work.left_s + work.off_s, task)
         elif self._holder == _NOBODY and not self.loop_has:
-            self._holder, self._held_since = task, at
+            self._holder, self._held_since, self._taken_at = task, at, at
         else:
             self._queue.append((at, task))
 
@@ -246,7 +313,7 @@ class Threads:
         end = self._held_since + self._work[self._holder].left_s
         if not self._queue:
             return end
-        return min(end, max(self._held_since, self._queue[0][0]) + SWITCH_S)
+        return min(end, max(self._taken_at, self._queue[0][0]) + SWITCH_S)
 
     def _end_slice(self, now: float) -> None:
         """Take the GIL from the thread that has it and give it to the next."""
@@ -255,9 +322,12 @@ class Threads:
         if work.left_s > _NOTHING_S:
             self._queue.append((now, task))
         elif work.off_s > 0.0 or work.second_s > 0.0:
-            self._number += 1
-            heappush(self._events, (now + work.off_s, self._number, task))
+            self._later(now + work.off_s, task)
             work.left_s, work.off_s, work.second_s = work.second_s, 0.0, 0.0
+        elif work.call is not None:
+            if self._next_piece(task, now):
+                self._held_since = now
+                return
         else:
             self._end(task, now)
         self._next(now)
@@ -270,7 +340,7 @@ class Threads:
         if task == _LOOP:
             self.loop_has = True
         else:
-            self._holder, self._held_since = task, now
+            self._holder, self._held_since, self._taken_at = task, now, now
 
     def _turn(self, now: float) -> float:
         """Queue the loop up and return when its turn comes."""
@@ -281,11 +351,12 @@ class Threads:
         at = now
         while not self.loop_has:
             at = self._slice_end()
-            if self._events and self._events[0][0] < at:
+            if self._due() < at:
                 self._need()
             else:
                 self._end_slice(at)
         return at
 
     def _check(self) -> None:
-        self.active = bool(self._events or self._queue or self._holder != _NOBODY)
+        impatient = self._blocked and self._patience
+        self.active = bool(self._events or self._queue or self._holder != _NOBODY or impatient)

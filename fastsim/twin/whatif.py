@@ -63,6 +63,11 @@ def _scaled(
 
 
 def _variant(variant: Variant, factor: float, threads: float) -> Variant:
+    def change_in_threads(step: Step) -> Step:
+        if isinstance(step, CpuStep):
+            return step.model_copy(update={"time": scaled(step.time, threads)})
+        return step
+
     def change(step: Step) -> Step:
         match step:
             case CpuStep():
@@ -76,4 +81,5 @@ def _variant(variant: Variant, factor: float, threads: float) -> Variant:
             case _:
                 return step
 
-    return variant.model_copy(update={"steps": changed(variant.steps, change)})
+    steps = changed(variant.steps, change, change_in_threads)
+    return variant.model_copy(update={"steps": steps})

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from fastsim.loop_costs import LoopCosts
+from fastsim.twin.calls import start_call
+from fastsim.twin.code import CALL
 from fastsim.twin.limits import Gate
 from fastsim.twin.passes import passes
 from fastsim.twin.slots import Stations
@@ -83,6 +85,7 @@ class Worker:
         self.lags: list[float] = []
         self.window_busy: list[float] = []
         self.until = _NEVER if hosted else 0.0
+        stations.unblock, threads.lose_patience = self._unblock_thread, self._lose_patience
         self._passes = passes(self)
 
     def advance(self, until: float) -> None:
@@ -136,6 +139,11 @@ class Worker:
         """Give a task's work at place ``at`` of its program to the thread pool."""
         tasks = self.tasks
         code, draws = tasks.code, tasks.draws
+        if code.operation[at] == CALL:
+            self.threads.submit(task, now, 0.0, 0.0, start_call(self, task, code.argument[at]))
+            if self.threads.calls:
+                self.take_calls()
+            return
         request, occasion = tasks.request[task], tasks.occasion[task]
         cpu, off = code.value[at], code.second[at]
         if code.node[at] >= 0:
@@ -157,6 +165,23 @@ class Worker:
         begin = min(self.costs.per_suspend, value)
         cpu = min(cpu, value - begin)
         self.threads.begin(task, now + begin, cpu, value - begin - cpu)
+
+    def block_thread(self, station: int, task: int, now: float) -> None:
+        """Have the thread of a task wait for a slot, for as long as it has patience."""
+        self.stations.blocked.add(task)
+        self.threads.block(task, now + self.stations.timeouts_s[station])
+
+    def _unblock_thread(self, task: int, now: float) -> None:
+        """Let a thread go on with the slot that it has waited for."""
+        self.stations.blocked.discard(task)
+        self.threads.unblock(task, now)
+
+    def _lose_patience(self, task: int, now: float) -> None:
+        """Let a thread go on without the slot that it has waited for: its request fails."""
+        self.stations.blocked.discard(task)
+        self.stations.give_up(task, now)
+        self.tasks.held[task].pop()
+        self.tasks.failing[task] = True
 
     def take_calls(self) -> None:
         """Have what threads are done with call the loop back."""

@@ -1,6 +1,7 @@
 """Small workloads written by hand, for tests of the engine."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,8 +15,17 @@ from fastsim.twin.workload import FloatArray, Workload
 IO = KINDS.index("io")
 
 Plain = tuple[int, int, float, float]
-Step = Plain | list["list[Step]"]
-"""An operation, its argument and its two values; or the branches of a fork."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call in the thread pool."""
+
+    steps: "list[Plain]"
+
+
+Step = Plain | Call | list["list[Step]"]
+"""An operation, its argument and its two values; or a call; or the branches of a fork."""
 
 
 def cpu(seconds: float, blocking: float = 0.0) -> Plain:
@@ -30,6 +40,14 @@ def thread(cpu_s: float, off_gil_s: float) -> Plain:
     return (ops.THREAD, 0, cpu_s, off_gil_s)
 
 
+def acquire(station: int = 0) -> Plain:
+    return (ops.ACQUIRE, station, 0.0, 0.0)
+
+
+def release(station: int = 0) -> Plain:
+    return (ops.RELEASE, station, 0.0, 0.0)
+
+
 ACQUIRE: Plain = (ops.ACQUIRE, 0, 0.0, 0.0)
 RELEASE: Plain = (ops.RELEASE, 0, 0.0, 0.0)
 YIELD: Plain = (ops.YIELD, 0, 0.0, 0.0)
@@ -40,8 +58,11 @@ def add(code: Code, program: Sequence[Step]) -> int:
     """Append a program, whose branches follow it; return where it begins."""
     begin = len(code)
     forks: list[tuple[int, list[list[Step]]]] = []
+    calls: list[tuple[int, Call]] = []
     for step in program:
-        if isinstance(step, list):
+        if isinstance(step, Call):
+            calls.append((code.add(ops.CALL), step))
+        elif isinstance(step, list):
             code.forks.append([])
             forks.append((len(code.forks) - 1, step))
             code.add(ops.FORK, len(code.forks) - 1)
@@ -49,19 +70,23 @@ def add(code: Code, program: Sequence[Step]) -> int:
             operation, argument, value, second = step
             code.add(operation, argument, kind=IO, value=value, second=second)
     code.add(ops.END)
+    for place, call in calls:
+        code.argument[place] = add(code, call.steps)
     for number, branches in forks:
         code.forks[number] += [Branch(add(code, branch), -1, 1) for branch in branches]
     return begin
 
 
 def workload(
-    arrivals: Sequence[float] | FloatArray, programs: Sequence[Sequence[Step]]
+    arrivals: Sequence[float] | FloatArray,
+    programs: Sequence[Sequence[Step]],
+    stations: tuple[str, ...] = ("pool",),
 ) -> Workload:
     """One program per request."""
     code = Code()
     entries = [add(code, program) for program in programs]
     return Workload(
-        program=Program(code, (), ("GET /",), ("pool",)),
+        program=Program(code, (), ("GET /",), stations),
         arrival_s=np.asarray(arrivals, np.float64),
         endpoint=np.zeros(len(arrivals), np.int64),
         entry=np.array(entries, np.int64),
@@ -81,6 +106,8 @@ def deployment(
     balancer: Balancing = "round robin",
     network: Network | None = None,
     scope: Scope = "worker",
+    sessions: int = 1,
+    patience_s: float | None = None,
 ) -> ResolvedDeployment:
     return ResolvedDeployment(
         replicas=replicas,
@@ -93,7 +120,8 @@ def deployment(
         thread_tokens=tokens,
         limit_concurrency=limit,
         gil=gil,
-        resources={"pool": pool},
+        resources={"pool": pool, "sessions": sessions},
+        timeouts={} if patience_s is None else {"sessions": patience_s},
     )
 
 

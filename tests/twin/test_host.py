@@ -15,9 +15,12 @@ from tests.twin.programs import (
     RELEASE,
     RESPOND,
     YIELD,
+    Call,
     Step,
+    acquire,
     cpu,
     deployment,
+    release,
     thread,
     wait,
     workload,
@@ -44,6 +47,8 @@ def at_random(seed: int, *, threads: bool) -> Workload:
         ]
         if threads:
             choices += [thread(short, long), thread(long, 0.0), wait(long, BY_THREAD, short / 4.0)]
+            inside = [cpu(short), wait(long / 3.0), cpu(short / 3.0)]
+            choices.append(Call([cpu(short / 7.0), acquire(1), *inside, release(1), wait(short)]))
         return choices[int(rng.integers(len(choices)))]
 
     programs: list[list[Step]] = []
@@ -51,17 +56,18 @@ def at_random(seed: int, *, threads: bool) -> Workload:
         held = [ACQUIRE, wait(float(rng.exponential(0.004)), SOCKET), RELEASE]
         steps = [step() for _ in range(int(rng.integers(1, 6)))]
         programs.append([*steps, *held, cpu(float(rng.exponential(0.001))), RESPOND, step()])
-    return workload(np.sort(rng.random(40)) * 0.4, programs)
+    return workload(np.sort(rng.random(40)) * 0.4, programs, ("pool", "sessions"))
 
 
 @pytest.mark.parametrize("threads", [True, False])
 @pytest.mark.parametrize("gil", [True, False])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("patience_s", [None, 0.0123])
 def test_a_loop_on_its_own_core_is_the_same_by_the_clock_of_a_host(
-    monkeypatch: pytest.MonkeyPatch, threads: bool, gil: bool, loop: str
+    monkeypatch: pytest.MonkeyPatch, threads: bool, gil: bool, loop: str, patience_s: float | None
 ) -> None:
     """Two ways to the same times: passes computed ahead, and every piece an event of SimPy."""
-    deployed = deployment(pool=2, gil=gil, cores=100, tokens=3)
+    deployed = deployment(pool=2, gil=gil, cores=100, tokens=3, patience_s=patience_s)
     deployed = deployed.model_copy(update={"loop": loop})
     costs = TINY if threads else COSTS
     for seed in range(12):
@@ -70,6 +76,7 @@ def test_a_loop_on_its_own_core_is_the_same_by_the_clock_of_a_host(
         alone = simulate(drawn, deployed, costs)
         monkeypatch.setattr(engine, "_crowded", lambda *_: True)
         hosted = simulate(drawn, deployed, costs)
+        assert alone.failure.tolist() == hosted.failure.tolist()
         for name in ("start_s", "respond_s", "done_s", "running_s", "pool_wait_s", "wait_s"):
             ours, theirs = getattr(alone, name), getattr(hosted, name)
             np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=1e-9, err_msg=f"{name} {seed}")
