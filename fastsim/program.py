@@ -149,9 +149,13 @@ class Branch(Part):
 
 
 class ParallelStep(_Step):
-    """Start several tasks and wait for all of them, as ``asyncio.gather`` does."""
+    """Start several tasks, as ``asyncio.gather`` does, and wait for them."""
 
     do: Literal["parallel"] = "parallel"
+    join: Literal["all", "first", "none"] = Field(
+        "all",
+        description="wait for all of them; for the first, and cancel the others; or for none",
+    )
     branches: list[Branch] = Field(min_length=1)
 
 

@@ -235,6 +235,13 @@ def _limit(limit: Limit) -> str:
     return f"{rate(limit.rate)} {whose} (bursts of {limit.burst}), else {otherwise}"
 
 
+_SIDE_BY_SIDE = {
+    "all": "side by side",
+    "first": "side by side, for the first",
+    "none": "beside what follows",
+}
+
+
 def _rows(step: Step) -> list[_Row]:
     """Return one row per distribution of a step."""
     match step:
@@ -255,7 +262,7 @@ def _rows(step: Step) -> list[_Row]:
                 _timed("  each chunk: cpu", step.cpu, times=chunks),
             ]
         case ParallelStep():
-            rows = [_Row("side by side", mean_s=step_mean_s(step))]
+            rows = [_Row(_SIDE_BY_SIDE[step.join], mean_s=step_mean_s(step))]
             for branch in step.branches:
                 rows.append(_Row(f"  {mean_count(branch.count):.3g} × branch"))
                 rows += _inside(branch.steps, "    ")

@@ -54,8 +54,19 @@ _DRAWS = 256
 
 
 def _parallel_mean_s(step: ParallelStep) -> float:
-    """Return the mean of the longest branch, or of the code of all, whichever is longer."""
+    """Return the mean of the longest branch, or of the code of all, whichever is longer.
+
+    Of the shortest one if that is all that is waited for; nothing if none is.
+    """
+    if step.join == "none":
+        return 0.0
     rng = np.random.default_rng(0)
+    if step.join == "first":
+        shortest = np.full(_DRAWS, np.inf)
+        for branch in step.branches:
+            for _ in range(round(mean_count(branch.count))):
+                shortest = np.minimum(shortest, _branch_draws(branch.steps, rng)[0])
+        return float(np.where(np.isfinite(shortest), shortest, 0.0).mean())
     longest, code = np.zeros(_DRAWS), np.zeros(_DRAWS)
     for branch in step.branches:
         many = rng.choice(branch.count.values, _DRAWS, p=_shares(branch.count.weights))

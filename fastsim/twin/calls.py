@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fastsim.spans import StepKind
 from fastsim.twin import code as ops
 from fastsim.twin.compiling import KINDS
-from fastsim.twin.tasks import SPREAD
+from fastsim.twin.tasks import FAILED, SPREAD
 
 if TYPE_CHECKING:
     from fastsim.twin.worker import Worker
@@ -97,7 +97,7 @@ def _call(worker: "Worker", task: int, place: int) -> Call:
                 if not stations.take(station, task, now):
                     worker.block_thread(station, task, now)
                     now = yield 0.0, BLOCKED
-                    if tasks.failing[task]:
+                    if tasks.failing[task] == FAILED:
                         _leave(worker, task, own, now)
                         return
                     if tasks.woken[task] >= 0:

@@ -28,7 +28,7 @@ CALL
 RESPOND
     The response is complete.
 FORK
-    Starts the tasks of ``forks[argument]`` and waits for all of them.
+    Starts the tasks of ``forks[argument]`` and waits for what ``kind`` says.
 REPEAT, AGAIN
     Run what is between them ``value`` times; ``argument`` is where the other one leads.
 CHOOSE
@@ -42,6 +42,9 @@ LIMIT
 END
     The request, or the task of a fork, is over.
 """
+
+ALL, FIRST, NONE = range(3)
+"""Of the tasks that a fork starts it waits for these; the losers of the first are cancelled."""
 
 SOCKET, TIMER, BY_THREAD = range(3)
 """How a loop learns that a wait is over."""
@@ -108,6 +111,11 @@ class Code:
         self.tables.append(table)
         self.shares.append(share)
         return len(self.names) - 1
+
+    def cancels(self) -> bool:
+        """Tell whether any fork cancels tasks."""
+        pairs = zip(self.operation, self.kind, strict=True)
+        return any(operation == FORK and kind == FIRST for operation, kind in pairs)
 
     def uses_threads(self) -> bool:
         """Tell whether any operation gives work to a thread."""

@@ -45,6 +45,7 @@ _VIA = {
     Via.THREAD: ops.BY_THREAD,
     Via.LOOP: ops.SOCKET,
 }
+_JOINS = {"all": ops.ALL, "first": ops.FIRST, "none": ops.NONE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ class _Compiler:
         code = self.code
         code.forks.append([])
         branches = code.forks[-1]
-        code.add(ops.FORK, len(code.forks) - 1)
+        code.add(ops.FORK, len(code.forks) - 1, kind=_JOINS[step.join])
         over = code.add(ops.JUMP)
         for number, branch in enumerate(step.branches):
             own = f"{name}/branch {number}"

@@ -196,7 +196,8 @@ class _Simulation:
             [deployment.resources[name] for name in names],
             [_mode(deployment, name) for name in names],
             [deployment.timeouts.get(name, math.inf) for name in names],
-            refusals=any(limit.full == "refuse" or limit.station for limit in self.limits),
+            refusals=tasks.cancels
+            or any(limit.full == "refuse" or limit.station for limit in self.limits),
         )
         worker = Worker(
             tasks,

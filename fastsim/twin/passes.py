@@ -59,7 +59,8 @@ def passes(worker: "Worker") -> Iterator[int]:
     event_cost, suspend_cost = costs.per_event, costs.per_suspend
     exp, ends, in_threads = math.exp, (_RESPOND, _END), (_THREAD, _CALL)
     fallible, held, gates = stations.fallible, tasks.held, worker.gates
-    failing = tasks.failing
+    failing, cancels, awaits = tasks.failing, tasks.cancels, tasks.awaits
+    children = tasks.children
     exit_place = operation.index(_END) if fallible else -1
     stretch, dearer, all_of_it = 1.0, 0.0, 1.0
     idle_at_wake, awake_since, idle_since = 1.0, 0.0, 0.0
@@ -73,7 +74,7 @@ def passes(worker: "Worker") -> Iterator[int]:
                 yield SLEEP
                 polled, now = worker.woken_s, worker.now
             else:
-                if timers or (threaded and threads.active):
+                if timers or cancels or (threaded and threads.active):
                     polled = worker.sleep_until(worker.until)
                 else:
                     polled = sockets[0][0] if sockets else _NEVER
@@ -103,7 +104,7 @@ def passes(worker: "Worker") -> Iterator[int]:
                 continue
             polled = now
             if fallible:
-                worker.drop_stale_timers()
+                worker.drop_stale()
             if threaded and threads.active:
                 threads.catch_up(now)
                 if threads.calls:
@@ -158,7 +159,9 @@ def passes(worker: "Worker") -> Iterator[int]:
                     at, request, entry = inbox.popleft()
                     handle = tasks.new(request, entry, at, -1, 0) << KIND_BITS | ARRIVE
                 else:
-                    handle = heappop(sockets)[2]
+                    _, ticket, handle = heappop(sockets)
+                    if cancels and abs(awaits[handle >> KIND_BITS]) != ticket:
+                        continue
             elif inbox and inbox[0][0] <= polled:
                 at, request, entry = inbox.popleft()
                 handle = tasks.new(request, entry, at, -1, 0) << KIND_BITS | ARRIVE
@@ -168,6 +171,8 @@ def passes(worker: "Worker") -> Iterator[int]:
                     task = ~task
                     if not worker.give_up(task, ticket, begin):
                         continue
+                elif cancels and awaits[task] != ticket:
+                    continue
                 handle = task << KIND_BITS | EVENT
             else:
                 break
@@ -182,6 +187,7 @@ def passes(worker: "Worker") -> Iterator[int]:
                     now = worker.now
                 else:
                     now += cost
+                awaits[handle >> KIND_BITS] = 0
                 handles.append(handle & ~3)
         left = len(handles)
         if left > ready_max:
@@ -193,7 +199,9 @@ def passes(worker: "Worker") -> Iterator[int]:
             before = now
             task = handle >> KIND_BITS
             if handle & 3:
-                ready.append(handle & ~3)
+                if not cancels or handle & 3 == ARRIVE or awaits[task]:
+                    ready.append(handle & ~3)
+                    awaits[task] = 0
                 cost = accept if handle & 3 == ARRIVE else per_event
                 if hosted and cost:
                     worker.cost_s = cost
@@ -217,6 +225,8 @@ def passes(worker: "Worker") -> Iterator[int]:
                 stations.resumed(task, now)
             place = places[task]
             cost = 0.0
+            if cancels and children[task]:
+                worker.cancel_losers(task, now)
             if fallible and failing[task]:
                 worker.unwind(task, now)
                 place = exit_place
@@ -256,6 +266,8 @@ def passes(worker: "Worker") -> Iterator[int]:
                     via = argument[place]
                     since[task] = now + value
                     number = worker.number = worker.number + 1
+                    if cancels:
+                        awaits[task] = number
                     if via == _TIMER:
                         heappush(timers, (now + value, number, task))
                     elif via == _BY_THREAD and second[place] > 0.0 and threads.gil:
@@ -345,7 +357,7 @@ def passes(worker: "Worker") -> Iterator[int]:
                         place += 1
                 elif does == _FORK:
                     place += 1
-                    if tasks.fork(task, argument[place - 1], now):
+                    if tasks.fork(task, argument[place - 1], now, kind_of[place - 1]):
                         places[task] = place
                         cost = suspend_cost * all_of_it
                         break

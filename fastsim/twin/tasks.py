@@ -1,6 +1,6 @@
 """The tasks of one worker: its requests, and the branches of their forks."""
 
-from fastsim.twin.code import Code
+from fastsim.twin.code import FIRST, NONE, Code
 from fastsim.twin.draws import Draws
 from fastsim.twin.records import Records
 
@@ -13,6 +13,12 @@ KIND_BITS = 2
 SPREAD = 65_537
 """Occasions of nested repeats and branches are the digits of a number to this base."""
 NOT_YET = -1.0
+_CHILD = 2**62
+"""In place of an event: the end of a child."""
+REQUEST, ORPHAN = -1, -2
+"""Instead of a parent: of a request itself, and of a task that nobody waits for."""
+SOUND, FAILED, CANCELLED = range(3)
+"""What goes through a task when it runs next: nothing, an exception, the end of it."""
 
 
 class Tasks:
@@ -37,7 +43,7 @@ class Tasks:
         self.repeats: list[list[int]] = []
         """For each repeat that it is in: how often yet, and the occasion outside."""
         self.parent: list[int] = []
-        """The task that waits for it; -1 for a request."""
+        """The task that waits for it, or ``REQUEST`` or ``ORPHAN``."""
         self.joins: list[int] = []
         """Branches that it waits for."""
         self.since: list[float] = []
@@ -53,8 +59,17 @@ class Tasks:
 
         self.held: list[list[int]] = []
         """Stations of which it holds a slot, where a request can fail while it does."""
-        self.failing: list[bool] = []
-        """Whether an exception goes through it when it runs next."""
+        self.failing: list[int] = []
+        """What goes through it when it runs next."""
+        self.cancels = code.cancels()
+        """Whether tasks may be cancelled; only then the following is known."""
+        self.awaits: list[int] = []
+        """Number of the event that it waits for, below 0 if it cannot be left; 0 once its callback
+        has run.
+        """
+        self.first: list[bool] = []
+        """Whether it waits for the first of its children only."""
+        self.children: list[list[int]] = []
 
     def new(self, request: int, place: int, now: float, parent: int, occasion: int) -> int:
         """Return the number of a new task."""
@@ -64,7 +79,10 @@ class Tasks:
             task = len(self.request)
             self.repeats.append([])
             self.held.append([])
-            self.failing.append(False)
+            self.failing.append(SOUND)
+            self.awaits.append(0)
+            self.first.append(False)
+            self.children.append([])
             for numbers in (self.request, self.place, self.occasion, self.parent, self.joins):
                 numbers.append(0)
             for times in (self.since, self.began, self.responded, self.running, self.pool_wait):
@@ -76,47 +94,64 @@ class Tasks:
         self.began[task] = self.responded[task] = NOT_YET
         self.running[task] = self.pool_wait[task] = 0.0
         records = self.records
-        if parent < 0:
+        if parent == REQUEST:
             self.live += 1
             at = request * records.kinds
             self.waits_at[task] = at if at < len(records.waits) else 0
         else:
             self.waits_at[task] = records.spare()
+            if parent == ORPHAN:
+                self.began[task] = self.responded[task] = 0.0
         return task
+
+    def leave(self, task: int) -> None:
+        """Have nobody wait for a task any longer, nor count its time."""
+        self.parent[task] = ORPHAN
+        self.began[task] = self.responded[task] = 0.0
 
     def start_background(self, number: int, place: int, offset: int) -> None:
         """Start work of no request, which is in nobody's account."""
-        task = self.new(offset + number, place, 0.0, -1, 0)
+        task = self.new(offset + number, place, 0.0, REQUEST, 0)
         self.waits_at[task] = self.records.spare()
         self.began[task] = self.responded[task] = 0.0
         self.live -= 1
         self.background += 1
         self.ready.append(task << KIND_BITS | STEP)
 
-    def fork(self, task: int, number: int, now: float) -> bool:
-        """Start the tasks of a fork, whose first steps run in the next pass; tell if any."""
+    def fork(self, task: int, number: int, now: float, join: int) -> bool:
+        """Start the tasks of a fork, whose first steps run in the next pass; tell if it waits."""
         request, occasion = self.request[task], self.occasion[task]
+        parent = ORPHAN if join == NONE else task
         started = 0
         for branch in self.code.forks[number]:
             count = branch.count
             if branch.node >= 0:
                 count = int(self.draws.value(branch.node, request, occasion))
             for which in range(count):
-                child = self.new(request, branch.entry, now, task, occasion * SPREAD + which)
+                child = self.new(request, branch.entry, now, parent, occasion * SPREAD + which)
                 self.ready.append(child << KIND_BITS | STEP)
+                if self.cancels and parent == task:
+                    self.children[task].append(child)
             started += count
-        self.joins[task] = started
-        return started > 0
+        if not started or join == NONE:
+            return False
+        self.first[task] = join == FIRST
+        self.joins[task] = 1 if join == FIRST else started
+        self.awaits[task] = _CHILD if join == FIRST else -_CHILD
+        return True
 
     def end(self, task: int, now: float) -> None:
-        """End a task of a fork; the last one wakes its parent, two passes later.
+        """End a task of a fork; the one that is waited for wakes its parent, two passes later.
 
-        What the last of several tasks spent its time with is what its parent waited for.
+        What that one spent its time with is what its parent waited for.
         """
         parent, records = self.parent[task], self.records
         self.joins[parent] -= 1
-        self.failing[parent] |= self.failing[task]
-        self.failing[task] = False
+        if self.failing[task] == FAILED and not self.failing[parent]:
+            self.failing[parent] = FAILED
+        self.failing[task] = SOUND
+        if self.cancels:
+            self.children[parent].remove(task)
         if not self.joins[parent]:
             if self.responded[parent] < 0.0:
                 self.running[parent] += self.running[task]
@@ -134,13 +169,17 @@ class Tasks:
         del self.held[task][:]
         del self.repeats[task][:]
         if self.parent[task] < 0:
-            self.failing[task] = False
+            self.failing[task] = SOUND
             if self.responded[task] < 0.0:
                 self.records.failed[self.request[task]] = 1
 
     def end_request(self, task: int, now: float) -> None:
-        """End a request that has responded."""
+        """End a request that has responded, or a task that nobody waits for."""
         records, request = self.records, self.request[task]
+        if self.parent[task] == ORPHAN:
+            records.give_back(self.waits_at[task])
+            self._unused.append(task)
+            return
         records.done[request] = now
         records.running[request] = self.running[task]
         records.pool_wait[request] = self.pool_wait[task]

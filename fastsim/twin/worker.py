@@ -12,7 +12,7 @@ from fastsim.twin.limits import Gate
 from fastsim.twin.passes import passes
 from fastsim.twin.slots import Stations
 from fastsim.twin.speed import Speed
-from fastsim.twin.tasks import CALLBACK, EVENT, KIND_BITS, Tasks
+from fastsim.twin.tasks import CALLBACK, CANCELLED, EVENT, FAILED, KIND_BITS, STEP, Tasks
 from fastsim.twin.threads import Threads
 
 _NEVER = math.inf
@@ -162,6 +162,7 @@ class Worker:
         It cannot begin before the loop lets go of the GIL, after its own bookkeeping; the wait
         as recorded contains that.
         """
+        self.tasks.awaits[task] = 0
         begin = min(self.costs.per_suspend, value)
         cpu = min(cpu, value - begin)
         self.threads.begin(task, now + begin, cpu, value - begin - cpu)
@@ -181,7 +182,7 @@ class Worker:
         self.stations.blocked.discard(task)
         self.stations.give_up(task, now)
         self.tasks.held[task].pop()
-        self.tasks.failing[task] = True
+        self.tasks.failing[task] = FAILED
 
     def take_calls(self) -> None:
         """Have what threads are done with call the loop back."""
@@ -192,6 +193,7 @@ class Worker:
             tasks.since[task] = at
             self.number += 1
             heappush(self.sockets, (at, self.number, task << KIND_BITS | CALLBACK))
+            tasks.awaits[task] = -self.number
         self.threads.calls.clear()
 
     def let_go(self, now: float, *, asleep: bool = False) -> float:
@@ -215,6 +217,7 @@ class Worker:
         """Have something outside answer a task now, through a socket."""
         self.number += 1
         heappush(self.sockets, (now, self.number, task << KIND_BITS | EVENT))
+        self.tasks.awaits[task] = self.number
 
     # --- patience ---------------------------------------------------------------------------
 
@@ -236,13 +239,14 @@ class Worker:
         tasks = self.tasks
         self.stations.give_up(task, now)
         tasks.held[task].pop()
-        tasks.failing[task] = True
+        tasks.failing[task] = FAILED
+        tasks.awaits[task] = ticket
         tasks.since[task] = now
         return True
 
     def unwind(self, task: int, now: float) -> None:
         """Let the exception that goes through a task give back all that the task holds."""
-        self.tasks.failing[task] = True
+        self.tasks.failing[task] = self.tasks.failing[task] or FAILED
         for station in self.tasks.held[task]:
             self.stations.give_back(station, now)
         self.tasks.fail(task)
@@ -255,21 +259,63 @@ class Worker:
         tasks.since[task] = now + delay_s
         self.number += 1
         heappush(self.timers, (now + delay_s, self.number, task))
+        tasks.awaits[task] = self.number
 
-    def drop_stale_timers(self) -> None:
-        """Forget the patience of tasks that have got their slot, as asyncio forgets a timer."""
-        timers = self.timers
-        while timers and timers[0][2] < 0:
-            if self._still_waits(~timers[0][2], timers[0][1]):
+    def drop_stale(self) -> None:
+        """Forget the timers and sockets that nobody waits for any longer, as asyncio does."""
+        timers, sockets, awaits = self.timers, self.sockets, self.tasks.awaits
+        while timers:
+            _, ticket, task = timers[0]
+            if task < 0:
+                if self._still_waits(~task, ticket):
+                    break
+            elif not self.tasks.cancels or awaits[task] == ticket:
                 break
             heappop(timers)
+        if self.tasks.cancels:
+            while sockets and abs(awaits[sockets[0][2] >> KIND_BITS]) != sockets[0][1]:
+                heappop(sockets)
+
+    # --- cancellation -----------------------------------------------------------------------
+
+    def cancel_losers(self, task: int, now: float) -> None:
+        """Cancel the children of a task that has waited for the first of them."""
+        for child in self.tasks.children[task]:
+            self.tasks.leave(child)
+            self.cancel(child, now)
+        self.tasks.children[task].clear()
+
+    def cancel(self, task: int, now: float) -> None:
+        """Have a task end when it runs next: at once, unless it waits for what cannot be left.
+
+        That is its thread, or children that are all waited for, which are cancelled first.
+        """
+        tasks = self.tasks
+        if tasks.failing[task]:
+            return
+        tasks.failing[task] = CANCELLED
+        if tasks.joins[task] > 0:
+            if not tasks.first[task]:
+                for child in tuple(tasks.children[task]):
+                    self.cancel(child, now)
+                return
+            tasks.joins[task], tasks.awaits[task] = -1, 0
+        elif self.stations.in_line(task) and task not in self.stations.blocked:
+            self.stations.give_up(task, now)
+            tasks.held[task].pop()
+        elif tasks.awaits[task] > 0:
+            tasks.awaits[task] = 0
+        else:
+            return
+        tasks.since[task] = now
+        tasks.ready.append(task << KIND_BITS | STEP)
 
     # --- sleep ------------------------------------------------------------------------------
 
     def next_due(self) -> float:
         """Return when an idle loop wakes next by itself, seconds."""
         if self.stations.fallible:
-            self.drop_stale_timers()
+            self.drop_stale()
         due = self.inbox[0][0] if self.inbox else _NEVER
         if self.sockets and self.sockets[0][0] < due:
             due = self.sockets[0][0]

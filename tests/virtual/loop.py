@@ -53,6 +53,8 @@ class VirtualSelector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> Ready:
         """Return what is readable, after the time that waiting for it takes."""
         clock, due = self._clock, self._due
+        while due and due[0][2].cancelled():
+            heapq.heappop(due)  # a socket that nobody reads any longer
         if timeout is None or timeout > 0.0:
             # epoll waits whole milliseconds, rounded up.
             woken_s = math.inf if timeout is None else clock.wall_s + math.ceil(timeout * 1e3) / 1e3
@@ -92,9 +94,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return the virtual time, seconds."""
         return self.clock.wall_s
 
-    def at(self, when_s: float, callback: Callable[..., object], *args: Any) -> None:
+    def at(self, when_s: float, callback: Callable[..., object], *args: Any) -> Handle:
         """Call ``callback`` when a socket becomes readable at a time."""
-        self.sockets.push(when_s, Handle(callback, args, self, None))
+        handle = Handle(callback, args, self, None)
+        self.sockets.push(when_s, handle)
+        return handle
 
 
 def current() -> VirtualLoop:
@@ -118,8 +122,12 @@ async def answer(seconds: float) -> None:
     """Wait for a peer that answers, over a socket, after so long."""
     loop = current()
     future = loop.create_future()
-    loop.at(loop.time() + seconds, _resolve, future)
-    await future
+    handle = loop.at(loop.time() + seconds, _resolve, future)
+    try:
+        await future
+    except asyncio.CancelledError:
+        handle.cancel()
+        raise
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:

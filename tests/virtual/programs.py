@@ -31,13 +31,20 @@ class QueuePool:
             return
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        await future
+        try:
+            await future
+        except asyncio.CancelledError:
+            if not future.cancelled():  # it had got a slot
+                self.release()
+            raise
 
     def release(self) -> None:
-        if self._waiting:
-            self._waiting.pop(0).set_result(None)
-        else:
-            self._free += 1
+        while self._waiting:
+            future = self._waiting.pop(0)
+            if not future.done():
+                future.set_result(None)
+                return
+        self._free += 1
 
 
 def respond_times(
@@ -90,6 +97,15 @@ class _Truth:
         return self._draws.value(node, request, occasion)
 
     async def _steps(self, request: int, at: int, occasion: int) -> None:
+        held: list[int] = []
+        try:
+            await self._run(request, at, occasion, held)
+        except asyncio.CancelledError:
+            for pool in held:
+                self._pools[pool].release()
+            raise
+
+    async def _run(self, request: int, at: int, occasion: int, held: list[int]) -> None:
         code = self._code
         repeats: list[tuple[int, int]] = []
         while code.operation[at] != ops.END:
@@ -104,10 +120,12 @@ class _Truth:
                 await asyncio.sleep(0)
             elif op == ops.ACQUIRE:
                 await self._pools[arg].acquire()
+                held.append(arg)
             elif op == ops.RELEASE:
                 self._pools[arg].release()
+                held.remove(arg)
             elif op == ops.FORK:
-                await asyncio.gather(*self._branches(request, arg, occasion))
+                await self._fork(list(self._branches(request, arg, occasion)), code.kind[at - 1])
             elif op == ops.REPEAT:
                 repeats.append((int(value), occasion))
                 occasion *= 65_537
@@ -130,6 +148,23 @@ class _Truth:
                 self._respond_s[request] = self._loop.time()
             else:
                 assert op == ops.MARK
+
+    async def _fork(self, branches: list[Coroutine[None, None, None]], join: int) -> None:
+        if join == ops.ALL:
+            await asyncio.gather(*branches)
+            return
+        tasks = [self._loop.create_task(branch) for branch in branches]
+        self._tasks.update(tasks)
+        for task in tasks:
+            task.add_done_callback(self._tasks.discard)
+        if join == ops.NONE or not tasks:
+            return
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                if not task.done():
+                    task.cancel()
 
     def _branches(
         self, request: int, number: int, occasion: int

@@ -87,6 +87,72 @@ PROGRAMS: dict[str, tuple[float, list[Step]]] = {
             cpu(1.0),
         ],
     ),
+    "the first of several": (
+        130.0,
+        [
+            cpu(1.0),
+            ParallelStep(
+                join="first",
+                branches=[
+                    Branch(
+                        count=Counts(values=[1, 3], weights=[0.5, 0.5]),
+                        steps=[cpu(0.5), wait(Expon(mean=0.012)), cpu(0.7), YieldStep(), cpu(0.4)],
+                    ),
+                    Branch(steps=[cpu(0.5), ACQUIRE, QUERY, cpu(0.6), RELEASE]),
+                    Branch(
+                        steps=[
+                            wait(Expon(mean=0.02), Via.TIMER),
+                            ParallelStep(
+                                branches=[
+                                    Branch(steps=[cpu(0.3), wait(Expon(mean=0.004)), cpu(0.2)]),
+                                    Branch(steps=[ACQUIRE, QUERY, RELEASE]),
+                                ]
+                            ),
+                            cpu(1.0),
+                        ]
+                    ),
+                ],
+            ),
+            cpu(1.0),
+        ],
+    ),
+    "the first of the first": (
+        120.0,
+        [
+            ParallelStep(
+                join="first",
+                branches=[
+                    Branch(
+                        count=Counts(values=[2], weights=[1.0]),
+                        steps=[
+                            cpu(0.7),
+                            ParallelStep(
+                                join="first",
+                                branches=[
+                                    Branch(steps=[cpu(0.4), ACQUIRE, QUERY, RELEASE]),
+                                    Branch(steps=[wait(Expon(mean=0.01), Via.TIMER), cpu(0.6)]),
+                                ],
+                            ),
+                            cpu(0.9),
+                        ],
+                    ),
+                ],
+            ),
+            cpu(1.5),
+        ],
+    ),
+    "tasks that nobody waits for": (
+        150.0,
+        [
+            cpu(1.0),
+            ParallelStep(
+                join="none",
+                branches=[Branch(steps=[cpu(0.9), ACQUIRE, QUERY, cpu(0.9), RELEASE])],
+            ),
+            wait(Expon(mean=0.004)),
+            cpu(1.4),
+        ],
+    ),
     "a slot around repeats and choices": (
         110.0,
         [
@@ -162,6 +228,12 @@ def assert_equal_to_the_loop(
 def test_every_latency_is_that_of_the_loop(name: str) -> None:
     rate, steps = PROGRAMS[name]
     assert_equal_to_the_loop(model(steps), rate)
+
+
+@pytest.mark.parametrize("name", ["the first of several", "the first of the first"])
+def test_who_is_cancelled_leaves_a_semaphore_as_in_asyncio(name: str) -> None:
+    rate, steps = PROGRAMS[name]
+    assert_equal_to_the_loop(model(steps, "wake"), rate, asyncio.Semaphore)
 
 
 @pytest.mark.parametrize("capacity", [2, 8])
