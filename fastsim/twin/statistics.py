@@ -15,15 +15,16 @@ from fastsim.result import Estimate, Latency
 
 Floats = NDArray[np.float64]
 
+_BODY = ("mean", "p50")
 METRICS = ("mean", "p50", "p90", "p95", "p99", "p999")
 PROBABILITIES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
 CONFIDENCE = 0.95
 
 FEWEST_STRETCHES = 15
-"""Stretches of time beyond a quantile from which it is given an interval."""
-ENOUGH_STRETCHES = 40
-"""Stretches from which Student's interval holds; with fewer it is widened."""
+"""Stretches of time beyond a quantile of the tail from which it is given an interval."""
+_TAIL_SKEW, _BODY_SKEW = 20.0, 30.0
+"""How much further the truth can lie above than below, see ``_further``."""
 
 
 def latency_statistics(latency_s: Floats) -> Floats:
@@ -49,14 +50,16 @@ def stretches(latency_s: Floats, pooled: Floats) -> Floats:
 
     Returns
     -------
-    Shape (len(METRICS),); infinite for mean and median, which need none.
+    Shape (len(METRICS),); mean and median are given that of p90.
     """
-    found = np.full(len(METRICS), np.inf)
+    found = np.zeros(len(METRICS))
     below = latency_s < pooled[METRICS.index("p50")]
     for index in range(METRICS.index("p50") + 1, len(METRICS)):
         beyond = latency_s > pooled[index]
         side = beyond[beyond | below]
         found[index] = float(np.count_nonzero(side[1:] & ~side[:-1]) + side[:1].sum())
+    for name in _BODY:
+        found[METRICS.index(name)] = found[METRICS.index("p90")]
     return found
 
 
@@ -65,10 +68,11 @@ def replicated_latency(
 ) -> Latency | None:
     """Summarise replicated latencies; None without any value.
 
-    Intervals of quantiles that rest on few separate stretches of time are widened, and withheld
-    where there are fewer than 15: the replications agree there because none of them has met a
-    long queue yet. (M/M/1 at load 0.8 and 0.9 over 10 s: of p99 a plain 95 % interval holds the
-    truth in 60 to 80 % of cases; see tests/twin/test_statistics.py.)
+    Where replications rest on few separate stretches of time they agree, because none of them
+    has met a long queue yet, and the truth is above them. So intervals reach further up the fewer
+    there are, and those of the tail are withheld below 15. Of M/M/1 at load 0.5 to 0.9 over 10 and
+    60 s they hold the truth in 91 to 98 % of cases (``python -m benchmarks.coverage``); plain
+    Student intervals of its p99 in 60 to 80 %.
 
     Parameters
     ----------
@@ -84,11 +88,24 @@ def replicated_latency(
     if np.isnan(pooled).all():
         return None
     known = np.full(len(METRICS), np.inf) if beyond is None else beyond
-    mean, p50, p90, p95, p99, p999 = (
-        replicated_estimate(float(value), column, stretches=float(count))
-        for value, column, count in zip(pooled, per_replication_s.T, known, strict=True)
-    )
-    return Latency(mean=mean, p50=p50, p90=p90, p95=p95, p99=p99, p999=p999)
+    found = {}
+    for name, value, column, count in zip(METRICS, pooled, per_replication_s.T, known, strict=True):
+        estimate = Estimate(value=float(value))
+        if name in _BODY or count >= FEWEST_STRETCHES:
+            further = _further(name, float(count))
+            estimate = replicated_estimate(float(value), column, further=further)
+        found[name] = estimate
+    return Latency(**found)
+
+
+def _further(metric: str, stretches: float) -> float:
+    """Return how many times further an interval reaches up than down.
+
+    Found by trying on M/M/1, loads 0.3 to 0.95, 10 to 60 s.
+    """
+    if metric in _BODY:
+        return math.sqrt(1.0 + _BODY_SKEW / max(stretches, 1.0))
+    return 1.0 + _TAIL_SKEW / stretches
 
 
 def replicated_estimate(
@@ -97,7 +114,7 @@ def replicated_estimate(
     *,
     unit: str = "s",
     most: float = math.inf,
-    stretches: float = math.inf,
+    further: float = 1.0,
 ) -> Estimate:
     """Give a value the 95 % Student interval that independent replications imply.
 
@@ -109,16 +126,15 @@ def replicated_estimate(
     ----------
     most
         What it cannot exceed: 1 for a utilisation.
-    stretches
-        Separate stretches of time that it rests on, see ``replicated_latency``.
+    further
+        How many times further it reaches up than down.
     """
     present = per_replication[np.isfinite(per_replication)]
-    if len(present) < 2 or stretches < FEWEST_STRETCHES:
+    if len(present) < 2:
         return Estimate(value=value, unit=unit)
     spread = Spread.of(present)
-    wider = max(1.0, math.sqrt(ENOUGH_STRETCHES / stretches))
-    half = wider * spread.t() * spread.deviation / math.sqrt(len(present))
-    low, high = spread.around(value, half)
+    half = spread.t() * spread.deviation / math.sqrt(len(present))
+    low, high = spread.around(value, half)[0], spread.around(value, further * half)[1]
     return Estimate(value=value, low=low, high=min(high, most), unit=unit)
 
 
