@@ -12,7 +12,19 @@ from scipy.stats import t as student
 
 from fastsim.twin.engine import simulate
 from fastsim.twin.workload import FloatArray, Outcome, Workload
-from tests.twin.programs import ACQUIRE, FREE, RELEASE, cpu, deployment, wait, workload
+from tests.twin.programs import (
+    ACQUIRE,
+    FREE,
+    RELEASE,
+    Step,
+    acquire,
+    cpu,
+    deployment,
+    release,
+    thread,
+    wait,
+    workload,
+)
 
 BATCHES = 40
 CONFIDENCE = 0.999
@@ -108,3 +120,88 @@ def test_waits_without_a_limit_are_mg_infinity() -> None:
     drawn = workload(np.cumsum(rng.exponential(0.01, len(held))), [[wait(float(s))] for s in held])
     outcome = simulate(drawn, deployment(), FREE)
     assert latency(drawn, outcome) == pytest.approx(held, abs=1e-9)
+
+
+def erlang_b(servers: int, offered: float) -> float:
+    blocked = 1.0
+    for n in range(1, servers + 1):
+        blocked = offered * blocked / (n + offered * blocked)
+    return blocked
+
+
+def test_who_has_no_patience_is_lost_as_erlang_has_it() -> None:
+    """Whatever the law of the service: Erlang's loss formula is insensitive."""
+    rng = np.random.default_rng(11)
+    n, rate, mean = 60_000, 100.0, 0.04
+    held = rng.lognormal(np.log(mean) - 0.5, 1.0, n)
+    drawn = workload(
+        np.cumsum(rng.exponential(1.0 / rate, n)),
+        [[acquire(1), wait(float(s)), release(1)] for s in held],
+        ("pool", "sessions"),
+    )
+    how = deployment(sessions=5, patience_s=1e-9).model_copy(update={"loop": "uvloop"})
+    outcome = simulate(drawn, how, FREE)
+    low, high = interval((outcome.failure > 0).astype(float))
+    assert low <= erlang_b(5, rate * mean) <= high
+
+
+def test_fork_join_of_two_queues() -> None:
+    """Flatto and Hahn (1984): two M/M/1 queues of the same arrivals, both waited for."""
+    rng = np.random.default_rng(12)
+    n, load = 80_000, 0.6
+    drawn = workload(
+        np.cumsum(rng.exponential(1.0 / load, n)),
+        [
+            [[[acquire(k), wait(float(s)), release(k)] for k, s in enumerate(two)]]
+            for two in rng.exponential(1.0, (n, 2))
+        ],
+        ("pool", "sessions"),
+    )
+    low, high = interval(latency(drawn, simulate(drawn, deployment(), FREE)))
+    assert low <= (12.0 - load) / 8.0 / (1.0 - load) <= high
+
+
+def test_threads_and_a_pool_with_returns_are_a_jackson_network() -> None:
+    """Requests go round a geometric number of times; each station is an M/M/c of its own."""
+    rng = np.random.default_rng(13)
+    n, rate, again = 40_000, 40.0, 0.5
+    threads, slots = 3, 4
+    programs: list[list[Step]] = []
+    for rounds in rng.geometric(1.0 - again, n):
+        program: list[Step] = []
+        for off_s, held_s in rng.exponential((0.025, 0.035), (int(rounds), 2)):
+            program += [thread(0.0, float(off_s)), ACQUIRE, wait(float(held_s)), RELEASE]
+        programs.append(program)
+    drawn = workload(np.cumsum(rng.exponential(1.0 / rate, n)), programs)
+    outcome = simulate(drawn, deployment(tokens=threads, pool=slots), FREE)
+    inside = rate / (1.0 - again)
+    visits = 1.0 / (1.0 - again)
+    expected = 0.0
+    for servers, mean in ((threads, 0.025), (slots, 0.035)):
+        offered = inside * mean
+        expected += visits * (mean + erlang_c(servers, offered) * mean / (servers - offered))
+    low, high = interval(latency(drawn, outcome))
+    assert low <= expected <= high
+
+
+def test_classes_that_share_a_core_are_a_bcmp_network() -> None:
+    """Processor sharing of two classes with waits in between: only the means count."""
+    rng = np.random.default_rng(14)
+    n, rate = 30_000, 180.0
+    programs: list[list[Step]] = []
+    of_first = rng.random(n) < 0.5
+    for first in of_first:
+        if first:
+            long_s = float(rng.lognormal(np.log(0.004) - 0.5, 1.0))
+            programs.append([thread(long_s, 0.0), wait(float(rng.exponential(0.01)))])
+            programs[-1].append(thread(0.002, 0.0))
+        else:
+            programs.append([thread(float(rng.exponential(0.001)), 0.0)])
+    drawn = workload(np.cumsum(rng.exponential(1.0 / rate, n)), programs)
+    outcome = simulate(drawn, deployment(tokens=1_000, gil=False), FREE)
+    load = rate * (0.5 * 0.006 + 0.5 * 0.001)
+    latency_s = latency(drawn, outcome)
+    low, high = interval(latency_s[of_first])
+    assert low <= 0.006 / (1.0 - load) + 0.010 <= high
+    low, high = interval(latency_s[~of_first])
+    assert low <= 0.001 / (1.0 - load) <= high
