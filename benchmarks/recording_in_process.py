@@ -31,9 +31,9 @@ from fastsim.collector import (
 from fastsim.collector.waits import make_wait
 
 os.environ["OVERHEAD_VARIANT"] = "bare"
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from overhead_app import YIELDS, app, other
+from benchmarks.overhead_app import YIELDS, app, other
 
 # Limits of a service whose trivial request takes 178 us: 40 us, and 6 us a resume.
 MOST_OF_TRIVIAL = 40 / 178

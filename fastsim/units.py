@@ -9,7 +9,7 @@ import math
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
 from fastsim.errors import InputError
 
@@ -197,17 +197,33 @@ def _as_value_error(parse: object, text: str) -> float:
         raise ValueError(f"{error.message}; {error.hint}") from None
 
 
+def _text_schema(pattern: re.Pattern[str], example: str) -> dict[str, object]:
+    return {"type": "string", "pattern": f"^\\s*{pattern.pattern}\\s*$", "examples": [example]}
+
+
+DURATION_SCHEMA = _text_schema(_DURATION, "20ms")
+RATE_SCHEMA = _text_schema(_RATE, "300/s")
+SHARE_SCHEMA = _text_schema(_SHARE, "0.5%")
+"""JSON Schemas of the text that people write."""
+
 Duration = Annotated[
-    float, BeforeValidator(_duration_field), PlainSerializer(format_duration, when_used="json")
+    float,
+    BeforeValidator(_duration_field),
+    PlainSerializer(format_duration, when_used="json"),
+    WithJsonSchema(DURATION_SCHEMA),
 ]
 Rate = Annotated[
-    float, BeforeValidator(_rate_field), PlainSerializer(format_rate, when_used="json")
+    float,
+    BeforeValidator(_rate_field),
+    PlainSerializer(format_rate, when_used="json"),
+    WithJsonSchema(RATE_SCHEMA),
 ]
 Surcharge = Annotated[
     float,
     BeforeValidator(_share_field),
     PlainSerializer(_share_text, when_used="json"),
     Field(ge=0.0),
+    WithJsonSchema(SHARE_SCHEMA),
 ]
 """A percentage that something costs more; unlike a share it may exceed 100 %."""
 Share = Annotated[
@@ -215,4 +231,5 @@ Share = Annotated[
     BeforeValidator(_share_field),
     PlainSerializer(_share_text, when_used="json"),
     Field(ge=0.0, le=1.0),
+    WithJsonSchema(SHARE_SCHEMA),
 ]

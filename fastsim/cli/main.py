@@ -25,6 +25,7 @@ from fastsim.cli.load import load
 from fastsim.cli.record import record
 from fastsim.cli.report import report
 from fastsim.cli.run import run
+from fastsim.cli.schema import schema
 from fastsim.cli.show import show
 from fastsim.cli.size import size
 from fastsim.errors import ExitCode, FastSimError
@@ -62,6 +63,7 @@ app.command(rich_help_panel=ASK)(limit)
 app.command(rich_help_panel=ASK)(size)
 app.command(rich_help_panel=ASK)(compare)
 app.command(rich_help_panel=SHARE)(report)
+app.command(rich_help_panel=SHARE)(schema)
 app.command(rich_help_panel=TRY)(load)
 app.command(rich_help_panel=TRY)(demo)
 

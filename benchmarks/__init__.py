@@ -1,0 +1,1 @@
+"""Measurements: speed, cost and fidelity, apart from the tests."""

@@ -1,0 +1,1 @@
+"""The live laboratory: real services, real sockets, real CPU."""
