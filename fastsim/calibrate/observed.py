@@ -11,7 +11,16 @@ from typing import Literal
 from fastsim.spans import StepKind, Via
 
 Do = Literal[
-    "cpu", "wait", "yield", "thread", "stream", "acquire", "release", "respond", "parallel"
+    "cpu",
+    "wait",
+    "yield",
+    "thread",
+    "stream",
+    "acquire",
+    "release",
+    "respond",
+    "parallel",
+    "repeat",
 ]
 
 FOLD_WAITS = 4
@@ -70,7 +79,9 @@ class ObservedStep:
     chunks: tuple[Chunk, ...] = ()
     branches: "tuple[tuple[ObservedStep, ...], ...]" = ()
     """parallel: the steps of each of the tasks awaited together, their ``start_s`` counted from
-    the start of the request, too."""
+    the start of the request, too. repeat: the steps of each round."""
+    unit: str = ""
+    """repeat: what its rounds have in common, also where there is none."""
     after_response: bool = False
 
 
@@ -80,12 +91,13 @@ Signature = tuple[tuple[str, str, str], ...]
 
 def signature(steps: Sequence[ObservedStep]) -> Signature:
     """Return what two requests of one variant have in common: no counts, no times."""
-    return tuple(
-        (step.do, step.kind.value, step.resource or step.label)
-        if step.do != "parallel"
-        else (step.do, step.kind.value, str(sorted(set(map(signature, step.branches)))))
-        for step in steps
-    )
+    return tuple((step.do, step.kind.value, _named(step)) for step in steps)
+
+
+def _named(step: ObservedStep) -> str:
+    if step.do == "parallel":
+        return str(sorted(set(map(signature, step.branches))))
+    return step.unit or step.resource or step.label
 
 
 def walk(steps: Iterable[ObservedStep]) -> Iterator[ObservedStep]:

@@ -125,6 +125,10 @@ def _take_in(request: _Request, step: ObservedStep) -> None:
             for chunk in step.chunks:
                 request.wait(step, chunk.wall_s, chunk.bound_s, chunk.late_s)
                 request.code(step, chunk.loop_s, chunk.cpu_s)
+        case "repeat":
+            for each in step.branches:
+                for inner in each:
+                    _take_in(request, inner)
         case "parallel":
             _side_by_side(request, step)
         case "yield" | "acquire" | "release" | "respond":

@@ -23,6 +23,7 @@ from fastsim.model import (
     Distribution,
     ParallelStep,
     ReleaseStep,
+    RepeatStep,
     RespondStep,
     Step,
     StreamStep,
@@ -94,6 +95,13 @@ class StepFitter:
                 return [RespondStep()]
             case "parallel":
                 return [self._parallel(observed, rows)]
+            case "repeat":
+                return [
+                    RepeatStep(
+                        count=fit_counts(np.array(rounds.counts)), steps=self.fit(rounds.branches)
+                    )
+                    for rounds in branch_groups(observed, rows)
+                ]
 
     def _parallel(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> ParallelStep:
         return ParallelStep(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastsim.calibrate.loops import fold_loops
 from fastsim.calibrate.observed import ObservedStep, Signature, fold_streams, signature
 from fastsim.calibrate.pooled import pooled, resources_of
 from fastsim.calibrate.requests import RequestSet
@@ -47,7 +48,7 @@ class ObservedVariant:
     def columns(self) -> Iterator[tuple[tuple[ObservedStep, ...], tuple[int, ...]]]:
         """Yield each step as all requests took it, and their rows; branches one by one."""
         for steps in zip(*self.requests, strict=True):
-            if steps[0].do == "parallel":
+            if steps[0].do in {"parallel", "repeat"}:
                 for group in branch_groups(steps, self.indices):
                     yield from group.branches.columns()
             else:
@@ -64,7 +65,7 @@ class BranchGroup:
 
 
 def branch_groups(steps: Sequence[ObservedStep], indices: Sequence[int]) -> tuple[BranchGroup, ...]:
-    """Group the branches of one parallel step by their signatures.
+    """Group the branches of one parallel step, or the rounds of a loop, by their signatures.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def branch_groups(steps: Sequence[ObservedStep], indices: Sequence[int]) -> tupl
         Rows of these requests.
     """
     groups = []
-    for wanted in sorted({signature(branch) for branch in steps[0].branches}):
+    for wanted in sorted({signature(branch) for step in steps for branch in step.branches}):
         found: list[tuple[ObservedStep, ...]] = []
         rows: list[int] = []
         counts: list[int] = []
@@ -148,6 +149,7 @@ def _endpoint(
 ) -> ObservedEndpoint:
     if not _regular(list(rows.values())):
         rows = {index: fold_streams(steps) for index, steps in rows.items()}
+    rows = fold_loops(rows)
     groups: dict[tuple[bool, Signature], list[int]] = {}
     for index, steps in rows.items():
         key = (bool(requests.failed[index]), signature(steps))

@@ -19,6 +19,7 @@ from fastsim.model import (
     ParallelStep,
     ReleaseStep,
     RepeatStep,
+    Resource,
     RespondStep,
     ServiceModel,
     Step,
@@ -42,6 +43,7 @@ from fastsim.report.wording import (
     share,
     signed_percent,
 )
+from fastsim.twin.blocking import long_code
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 def model_lines(model: ServiceModel) -> Iterator["str | Table"]:
     """Yield lines and tables: warnings, self-check, process, traffic, endpoints."""
     yield f"model of {clean(model.service)} · {plural(len(model.endpoints), 'endpoint')}"
-    for warning in model.warnings:
+    for warning in [*long_code(model), *model.warnings]:
         yield f"  warning: {clean(warning)}"
     yield f"  {model_trust(model, [])}"
     if sentence := self_check_sentence(model):
@@ -66,7 +68,7 @@ def model_lines(model: ServiceModel) -> Iterator["str | Table"]:
         work = ", ".join(_background(each) for each in model.loop.background)
         yield f"  Beside requests: {work}"
     if model.resources:
-        slots = [f"{clean(name)} {resource.capacity}" for name, resource in model.resources.items()]
+        slots = [_slots(name, resource) for name, resource in model.resources.items()]
         yield f"  Slots per worker: {', '.join(slots)}"
     if model.limits:
         limits = [f"{clean(name)} {_limit(limit)}" for name, limit in model.limits.items()]
@@ -227,8 +229,16 @@ def _cells(row: _Row, part: str) -> list[str]:
     return [*cells, count(fit.n), distance, share(fit.censored), seen]
 
 
+_WHOSE = {"worker": "per worker", "replica": "per replica", "service": "for the service"}
+
+
+def _slots(name: str, resource: Resource) -> str:
+    shared = "" if resource.scope == "worker" else f" ({_WHOSE[resource.scope]})"
+    return f"{clean(name)} {resource.capacity}{shared}"
+
+
 def _limit(limit: Limit) -> str:
-    whose = "per worker" if limit.scope == "worker" else "for the service"
+    whose = _WHOSE[limit.scope]
     if limit.rate is None:
         return f"by {clean(limit.station or '')}, {whose}"
     otherwise = "waits" if limit.full == "wait" else "fails"

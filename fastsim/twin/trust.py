@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastsim.model import ServiceModel
 from fastsim.short_forms import DEFAULT_COSTS_WARNING
+from fastsim.twin.blocking import long_code
 from fastsim.twin.capacity import GROWING, SATURATED, Capacity, uses
 from fastsim.twin.replicate import Replications
 from fastsim.twin.statistics import FEWEST_STRETCHES, METRICS, student_quantile
@@ -79,6 +80,7 @@ def doubts(
     sentences = [overload.sentence(capacity)] if overload else _not_steady(found)
     if overload is None:
         sentences += _thin_tails(found)
+    sentences += long_code(plan.model, plan.mix)
     sentences += _extrapolation(plan.model, plan.rate_per_s)
     sentences += [said for said in plan.model.warnings if said == DEFAULT_COSTS_WARNING]
     sentences += _self_check(plan.model)

@@ -132,6 +132,20 @@ def _stream(draw: random.Random) -> FastAPI:
     return _app(handler)
 
 
+def _loop(draw: random.Random) -> FastAPI:
+    async def handler() -> dict[str, int]:
+        burn(gamma(draw, 0.0004, 4.0))
+        for _ in range(draw.choice((2, 5, 12))):
+            await answer(gamma(draw, 0.002, 3.0))
+            burn(gamma(draw, 0.0001, 4.0))
+            await answer(lognormal(draw, 0.001, 0.3))
+            burn(gamma(draw, 0.00005, 4.0))
+        burn(0.0003)
+        return {"ok": 1}
+
+    return _app(handler)
+
+
 async def _job() -> None:
     """A report every tenth of a second, while requests come and go."""
     while True:
@@ -149,4 +163,5 @@ SERVICES: dict[str, Service] = {
     "Pareto waits": Service(_heavy, 0.001),
     "periodic job": Service(_sockets, 0.0005 * math.exp(0.08) + 0.0008, beside=_job),
     "stream": Service(_stream, 0.0024),
+    "queries in a loop": Service(_loop, 0.0007 + 19 / 3 * 0.00015),
 }
