@@ -88,12 +88,18 @@ def file_models() -> dict[str, "type[BaseModel]"]:
 
 
 def _check_inside(value: "BaseModel", path: Path) -> None:
-    """Check what one file alone cannot tell: goals, the model a scenario names."""
+    """Check what one file alone cannot tell: goals, the model a scenario names, own classes."""
     from fastsim.errors import UnknownNameError
     from fastsim.model import ServiceModel
     from fastsim.scenario import Scenario, parse_slo
     from fastsim.yaml_source import load_yaml
 
+    if isinstance(value, ServiceModel):
+        from fastsim.twin.limits import check_station
+
+        for limit in value.limits.values():
+            if limit.station is not None:
+                check_station(limit.station)
     if not isinstance(value, Scenario):
         return
     goals = [parse_slo(text) for text in value.slo]

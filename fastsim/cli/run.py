@@ -48,11 +48,12 @@ def run(
     """Simulate a service under traffic: latency, throughput, errors, bottleneck, goals.
 
     Ends with exit code 1 when a goal is missed, and with 3 when more arrives than the
-    service can do and no goal was set: then there is no steady answer.
+    service can do and no goal was set: then there is no steady answer. Ctrl-C ends it with
+    what has been simulated so far, and exit code 130.
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import apply_settings, apply_traffic, read_question
-    from fastsim.errors import NoSteadyStateError
+    from fastsim.errors import ExitCode, NoSteadyStateError
     from fastsim.report.text import render_run
     from fastsim.twin.forecast import forecast_run
     from fastsim.twin.trust import find_overload
@@ -74,9 +75,12 @@ def run(
             jobs=jobs,
             on_progress=lambda done, _: move(done),
             with_advice=True,
+            keep=True,
         )
     answer.provenance = question.provenance()
     deliver(answer, lambda: render_run(answer), as_json=as_json, output=output, force=force)
+    if found.stopped:
+        raise typer.Exit(ExitCode.INTERRUPTED)
     if answer.verdict == "no":
         raise typer.Exit(1)
     overload = find_overload(found)

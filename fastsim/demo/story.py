@@ -159,6 +159,10 @@ def _take_turns(
     found.warm_up_s = time.monotonic() - begun
     _slice(urls[2], mix, settings.other * capacity, settings.warm_up_s, settings.seed)
     for number in range(settings.rounds):
+        # The machine may be slower by now: loads are shares of what it can do at the moment.
+        burst = measure_capacity(urls[1], mix, duration_s=settings.burst_s, seed=number + 2)
+        found.capacity_per_s.append(burst.per_s)
+        capacity = float(np.median(found.capacity_per_s))
         bar(
             f"recording and measuring, turn {number + 1} of {settings.rounds}", 0.15 + 0.14 * number
         )
@@ -173,8 +177,6 @@ def _take_turns(
                 found.repeated += 1
                 result = _slice(url, mix, share * capacity, length_s, seed)
             kept.append(result)
-        burst = measure_capacity(urls[1], mix, duration_s=settings.burst_s, seed=number + 2)
-        found.capacity_per_s.append(burst.per_s)
     return found
 
 

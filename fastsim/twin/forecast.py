@@ -61,6 +61,7 @@ def forecast_run(
     doubtful: bool = False,
     with_table: bool = False,
     with_advice: bool = False,
+    keep: bool = False,
 ) -> Forecast:
     """Simulate a service under traffic and summarise what its clients would see.
 
@@ -70,7 +71,7 @@ def forecast_run(
         What differs from the recording; the recorded traffic and deployment when absent.
     slo
         Goals such as ``p95 < 100ms``; they decide ``Run.verdict``.
-    jobs, on_progress
+    jobs, on_progress, keep
         See ``fastsim.twin.replicate.replicate``.
     arrivals
         Repeat these arrivals instead of drawing them.
@@ -96,7 +97,12 @@ def forecast_run(
         model, traffic or TrafficPlan(), deployment or Deployment(), arrivals, doubtful=doubtful
     )
     found = replicate(
-        plan, replications=replications, seed=seed, jobs=jobs, on_progress=on_progress
+        plan,
+        replications=replications,
+        seed=seed,
+        jobs=jobs,
+        on_progress=on_progress,
+        keep=keep,
     )
     overload = find_overload(found)
     names: list[str | None] = [None, *found.endpoints]
@@ -105,6 +111,7 @@ def forecast_run(
     judged = judge(goals, summaries, errors, overloaded=overload is not None)
     met = overload is None and all(result.met for result in judged.results)
     capacity = _capacity(found, overload, seed)
+    with_advice = with_advice and not found.stopped
     waits = (goals and not met) or overload is not None or _waiting(summaries[None]) > MUCH_WAITING
     run = Run(
         source="twin",
@@ -112,7 +119,7 @@ def forecast_run(
         seed=seed,
         rate_per_s=plan.rate_per_s,
         duration_s=plan.duration_s,
-        replications=replications,
+        replications=len(found),
         total=summaries[None],
         endpoints={name: summaries[name] for name in found.endpoints},
         loop=_loop(found),

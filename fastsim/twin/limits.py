@@ -1,5 +1,6 @@
 """Limits on how often something may be done: rate limits, and stations of the user's own."""
 
+import ast
 import importlib.util
 from heapq import heappop, heappush
 from pathlib import Path
@@ -104,16 +105,40 @@ def make_station(limit: Limit) -> Station:
     return _own(limit.station, limit)
 
 
-def _own(place: str, limit: Limit) -> Station:
-    """Make a station of a class in a user's file: ``quota.py:Quota``."""
+def check_station(place: str) -> None:
+    """Tell, without running it, whether a user's file has the class that it should have.
+
+    Raises
+    ------
+    InputError
+        When there is no such file, or no such class in it.
+    """
+    path, name = _file_and_class(place)
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _failed(place, error) from error
+    if not any(isinstance(node, ast.ClassDef) and node.name == name for node in tree.body):
+        raise InputError(f"{path} defines no class {name}", hint="see docs/reference/model.md")
+
+
+def _file_and_class(place: str) -> tuple[Path, str]:
     file, _, name = place.rpartition(":")
-    path = Path(file)
     hint = "write it like quota.py:Quota"
     if not file or not name:
         raise InputError(f"{place!r} names no class in a file", hint=hint)
-    spec = importlib.util.spec_from_file_location(f"fastsim_own_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
+    path = Path(file)
+    if path.suffix != ".py" or not path.is_file():
         raise InputError(f"there is no Python file {file}", hint=hint)
+    return path, name
+
+
+def _own(place: str, limit: Limit) -> Station:
+    """Make a station of a class in a user's file: ``quota.py:Quota``."""
+    path, name = _file_and_class(place)
+    spec = importlib.util.spec_from_file_location(f"fastsim_own_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"there is no Python file {path}", hint="write it like quota.py:Quota")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

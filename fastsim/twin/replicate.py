@@ -6,11 +6,12 @@ the results say is decided in ``fastsim.twin.forecast`` and ``fastsim.twin.compa
 """
 
 import contextlib
+import itertools
 import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -93,6 +94,8 @@ class Replications:
     plan: Plan
     seed: int
     runs: tuple[Measures, ...]
+    stopped: bool = False
+    """Whether more were asked for, and somebody lost patience."""
     _known: dict[tuple[str | None, View], tuple[Floats, Floats]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -155,6 +158,7 @@ def replicate(
     seed: int,
     jobs: int | None = 1,
     on_progress: OnProgress | None = None,
+    keep: bool = False,
 ) -> Replications:
     """Simulate a plan several times.
 
@@ -166,6 +170,8 @@ def replicate(
         so a script that passes more than 1 needs ``if __name__ == "__main__"``.
     on_progress
         Called with (done, all) after each replication.
+    keep
+        Whether Ctrl-C ends the simulations and leaves those that are done, if any are.
 
     Raises
     ------
@@ -180,12 +186,22 @@ def replicate(
     processes = min(_wanted(plan, replications) if jobs is None else jobs, replications)
     report = on_progress or _silent
     if processes == 1:
-        runs = []
+        runs = _one_by_one(plan, seeds, report, keep=keep)
+    else:
+        runs = _in_processes(plan, seeds, processes, report, keep=keep)
+    return Replications(plan, seed, tuple(runs), stopped=len(runs) < replications)
+
+
+def _one_by_one(plan: Plan, seeds: list[int], report: OnProgress, *, keep: bool) -> list[Measures]:
+    runs: list[Measures] = []
+    try:
         for number, child in enumerate(seeds, start=1):
             runs.append(simulate_once(plan, child))
-            report(number, replications)
-        return Replications(plan, seed, tuple(runs))
-    return Replications(plan, seed, tuple(_in_processes(plan, seeds, processes, report)))
+            report(number, len(seeds))
+    except KeyboardInterrupt:
+        if not (keep and runs):
+            raise
+    return runs
 
 
 def replication_seeds(seed: int, replications: int) -> list[int]:
@@ -284,8 +300,8 @@ def _simulate_in_process(seed: int) -> Measures:
 
 
 def _in_processes(
-    plan: Plan, seeds: list[int], processes: int, on_progress: OnProgress
-) -> Iterator[Measures]:
+    plan: Plan, seeds: list[int], processes: int, on_progress: OnProgress, *, keep: bool
+) -> list[Measures]:
     # Not fork: a child forked while threads run (numpy's, a progress bar's) can deadlock.
     context = multiprocessing.get_context(
         "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -300,11 +316,15 @@ def _in_processes(
         for number, future in enumerate(as_completed(futures), start=1):
             future.result()
             on_progress(number, len(seeds))
-    except BaseException:
+    except BaseException as error:
+        done = itertools.takewhile(Future.done, futures)
+        found = [future.result() for future in done if future.exception() is None]
         pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - before:
             with contextlib.suppress(OSError):
                 child.terminate()
+        if keep and found and isinstance(error, KeyboardInterrupt):
+            return found
         raise
     pool.shutdown()
-    return iter([future.result() for future in futures])
+    return [future.result() for future in futures]

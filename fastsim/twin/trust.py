@@ -84,6 +84,9 @@ def doubts(
     sentences += _extrapolation(plan.model, plan.rate_per_s)
     sentences += [said for said in plan.model.warnings if said == DEFAULT_COSTS_WARNING]
     sentences += _self_check(plan.model)
+    if found.stopped:
+        done = f"{len(found)} replication{'s' if len(found) > 1 else ''}"
+        sentences.insert(0, f"stopped after {done}; what follows rests on those")
     if len(found) == 1:
         sentences.append("one replication shows no uncertainty: intervals are absent")
     return sentences

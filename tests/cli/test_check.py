@@ -83,3 +83,24 @@ def test_the_traffic_of_the_example_is_valid(capsys: pytest.CaptureFixture[str])
     example = Path(__file__).parents[2] / "examples" / "shop" / "traffic.yaml"
     assert check(example) == 0
     assert "valid traffic" in capsys.readouterr().out
+
+
+def test_a_class_of_ones_own_is_looked_for_without_running_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = tmp_path / "model.yaml"
+    model.write_text(
+        "version: 1\nendpoints: {GET /: [limit: api]}\nlimits: {api: {station: quota.py:Quota}}\n"
+    )
+    assert check(model) == 2
+    assert "there is no Python file quota.py" in capsys.readouterr().err
+    quota = tmp_path / "quota.py"
+    quota.write_text("class Quto: ...\n")
+    assert check(model) == 2
+    assert "quota.py defines no class Quota" in capsys.readouterr().err
+    quota.write_text("class Quota\n")
+    assert check(model) == 2
+    assert "quota.py:Quota cannot be used: SyntaxError" in capsys.readouterr().err
+    quota.write_text("raise RuntimeError('only run this when asked')\nclass Quota: ...\n")
+    assert check(model) == 0

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from fastsim.cli.main import app
 from fastsim.cli.question import apply_settings, parse_mix, read_question
 from fastsim.errors import FastSimError, InputError
 from fastsim.result import Run
+from fastsim.twin.metrics import Measures
+from fastsim.twin.replicate import Plan, simulate_once
 from fastsim.yaml_source import dump_yaml
 from tests.twin.replication_story import shop
 
@@ -223,3 +226,21 @@ def test_mixes_are_read() -> None:
     for wrong in ("GET /a", "=50%", "GET /a=1", "GET /a=10%,GET /a=20%", "GET /a=150%"):
         with pytest.raises(InputError):
             parse_mix(wrong)
+
+
+def test_ctrl_c_leaves_what_has_been_simulated(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def once(plan: Plan, seed: int) -> Measures:
+        calls.append(seed)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return simulate_once(plan, seed)
+
+    monkeypatch.setattr(sys.modules[Plan.__module__], "simulate_once", once)
+    result = CliRunner().invoke(app, ["run", str(model), *BRIEF[:-1], "8", "--jobs", "1"])
+    assert result.exit_code == 130
+    assert "stopped after 3 replications" in " ".join(result.stdout.split())
+    assert "3 replications of 2s" in " ".join(result.stdout.split())

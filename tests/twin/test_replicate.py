@@ -1,6 +1,7 @@
 """Replications: independent, repeatable, the same on any number of processes."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -118,3 +119,36 @@ def test_pooled_latencies_hold_every_replication() -> None:
 def test_more_requests_than_a_simulation_holds_are_refused() -> None:
     with pytest.raises(InputError, match="5,000,000 at most"):
         plan(duration=1e26)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_who_loses_patience_keeps_what_is_done(jobs: int) -> None:
+    whole = replicate(plan(duration=1.0), replications=6, seed=3)
+
+    def stop(done: int, _all: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    how = {"replications": 6, "seed": 3, "jobs": jobs, "on_progress": stop}
+    found = replicate(plan(duration=1.0), keep=True, **how)  # type: ignore[arg-type]
+    assert found.stopped
+    # Of several processes those that ended in order; one of the first may still have run.
+    assert 1 <= len(found) <= 6 if jobs > 1 else len(found) == 3
+    assert list(map(fingerprint, found.runs)) == list(map(fingerprint, whole.runs[: len(found)]))
+    with pytest.raises(KeyboardInterrupt):
+        replicate(plan(duration=1.0), **how)  # type: ignore[arg-type]
+
+
+def test_nothing_is_kept_of_nothing() -> None:
+    def stop(_done: int, _all: int) -> None:
+        raise AssertionError("nothing was done")
+
+    broken = dataclasses.replace(plan(), duration_s=1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[replicate.__module__], "simulate_once", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            replicate(broken, replications=2, seed=1, on_progress=stop, keep=True)
+
+
+def _interrupted(*_: object) -> Measures:
+    raise KeyboardInterrupt
