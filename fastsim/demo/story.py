@@ -131,7 +131,8 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
         with cores.use(cores.others):
             capacity = measure_capacity(urls[1], mix, duration_s=3.0, seed=settings.seed).per_s
             say(
-                f"this machine saturates at about {capacity:.3g} requests/s; loads are shares of it"
+                f"this machine saturates at about {capacity:.3g} requests/s; loads are shares of "
+                "that, measured anew before every turn"
             )
             measured = _take_turns(urls, mix, capacity, settings, bar)
         services.stop_shops()
@@ -139,7 +140,7 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
     joined = to_run(join(measured.recorded))
     model = _calibrate(recording, joined, directory, measured.warm_up_s)
     bar("predicting and comparing", 0.85)
-    result = _compare(model, measured, capacity, settings)
+    result = _compare(model, measured, settings)
     result.notes += _notes(cores, measured, settings)
     if result.table.verdict == "off":
         result.notes += _speeds(model, recording, live)
@@ -210,9 +211,7 @@ def _calibrate(recording: Path, recorded: Run, directory: Path, warm_up_s: float
     return model
 
 
-def _compare(
-    model: ServiceModel, measured: _Measured, capacity: float, settings: Settings
-) -> DemoResult:
+def _compare(model: ServiceModel, measured: _Measured, settings: Settings) -> DemoResult:
     """Ask the twin at the arrivals that were live, and set both side by side."""
     cases = (
         (f"{settings.predicted:.0%} load", measured.predicted, RECORDED_POOL),
@@ -235,7 +234,7 @@ def _compare(
     rows.append(_saturation(model, measured.capacity_per_s, settings))
     result.table = Comparison(
         mode="arrival replay",
-        title=f"shop, this machine saturates at {capacity:.3g}/s",
+        title=f"shop, this machine saturates at {np.median(measured.capacity_per_s):.3g}/s",
         rows=rows,
         tolerance={metric: result.comparisons[0].tolerance[metric] for metric in ("p50", "p95")}
         | {"rate": CAPACITY_TOLERANCE},

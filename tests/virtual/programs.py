@@ -1,7 +1,7 @@
 """Run a Workload on CPython's own event loop: what the twin must do, request by request."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -51,10 +51,13 @@ def respond_times(
     workload: Workload,
     pools: Mapping[str, int],
     make_pool: Callable[[int], Limit] = QueuePool,
+    served: Collection[int] | None = None,
 ) -> FloatArray:
-    """Return when each request responds, seconds, shape (n,)."""
+    """Return when each request responds, seconds, shape (n,); NaN for those not served."""
+    rows = range(len(workload)) if served is None else served
     with virtual_loop() as loop:
-        return _Truth(loop, workload, [make_pool(pools[name]) for name in workload.resources]).run()
+        slots = [make_pool(pools[name]) for name in workload.resources]
+        return _Truth(loop, workload, slots).run(rows)
 
 
 class _Truth:
@@ -68,12 +71,13 @@ class _Truth:
         self._entry = workload.entry.tolist()
         self._arrival_s = workload.arrival_s.tolist()
         self._respond_s = np.full(len(workload), np.nan)
-        self._left = len(workload)
+        self._left = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run(self) -> FloatArray:
-        for request, at_s in enumerate(self._arrival_s):
-            self._loop.at(at_s, self._arrive, request)
+    def run(self, served: Collection[int]) -> FloatArray:
+        self._left = len(served)
+        for request in served:
+            self._loop.at(self._arrival_s[request], self._arrive, request)
         self._loop.run_forever()
         return self._respond_s
 

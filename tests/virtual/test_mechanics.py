@@ -230,6 +230,23 @@ def test_every_latency_is_that_of_the_loop(name: str) -> None:
     assert_equal_to_the_loop(model(steps), rate)
 
 
+@pytest.mark.parametrize("name", ["a pool", "gather", "a stream and work after the response"])
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_each_of_several_workers_is_a_loop_of_its_own(name: str, replicas: int) -> None:
+    """Whom the connections gave a request to, it fares there as alone."""
+    rate, steps = PROGRAMS[name]
+    service = model(steps)
+    rate *= 1.8 * replicas
+    drawn = sample(service, rate_per_s=rate, duration_s=REQUESTS / rate, seed=7)
+    asked = Deployment(workers=2, cores=2, replicas=replicas, balancer="least connections")
+    twin = simulate(drawn, resolve_deployment(service, asked), service.loop)
+    assert set(twin.worker) == set(range(2 * replicas))
+    for worker in range(2 * replicas):
+        mine = np.flatnonzero(twin.worker == worker)
+        truth = respond_times(drawn, {"pool": 5}, served=mine.tolist())
+        np.testing.assert_allclose(twin.respond_s[mine], truth[mine], rtol=0.0, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", ["the first of several", "the first of the first"])
 def test_who_is_cancelled_leaves_a_semaphore_as_in_asyncio(name: str) -> None:
     rate, steps = PROGRAMS[name]
