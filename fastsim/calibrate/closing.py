@@ -6,6 +6,7 @@ core and the GIL taken away by threads, a law whose mean is not the data's) is p
 request, so that a forecast starts from the utilisation that was measured.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ LEAST = 0.03
 """Share of the busy time below which nothing is missing: laws are known no better."""
 MUCH = 0.15
 """Share of the busy time that is worth a warning."""
+MUCH_TAKEN = 0.10
+"""Share of the busy time taken by others that is worth one."""
 
 
 HANDOVERS_S = (0.0, 100e-6)
@@ -139,19 +142,32 @@ def close_account(
     """Return the model with what is missing accounted for, and what must be said.
 
     First what threads cost the loop, then what others take from it (``stolen_s``) and the rest,
-    which are put on every request.
+    which are put on every request. The others need not be there when the service runs again: how
+    fast the machine is then is doubted by as much as they took.
     """
     handover_s = fit_handover(model, requests, stolen_s)
-    loop = model.loop.model_copy(update={"accept": model.loop.accept + stolen_s})
+    taken = stolen_s / (per_request_s(requests, spans.LOOP_BUSY_NS) or math.inf)
+    doubt = model.loop.doubt
+    error = min(1.0, math.hypot(doubt.error, taken / 2.0))  # two deviations: gone, or twice
+    loop = model.loop.model_copy(
+        update={
+            "accept": model.loop.accept + stolen_s,
+            "doubt": doubt.model_copy(update={"error": error}),
+        }
+    )
     if handover_s is not None:
         loop = loop.model_copy(update={"handover": handover_s})
     model = model.model_copy(update={"loop": loop})
+    others = (
+        f"other processes took {taken:.0%} of the event loop's time while it was recorded; a "
+        "forecast takes them along, and a comparison allows for their being gone"
+    )
+    said = [others] if taken > MUCH_TAKEN else []
     found = balance(model, requests)
     if found is None or found.missing < LEAST:
-        return model, []
+        return model, said
     missing_s = found.recorded_s - found.twin_s
     loop = model.loop.model_copy(update={"accept": model.loop.accept + missing_s})
-    said = []
     if found.missing > MUCH:
         said.append(
             f"{found.missing:.0%} of the event loop's busy time is not explained by the requests' "

@@ -136,6 +136,20 @@ def test_time_that_nothing_explains_is_put_on_every_request(template: RequestSet
     assert "not explained by the requests' code" in said[0]
 
 
+def test_what_others_took_is_doubted(template: RequestSet) -> None:
+    truth = service(LoopCosts(accept=0.0002))
+    seen = recorded(truth, template, busy_more_s=0.0004)
+    busy_s = np.diff(seen.counters[spans.LOOP_BUSY_NS]).mean() / 1e9
+    little, said = close_account(truth, seen, 0.0004)
+    assert little.loop.accept == pytest.approx(0.0006, abs=0.0001)
+    assert little.loop.doubt.error == pytest.approx(0.0004 / busy_s / 2.0, rel=0.1)
+    assert said == []
+    seen = recorded(truth, template, busy_more_s=0.004)
+    much, said = close_account(truth, seen, 0.004)
+    assert much.loop.doubt.error > 0.1
+    assert "other processes took" in said[0]
+
+
 def test_what_the_service_does_while_it_warms_up_or_rests_is_no_request_s(
     template: RequestSet,
 ) -> None:
