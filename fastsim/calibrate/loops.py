@@ -89,6 +89,8 @@ def _round(
     for length in range(1, MOST_STEPS + 1):
         if begin + LEAST_ROUNDS * length > len(keys):
             return 0
+        if keys[begin + length] != keys[begin]:
+            continue
         unit = tuple(keys[begin : begin + length])
         if unit in unlike:
             continue
