@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import anyio.to_thread
 import numpy as np
@@ -43,6 +44,20 @@ ASYNC_WAIT_MS, ASYNC_CODE_MS = 10.0, 0.7
 
 
 # --- live: runs in a process of its own ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run gave; times in seconds, means."""
+
+    rate: float
+    latency_s: dict[str, list[float]]
+    """By kind of request."""
+    thread_s: float
+    loop_s: float
+    """CPU of the requests' own code, in threads and on the loop."""
+    other_s: float
+    """CPU of a request beside its own code."""
 
 
 class Spent:
@@ -116,7 +131,7 @@ async def live(case: dict[str, float]) -> dict[str, object]:
     }
 
 
-def measure(name: str, rate: float, cores: set[int]) -> dict[str, object]:
+def measure(name: str, rate: float, cores: set[int]) -> Measured:
     """Run one case in a process of its own on some cores."""
     command = [sys.executable, "-m", "benchmarks.gil", "--live", name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
@@ -132,28 +147,27 @@ def measure(name: str, rate: float, cores: set[int]) -> dict[str, object]:
             sent += 1
             due += random.expovariate(rate)
         process.stdin.close()
-        found: dict[str, object] = json.loads(process.stdout.read())
-    return found | {"rate": sent / LENGTH_S}
+        return Measured(rate=sent / LENGTH_S, **json.loads(process.stdout.read()))
 
 
 # --- the twin -----------------------------------------------------------------------------------
 
 
-def model(name: str, measured: dict[str, object], cores: int) -> ServiceModel:
+def model(name: str, measured: Measured, cores: int) -> ServiceModel:
     """Return the same service for the twin; what else a request costs is code on the loop."""
     case = CASES[name]
-    each_s = float(str(measured["other_s"])) / (case["def"] * THREADED + 1.0 - case["def"])
+    each_s = measured.other_s / (case["def"] * THREADED + 1.0 - case["def"])
     other_s = {"def": THREADED * each_s, "async": each_s}
 
-    def code(mean_s: object) -> str:
-        median = float(str(mean_s)) * math.exp(-(SIGMA**2) / 2.0)
+    def code(mean_s: float) -> str:
+        median = mean_s * math.exp(-(SIGMA**2) / 2.0)
         return f"{{lognorm: {{median: {median * 1e3:.6f}ms, sigma: {SIGMA}}}}}"
 
     def other(kind: str) -> str:
         return f"cpu: {other_s[kind] * 1e6:.3f}us"
 
     waits = f"sleep: {{gamma: {{mean: {case['wait_ms']}ms, shape: 4}}}}, "
-    inside = (waits if case["wait_ms"] else "") + f"cpu: {code(measured['thread_s'])}"
+    inside = (waits if case["wait_ms"] else "") + f"cpu: {code(measured.thread_s)}"
     text = f"""\
 version: 1
 loop: {{}}
@@ -163,22 +177,20 @@ endpoints:
 """
     if case["def"] < 1.0:
         own = f"sleep: {{gamma: {{mean: {ASYNC_WAIT_MS}ms, shape: 4}}}}, cpu: "
-        text += f"  GET /async: [{other('async')}, {own}{code(measured['loop_s'])}]\n"
+        text += f"  GET /async: [{other('async')}, {own}{code(measured.loop_s)}]\n"
     return parse_yaml(text, ServiceModel)
 
 
-def errors(name: str, measured: dict[str, object], cores: int) -> dict[str, list[float]]:
+def errors(name: str, measured: Measured, cores: int) -> dict[str, list[float]]:
     """Return twin over live - 1 by kind of request: mean, median, p95."""
     run, _ = forecast_run(
         model(name, measured, cores),
-        traffic=TrafficPlan(rate=float(str(measured["rate"])), duration=30.0, warmup=1.0),
+        traffic=TrafficPlan(rate=measured.rate, duration=30.0, warmup=1.0),
         deployment=Deployment(),
         replications=2,
     )
     found = {}
-    latency_s = measured["latency_s"]
-    assert isinstance(latency_s, dict)  # noqa: S101
-    for kind, values in latency_s.items():
+    for kind, values in measured.latency_s.items():
         if values:
             seen = run.endpoints[f"GET /{kind}"].latency
             assert seen is not None  # noqa: S101
@@ -200,9 +212,8 @@ def main() -> None:
     available = sorted(os.sched_getaffinity(0))
     for name in CASES:
         trial = measure(name, 100.0, set(available[:1]))
-        cost_s = float(str(trial["other_s"]))
-        cost_s += CASES[name]["def"] * float(str(trial["thread_s"]))
-        cost_s += (1.0 - CASES[name]["def"]) * float(str(trial["loop_s"]))
+        part = CASES[name]["def"]
+        cost_s = trial.other_s + part * trial.thread_s + (1.0 - part) * trial.loop_s
         table: dict[tuple[int, float, str], list[list[float]]] = {}
         for _ in range(asked.rounds):
             for load in (0.4, 0.7):

@@ -118,11 +118,7 @@ def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
     """
     process = model.process
     replicas, workers = deployment.replicas or 1, deployment.workers or process.workers
-    if replicas * workers > MOST_PROCESSES:
-        raise InputError(
-            f"{replicas} replicas of {workers} workers are {replicas * workers} processes; "
-            f"the twin simulates {MOST_PROCESSES} at most"
-        )
+    require_few_processes(replicas, workers)
     resources = {name: resource.capacity for name, resource in model.resources.items()}
     resources |= {name: resource.capacity for name, resource in deployment.resources.items()}
     return ResolvedDeployment(
@@ -155,6 +151,21 @@ def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
         python=process.python,
         handover=handover_on(model, workers, deployment.cores or process.cores),
     )
+
+
+def require_few_processes(replicas: int, workers: int) -> None:
+    """Refuse a deployment of more processes than can be simulated.
+
+    Raises
+    ------
+    InputError
+        When there are too many.
+    """
+    if replicas * workers > MOST_PROCESSES:
+        raise InputError(
+            f"{replicas} replicas of {workers} workers are {replicas * workers} processes; "
+            f"the twin simulates {MOST_PROCESSES} at most"
+        )
 
 
 def handover_on(model: ServiceModel, workers: int, cores: int) -> float | None:

@@ -21,10 +21,14 @@ from fastsim.units import DURATION_SCHEMA, RATE_SCHEMA
 
 Schema = dict[str, Any]
 
-KINDS: Mapping[str, type[BaseModel]] = {
+WRITTEN: Mapping[str, type[BaseModel]] = {
     "model": ServiceModel,
     "scenario": Scenario,
     "traffic": TrafficFile,
+}
+"""Kinds of files that people write."""
+KINDS: Mapping[str, type[BaseModel]] = {
+    **WRITTEN,
     "run": Run,
     "comparison": Comparison,
     "limit": Limit,
@@ -44,9 +48,8 @@ def schema_of(kind: str) -> Schema:
     """
     if kind not in KINDS:
         raise UnknownNameError("kind of file", kind, list(KINDS))
-    written_by_people = kind in {"model", "scenario", "traffic"}
     found = KINDS[kind].model_json_schema(
-        by_alias=True, mode="validation" if written_by_people else "serialization"
+        by_alias=True, mode="validation" if kind in WRITTEN else "serialization"
     )
     if kind == "model":
         found = _with_short_forms(found)
@@ -58,7 +61,6 @@ def _with_short_forms(schema: Schema) -> Schema:
     long: Schema = _replaced(schema)
     parts: Schema = long["$defs"]
     parts["LongStep"], parts["LongLaw"] = _union(schema, "do"), _union(schema, "family")
-    parts["LongStep"], parts["LongLaw"] = map(_replaced, (parts["LongStep"], parts["LongLaw"]))
     parts["Step"] = _any(_ref("LongStep"), _ref("ShortStep"), {"enum": list(MARKS)})
     parts["Law"] = _any(DURATION_SCHEMA, _ref("LongLaw"), _ref("ShortLaw"))
     parts["ShortLaw"] = _short_law()

@@ -158,11 +158,12 @@ def close_account(
     if handover_s is not None:
         loop = loop.model_copy(update={"handover": handover_s})
     model = model.model_copy(update={"loop": loop})
-    others = (
-        f"other processes took {taken:.0%} of the event loop's time while it was recorded; a "
-        "forecast takes them along, and a comparison allows for their being gone"
-    )
-    said = [others] if taken > MUCH_TAKEN else []
+    said = []
+    if taken > MUCH_TAKEN:
+        said.append(
+            f"other processes took {taken:.0%} of the event loop's time while it was recorded; a "
+            "forecast takes them along, and a comparison allows for their being gone"
+        )
     found = balance(model, requests)
     if found is None or found.missing < LEAST:
         return model, said

@@ -10,7 +10,6 @@ loop of k rounds is k - 1 repetitions and one round, also for k = 1.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -170,8 +169,9 @@ def _repeat(steps: Steps, begin: int, count: int, length: int) -> ObservedStep:
     rounds = tuple(steps[at : at + length] for at in range(begin, begin + count * length, length))
     all_of_them = [step for each in rounds for step in each]
     unit = steps[begin : begin + length]
-    return replace(
-        ObservedStep(do="repeat", start_s=steps[begin].start_s),
+    return ObservedStep(
+        do="repeat",
+        start_s=unit[0].start_s,
         wall_s=sum(step.wall_s for step in all_of_them),
         cpu_s=sum(step.cpu_s for step in all_of_them if step.do == "cpu"),
         branches=rounds,

@@ -62,29 +62,20 @@ def check_file(path: Path) -> str:
         When the file cannot be read or anything in it is wrong.
     """
     from fastsim.errors import FileFormatError
+    from fastsim.schema import WRITTEN
     from fastsim.yaml_source import kind_of, parse_yaml, read_text
 
     text = read_text(path)
-    models = file_models()
-    kind = kind_of(text, models.values(), name=str(path))
-    if kind not in models:
+    kind = kind_of(text, WRITTEN.values(), name=str(path))
+    if kind is None or kind not in WRITTEN:
         raise FileFormatError(
             f"{path} is {f'a {kind} file' if kind else 'of unknown kind'}, which cannot be checked",
-            hint=f"files that can be have one of these lines: kind: {' · kind: '.join(models)}",
+            hint=f"files that can be have one of these lines: kind: {' · kind: '.join(WRITTEN)}",
             where=str(path),
         )
-    value = parse_yaml(text, models[kind], name=str(path))
+    value = parse_yaml(text, WRITTEN[kind], name=str(path))
     _check_inside(value, path)
     return kind
-
-
-def file_models() -> dict[str, "type[BaseModel]"]:
-    """Return the kinds of files that people write, with their models."""
-    from fastsim.load.traffic_file import TrafficFile
-    from fastsim.model import ServiceModel
-    from fastsim.scenario import Scenario
-
-    return {"model": ServiceModel, "scenario": Scenario, "traffic": TrafficFile}
 
 
 def _check_inside(value: "BaseModel", path: Path) -> None:

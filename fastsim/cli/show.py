@@ -54,8 +54,8 @@ def sniff(file: str) -> str:
     FileFormatError
         When it is missing, unreadable, empty, or nothing FastSim knows.
     """
-    from fastsim.cli.check import file_models
     from fastsim.errors import FileFormatError
+    from fastsim.schema import WRITTEN
     from fastsim.yaml_source import KINDS, kind_of, read_text
 
     path = Path(file)
@@ -72,7 +72,7 @@ def sniff(file: str) -> str:
         if kind is None:
             raise refused
     else:
-        kind = kind_of(text, file_models().values(), name=file)
+        kind = kind_of(text, WRITTEN.values(), name=file)
     if kind in KINDS:
         return kind
     says = f"says it is a {kind!r} file" if kind else "does not say what it is"
@@ -179,10 +179,10 @@ def _show_written(file: str, kind: str, *, as_json: bool) -> None:
 
 
 def _read_written(file: str, kind: str) -> "BaseModel":
-    from fastsim.cli.check import file_models
+    from fastsim.schema import WRITTEN
     from fastsim.yaml_source import load_yaml
 
-    return load_yaml(file, file_models()[kind])
+    return load_yaml(file, WRITTEN[kind])
 
 
 def _show_schedule(file: str, *, as_json: bool) -> None:

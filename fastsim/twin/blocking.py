@@ -25,19 +25,17 @@ def long_code(model: ServiceModel, mix: Mapping[str, float] | None = None) -> li
     for endpoint in model.endpoints:
         if not (mix.get(endpoint.name, 0.0) if mix else endpoint.share):
             continue
-        steps = [
-            step
+        code = [
+            (mean(step.time), step.where)
             for variant in endpoint.variants
             for step in all_steps(variant.steps, of_threads=False)
             if isinstance(step, CpuStep)
         ]
-        longest = max(steps, key=lambda step: mean(step.time), default=None)
-        if longest is not None and mean(longest.time) >= LONG_S:
-            where = f" ({longest.where})" if longest.where else ""
-            held = format_duration(float(f"{mean(longest.time):.3g}"), 3)
-            found.append(
-                (mean(longest.time), f"{endpoint.name} holds the event loop for {held}{where}")
-            )
+        held_s, where = max(code, key=lambda each: each[0], default=(0.0, ""))
+        if held_s >= LONG_S:
+            held = format_duration(float(f"{held_s:.3g}"), 3)
+            place = f" ({where})" if where else ""
+            found.append((held_s, f"{endpoint.name} holds the event loop for {held}{place}"))
     found.sort(reverse=True)
     return [
         f"{said} at a time: every other request of its process waits for that; run it in a thread "

@@ -1,7 +1,5 @@
 """A worker whose loop and threads share the cores of a machine with others."""
 
-import math
-
 from fastsim.twin.alarm import Alarm, set_alarm
 from fastsim.twin.host import LOOP, Host, Lock
 from fastsim.twin.passes import CPU, HOLD, SLEEP
@@ -30,23 +28,17 @@ class HostedThreads(Threads):
         """Return what threads took from the busy loop, seconds."""
         return self.lock.lost_s
 
-    def block(self, task: int, until: float) -> None:
-        """Have a thread wait for a slot, until then at most."""
-        self._number += 1
-        self._blocked[task] = self._number
-        if until < math.inf:
-            set_alarm(self._env, until - self._env.now, self._impatient, (task, self._number))
+    def _later(self, at: float, task: int) -> None:
+        """Have a thread go on at a time, with the GIL."""
+        set_alarm(self._env, at - self._env.now, self._awake, task)
 
-    def unblock(self, task: int, now: float) -> None:
-        """Let a thread go on that has waited for a slot, as soon as it has the GIL."""
-        del self._blocked[task]
-        set_alarm(self._env, now - self._env.now, self._awake, task)
+    def _end_patience(self, at: float, task: int) -> None:
+        """Have a thread give up at a time, if it is still blocked then."""
+        set_alarm(self._env, at - self._env.now, self._impatient, (task, self._number))
 
     def _impatient(self, alarm: Alarm) -> None:
         task, number = alarm.value
-        if self._blocked.get(task) == number:
-            self.lose_patience(task, self._env.now)
-            self.unblock(task, self._env.now)
+        self._give_up(task, number, self._env.now)
 
     def _first(self, alarm: Alarm) -> None:
         task: int = alarm.value

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 
 from fastsim.errors import InputError, UnknownNameError
 from fastsim.result import Candidate, Size
-from fastsim.scenario import MOST_PROCESSES, ResolvedDeployment, Slo, handover_on
+from fastsim.scenario import (
+    MOST_PROCESSES,
+    ResolvedDeployment,
+    Slo,
+    handover_on,
+    require_few_processes,
+)
 from fastsim.twin.replicate import Plan
 from fastsim.twin.trial import Trial, run_trial
 
@@ -153,8 +159,7 @@ def with_settings(plan: Plan, settings: Settings) -> ResolvedDeployment:
         else:
             update[keys[1]] = int(value)
     changed = fixed.model_copy(update={**update, "resources": resources})
-    if changed.processes > MOST_PROCESSES:
-        raise InputError(f"{changed.processes} processes are more than {MOST_PROCESSES}")
+    require_few_processes(changed.replicas, changed.workers)
     handover = handover_on(plan.model, changed.workers, changed.cores)
     return changed.model_copy(update={"handover": handover})
 

@@ -131,10 +131,11 @@ class Threads:
         """Begin a task's work: with the GIL, ask for it; without, know when it is done."""
         work = self._work[task]
         needed_s = 0.0 if self.gil else work.left_s + work.off_s + work.second_s
-        self.active = True
         self._later(now + needed_s, task)
 
     def _later(self, at: float, task: int) -> None:
+        """Have a thread go on at a time, with the GIL."""
+        self.active = True
         self._number += 1
         heappush(self._events, (at, self._number, task))
 
@@ -143,12 +144,21 @@ class Threads:
         self._number += 1
         self._blocked[task] = self._number
         if until < math.inf:
-            heappush(self._patience, (until, self._number, task))
+            self._end_patience(until, task)
+
+    def _end_patience(self, at: float, task: int) -> None:
+        """Have a thread give up at a time, if it is still blocked then."""
+        heappush(self._patience, (at, self._number, task))
+
+    def _give_up(self, task: int, number: int, now: float) -> None:
+        """Let a blocked thread go on without its slot, unless it has got it meanwhile."""
+        if self._blocked.get(task) == number:
+            self.lose_patience(task, now)
+            self.unblock(task, now)
 
     def unblock(self, task: int, now: float) -> None:
         """Let a thread go on that has waited for a slot, as soon as it has the GIL."""
         del self._blocked[task]
-        self.active = True
         self._later(now, task)
 
     def _next_piece(self, task: int, now: float) -> bool:
@@ -293,9 +303,7 @@ class Threads:
             at, number, task = self._patience[0]
             if not self._events or at <= self._events[0][0]:
                 heappop(self._patience)
-                if self._blocked.get(task) == number:
-                    self.lose_patience(task, at)
-                    self.unblock(task, at)
+                self._give_up(task, number, at)
                 return
         at, _, task = heappop(self._events)
         if not self.gil:

@@ -10,7 +10,7 @@ import pytest
 from fastsim.model import LoopCosts, ServiceModel
 from fastsim.report.means import step_mean_s
 from fastsim.scenario import Deployment, ResolvedDeployment, resolve_deployment
-from fastsim.twin import engine, sample, simulate
+from fastsim.twin import engine, sample, sample_at, simulate
 from fastsim.twin.workload import Outcome
 from fastsim.yaml_source import parse_yaml
 
@@ -22,15 +22,7 @@ def service(*steps: str, resources: str = "{db: 1}") -> ServiceModel:
 
 
 def at(arrivals: list[float], model: ServiceModel) -> Outcome:
-    drawn = sample(model, rate_per_s=1.0, duration_s=5.0 * len(arrivals), seed=1)
-    moments = np.array(arrivals)
-    drawn = type(drawn)(
-        drawn.program,
-        moments,
-        np.zeros(len(moments), np.int64),
-        np.full(len(moments), drawn.program.entries[0]),
-        1,
-    )
+    drawn = sample_at(model, np.array(arrivals), np.zeros(len(arrivals), np.int64), 1)
     return simulate(drawn, resolve_deployment(model, Deployment()), model.loop)
 
 

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from fastsim.result import Latency
 from fastsim.twin.statistics import (
     METRICS,
+    Floats,
     counting_half,
     latency_statistics,
     replicated_estimate,
@@ -103,6 +105,15 @@ def waits(
     return found[n - requests :]
 
 
+def summary(runs: list[np.ndarray[tuple[int], np.dtype[np.float64]]]) -> tuple[Latency, Floats]:
+    """What replications say together, and on how many stretches each statistic rests."""
+    pooled = latency_statistics(np.concatenate(runs))
+    beyond: Floats = np.sum([stretches(run, pooled) for run in runs], axis=0)
+    found = replicated_latency(pooled, np.array([latency_statistics(run) for run in runs]), beyond)
+    assert found is not None
+    return found, beyond
+
+
 @pytest.mark.parametrize("load", [0.5, 0.8, 0.9])
 @pytest.mark.parametrize("requests", [500, 2000, 8000])
 @pytest.mark.parametrize("metric", ["p90", "p95", "p99"])
@@ -112,13 +123,7 @@ def test_tails_have_an_interval_that_holds_or_none(load: float, requests: int, m
     truth = -math.log(1.0 - p) / (1.0 - load)
     given = wrong = 0
     for _ in range(TAIL_TRIALS):
-        runs = [waits(rng, load, requests) for _ in range(8)]
-        pooled = latency_statistics(np.concatenate(runs))
-        beyond = np.sum([stretches(run, pooled) for run in runs], axis=0)
-        found = replicated_latency(
-            pooled, np.array([latency_statistics(run) for run in runs]), beyond
-        )
-        assert found is not None
+        found, beyond = summary([waits(rng, load, requests) for _ in range(8)])
         estimate = getattr(found, metric)
         if estimate.low is None:
             assert beyond[index] < 15
@@ -149,13 +154,7 @@ def test_means_of_short_runs_reach_up_to_the_truth(load: float, metric: str) -> 
     truth = (1.0 if metric == "mean" else math.log(2.0)) / (1.0 - load)
     wrong = 0
     for _ in range(300):
-        runs = [waits(rng, load, 500) for _ in range(8)]
-        pooled = latency_statistics(np.concatenate(runs))
-        beyond = np.sum([stretches(run, pooled) for run in runs], axis=0)
-        found = replicated_latency(
-            pooled, np.array([latency_statistics(run) for run in runs]), beyond
-        )
-        assert found is not None
+        found, _ = summary([waits(rng, load, 500) for _ in range(8)])
         estimate = getattr(found, metric)
         wrong += not estimate.low < truth < estimate.high
     # 5 % is promised; beyond 29 has a probability below 1e-3 (binomial). Student's: up to 60.
