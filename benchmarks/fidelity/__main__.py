@@ -1,6 +1,6 @@
 """Record at one load, ask for another, and compare with what it is like.
 
-    python -m benchmarks.fidelity                     # every service, about ten minutes
+    python -m benchmarks.fidelity                     # every service, about twenty minutes
     python -m benchmarks.fidelity mixed def_cpu --rounds 8
 
 Two processes of a service on one core take turns with 40 and 75 % of the measured capacity: one is

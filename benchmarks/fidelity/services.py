@@ -14,8 +14,13 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 UPSTREAM = os.environ.get("FIDELITY_UPSTREAM", "")
+DATABASE = os.environ.get(
+    "FIDELITY_DATABASE", "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres"
+)
 _TURNS_PER_MS = 9_000
 
 
@@ -87,6 +92,19 @@ def fan_out(app: FastAPI) -> None:
         return work(0.2 * len(answers))
 
 
+def database(app: FastAPI) -> None:
+    """A pool of four connections to PostgreSQL, held for two queries."""
+    engine = create_async_engine(DATABASE, pool_size=4, max_overflow=0, pool_timeout=30.0)
+    numbers = text("select generate_series(1, 20)")
+
+    @app.get("/rows")
+    async def rows() -> float:
+        async with engine.connect() as connection:
+            await connection.execute(text("select pg_sleep(:s)"), {"s": a_while(0.012)})
+            found = (await connection.execute(numbers)).all()
+        return work(0.02 * len(found))
+
+
 def stream(app: FastAPI) -> None:
     """Answers in many parts."""
 
@@ -128,6 +146,7 @@ SERVICES: dict[str, tuple[Callable[[FastAPI], None], str]] = {
     "def_io": (def_io, "GET /wait=100%"),
     "mixed": (mixed, "GET /work=50%, GET /wait=50%"),
     "semaphore": (semaphore, "GET /item=100%"),
+    "database": (database, "GET /rows=100%"),
     "fan_out": (fan_out, "GET /page=100%"),
     "stream": (stream, "GET /chat=100%"),
     "cache": (cache, "GET /item=100%"),
