@@ -46,7 +46,7 @@ class SpeedDoubt(Part):
     """How well a recording knows the machine's mean speed.
 
     The same code would have taken a few per cent more or less at another time. Forecasts are
-    for the speed that was recorded; a comparison with another run has to allow for both.
+    for the speed that was recorded; their intervals and comparisons allow for others.
     """
 
     error: float = Field(

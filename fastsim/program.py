@@ -229,6 +229,23 @@ def all_steps(steps: Iterable[Step], *, of_threads: bool = True) -> Iterator[Ste
                 yield from all_steps(body, of_threads=of_threads)
 
 
+_LAWS = ("time", "cpu", "off_gil", "gap")
+"""Fields of steps that are laws of times."""
+
+
+def laws_of(step: Step) -> list[Distribution]:
+    """Return the laws of a step's times; not of the steps that it holds."""
+    found = [getattr(step, name, None) for name in _LAWS]
+    return [law for law in found if law is not None]
+
+
+def with_laws(step: Step, change: Callable[[Distribution], Distribution]) -> Step:
+    """Return a step whose times follow other laws."""
+    laws = {name: getattr(step, name, None) for name in _LAWS}
+    update = {name: change(law) for name, law in laws.items() if law is not None}
+    return step.model_copy(update=update) if update else step
+
+
 Change = Callable[[Step], Step]
 
 

@@ -27,6 +27,11 @@ class Estimate(_Block):
     low: float | None = None
     high: float | None = None
     unit: str = "s"
+    doubt: float | None = Field(
+        None,
+        description="twin: half the width, as a logarithm, that the interval would have by doubt "
+        "about the fitted model alone",
+    )
 
 
 class Latency(_Block):

@@ -73,8 +73,9 @@ def run(
             replications=count,
             seed=scenario.seed if seed is None else seed,
             jobs=jobs,
-            on_progress=lambda done, _: move(done),
+            on_progress=lambda done, total: move(done * count // total),
             with_advice=True,
+            with_doubt=True,
             keep=True,
         )
     answer.provenance = question.provenance()

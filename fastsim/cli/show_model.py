@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fastsim.distributions import mean
+from fastsim.means import endpoint_mean_s, mean_count, step_mean_s
 from fastsim.model import (
     AcquireStep,
     BackgroundWork,
@@ -30,7 +31,6 @@ from fastsim.model import (
     WaitStep,
 )
 from fastsim.report.findings import model_trust, self_check_sentence
-from fastsim.report.means import endpoint_mean_s, mean_count, step_mean_s
 from fastsim.report.wording import (
     UNKNOWN,
     clean,

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fastsim.means import endpoint_mean_s, step_mean_s
 from fastsim.model import Endpoint, RespondStep, Step, UseStep
 from fastsim.report.figures import figure
 from fastsim.report.findings import shares_of_time
 from fastsim.report.markup import Markup, join, tag
-from fastsim.report.means import endpoint_mean_s, step_mean_s
 from fastsim.report.svg import Scale, linear_scale, picture, rect, text, text_width, x_axis
 from fastsim.report.tables import step_name, steps_table, table
 from fastsim.report.wording import cause_name, clean, duration, kind_of, ordered_names, share

@@ -112,20 +112,21 @@ class FromReplications:
             math.log(value),
             math.log1p(tolerance),
             twin=logs,
-            fixed=self._fixed(logs),
+            fixed=self._fixed(endpoint, logs),
             log=True,
         )
         return compared, estimate
 
-    def _fixed(self, each: Floats) -> float:
+    def _fixed(self, endpoint: str | None, each: Floats) -> float:
         """Return the share of the variance that no longer live run would lessen."""
         if not len(self._speed):
             return 0.0
+        laws = _correlation(self._found.idle_logs(endpoint), each)
         plan, costs = self._found.plan, self._found.plan.model.loop
         deviation = speed_sd(costs, plan.duration_s)
         recorded = costs.doubt.error / deviation if deviation > 0.0 else 0.0
         speed = (_correlation(self._speed, each) * recorded) ** 2
-        return min(speed + _correlation(self._cold, each) ** 2, 1.0)
+        return min(speed + _correlation(self._cold, each) ** 2 + laws**2, 1.0)
 
     def compared_errors(
         self, endpoint: str | None, failed: int, finished: int, tolerance: float
@@ -249,15 +250,21 @@ def _errors(
 def _spread_of(estimate: Estimate, runs: int, size_ratio: float) -> Spread | None:
     """Recover the spread between runs from a Student interval on logarithms.
 
-    ``size_ratio`` is requests of one replication over requests of the live run.
+    What doubt about the model adds to it is the same for a run of any length.
+
+    Parameters
+    ----------
+    size_ratio
+        Requests of one replication over requests of the live run.
     """
     if estimate.low is None or estimate.high is None or estimate.low <= 0.0:
         return None
     half = math.log(estimate.high / estimate.low) / 2.0
-    own = half / student_quantile(runs - 1) * math.sqrt(runs)
-    live = own * math.sqrt(size_ratio)
+    doubt = min(estimate.doubt or 0.0, half)
+    own = math.sqrt(half**2 - doubt**2) / student_quantile(runs - 1) * math.sqrt(runs)
+    live, model = own * math.sqrt(size_ratio), doubt / student_quantile(runs)
     # ``Spread.noise`` multiplies by sqrt(1 + 1/runs), for runs of one size; here they differ.
-    deviation = math.sqrt((live**2 + own**2 / runs) / (1.0 + 1.0 / runs))
+    deviation = math.sqrt((live**2 + own**2 / runs + model**2) / (1.0 + 1.0 / runs))
     return Spread(math.log(estimate.value), deviation, runs, log=True)
 
 

@@ -1,12 +1,10 @@
 """Answer what a service would do: simulate a plan and report it as a ``Run``.
 
 The estimate of a statistic is that of all replications pooled; its 95 % interval is
-Student's, from the statistic of each replication. Uncertainty of the fitted parameters is
-not in it.
+Student's, from the statistic of each replication, and what doubt about the fitted model adds
+to it (``fastsim.twin.model_doubt``).
 """
 
-import itertools
-import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -17,22 +15,19 @@ from fastsim.errors import InputError, UnknownNameError
 from fastsim.model import ServiceModel
 from fastsim.result import (
     CapacityFound,
-    Estimate,
-    LoopUse,
     RequestTable,
-    ResourceUse,
     Run,
     RunProvenance,
-    Series,
     Summary,
 )
 from fastsim.scenario import Deployment, ResolvedDeployment, TrafficPlan, resolve_deployment
 from fastsim.twin.advice import advise
 from fastsim.twin.capacity import EVENT_LOOP, SATURATED, Capacity, capacity_of, find_capacity, uses
 from fastsim.twin.goals import judge, parse_goals
-from fastsim.twin.metrics import CAUSES, IN_FLIGHT, OK, Measures
+from fastsim.twin.metrics import IN_FLIGHT, OK, Measures
+from fastsim.twin.model_doubt import ModelDoubt, doubt_of, has_doubt
 from fastsim.twin.replicate import ArrivalReplay, OnProgress, Plan, Replications, replicate
-from fastsim.twin.statistics import replicated_estimate, replicated_latency
+from fastsim.twin.summaries import errors, loop, resource, series, summary
 from fastsim.twin.trust import Overload, doubts, find_overload
 from fastsim.units import format_share
 
@@ -61,6 +56,7 @@ def forecast_run(
     doubtful: bool = False,
     with_table: bool = False,
     with_advice: bool = False,
+    with_doubt: bool = False,
     keep: bool = False,
 ) -> Forecast:
     """Simulate a service under traffic and summarise what its clients would see.
@@ -76,12 +72,16 @@ def forecast_run(
     arrivals
         Repeat these arrivals instead of drawing them.
     doubtful
-        Give each replication a machine speed of its own, to be compared with a live run.
+        Give each replication a model and a machine speed of its own, to be compared with a live
+        run: the doubt is in the spread of the replications.
     with_table
         Put the requests of the first replication into ``Run.table``.
     with_advice
         Where goals are missed or much time is spent waiting for loop or slots, simulate what
         the obvious changes would do.
+    with_doubt
+        Have the intervals hold what the recording does not know, which takes as many
+        replications again.
 
     Raises
     ------
@@ -96,19 +96,29 @@ def forecast_run(
     plan = make_plan(
         model, traffic or TrafficPlan(), deployment or Deployment(), arrivals, doubtful=doubtful
     )
+    twice = with_doubt and has_doubt(plan)
+    report = on_progress or _silent
     found = replicate(
         plan,
         replications=replications,
         seed=seed,
         jobs=jobs,
-        on_progress=on_progress,
+        on_progress=lambda done, total: report(done, total * (1 + twice)),
         keep=keep,
     )
     overload = find_overload(found)
+    doubt = ModelDoubt(found)
+    if twice and overload is None and not found.stopped:
+        found, doubt = doubt_of(
+            found,
+            jobs=jobs,
+            on_progress=lambda done, total: report(total + done, 2 * total),
+            keep=keep,
+        )
     names: list[str | None] = [None, *found.endpoints]
-    summaries = {name: _summary(found, name) for name in names}
-    errors = {name: _errors(found, name) for name in names}
-    judged = judge(goals, summaries, errors, overloaded=overload is not None)
+    summaries = {name: summary(found, doubt, name) for name in names}
+    failures = {name: errors(found, doubt, name) for name in names}
+    judged = judge(goals, summaries, failures, overloaded=overload is not None)
     met = overload is None and all(result.met for result in judged.results)
     capacity = _capacity(found, overload, seed)
     with_advice = with_advice and not found.stopped
@@ -122,9 +132,9 @@ def forecast_run(
         replications=len(found),
         total=summaries[None],
         endpoints={name: summaries[name] for name in found.endpoints},
-        loop=_loop(found),
-        resources={name: _resource(found, name) for name in found.runs[0].resources},
-        series=_series(found),
+        loop=loop(found, doubt),
+        resources={name: resource(found, doubt, name) for name in found.runs[0].resources},
+        series=series(found),
         slo=judged.results,
         verdict=("yes" if met else "no") if goals else "none",
         capacity=None if capacity is None else _capacity_found(found, capacity),
@@ -134,6 +144,10 @@ def forecast_run(
         table=_table(found.runs[0]) if with_table else None,
     )
     return Forecast(run, found)
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Report to nobody."""
 
 
 def _capacity(found: Replications, overload: Overload | None, seed: int) -> Capacity | None:
@@ -259,109 +273,6 @@ def _title(plan: Plan) -> str:
         parts.append(f"limit {plan.deployment.cpu_quota:g} cores")
     parts += [f"{name} {capacity}" for name, capacity in plan.deployment.resources.items()]
     return " · ".join(parts)
-
-
-def _summary(found: Replications, endpoint: str | None) -> Summary:
-    states = np.concatenate([run.state[run.chosen(endpoint)] for run in found.runs])
-    causes = {cause: int((states == state).sum()) for state, cause in CAUSES.items()}
-    throughput = found.each(lambda run: run.throughput_per_s(endpoint))
-    server = replicated_latency(
-        found.pooled_statistics(endpoint, "server"),
-        found.statistics(endpoint, "server"),
-        found.stretches(endpoint, "server"),
-    )
-    client = replicated_latency(
-        found.pooled_statistics(endpoint),
-        found.statistics(endpoint),
-        found.stretches(endpoint),
-    )
-    return Summary(
-        requests=len(states),
-        completed=int((states == OK).sum()),
-        failed=sum(causes.values()),
-        in_flight=int((states == IN_FLIGHT).sum()),
-        errors={cause: count for cause, count in causes.items() if count},
-        throughput=replicated_estimate(float(throughput.mean()), throughput, unit="/s"),
-        latency=client,
-        server_latency=server,
-        breakdown=_breakdown(found, endpoint),
-    )
-
-
-def _breakdown(found: Replications, endpoint: str | None) -> dict[str, float]:
-    parts = found.runs[0].parts
-    sums_s = np.zeros(len(parts))
-    requests = 0
-    for run in found.runs:
-        rows = slice(None) if endpoint is None else [run.endpoints.index(endpoint)]
-        sums_s += run.part_sum_s[rows].sum(axis=0)
-        requests += len(run.latency_s(endpoint))
-    if not requests:
-        return {}
-    return {
-        name: float(seconds) / requests
-        for name, seconds in zip(parts, sums_s, strict=True)
-        if seconds > 0.0
-    }
-
-
-def _errors(found: Replications, endpoint: str | None) -> Estimate:
-    ratios = found.each(lambda run: run.error_ratio(endpoint))
-    present = ratios[~np.isnan(ratios)]
-    value = float(present.mean()) if len(present) else math.nan
-    return replicated_estimate(value, present, unit="ratio", most=1.0)
-
-
-def _loop(found: Replications) -> LoopUse:
-    use = found.each(lambda run: run.loop.utilisation)
-    loops = [run.loop for run in found.runs]
-    return LoopUse(
-        utilisation=replicated_estimate(float(use.mean()), use, unit="ratio", most=1.0),
-        lag_mean_s=float(np.mean([loop.lag_mean_s for loop in loops])),
-        lag_p99_s=float(np.mean([loop.lag_p99_s for loop in loops])),
-        ready_queue_mean=float(np.mean([loop.ready_mean for loop in loops])),
-        ready_queue_max=max(loop.ready_max for loop in loops),
-    )
-
-
-def _resource(found: Replications, name: str) -> ResourceUse:
-    uses = [run.resources[name] for run in found.runs]
-    limits = found.plan.deployment.limits
-    busy = np.array([use.utilisation for use in uses])
-    return ResourceUse(
-        capacity=uses[0].capacity,
-        rate_per_s=limits[name].rate if name in limits else None,
-        utilisation=replicated_estimate(float(busy.mean()), busy, unit="ratio", most=1.0),
-        mean_wait_s=float(np.mean([use.mean_wait_s for use in uses])),
-        max_queue=max(use.max_queue for use in uses),
-    )
-
-
-def _series(found: Replications) -> Series:
-    """Return the course over time: counts averaged over replications, quantiles pooled."""
-    windows = [run.windows for run in found.runs]
-    length_s, count = windows[0].window_s, len(windows[0].arrivals)
-    answered = [(run, run.state == OK) for run in found.runs]
-    at_s = np.concatenate([run.at_s[ok] for run, ok in answered])
-    client_s = np.concatenate([run.client_s[ok] for run, ok in answered])
-    order = np.argsort(at_s, kind="stable")
-    cuts = np.searchsorted(at_s[order], np.arange(count + 1) * length_s)
-    groups = [client_s[order[first:last]] for first, last in itertools.pairwise(cuts)]
-    return Series(
-        window_s=length_s,
-        start_s=(np.arange(count) * length_s).tolist(),
-        arrivals=_rounded([window.arrivals for window in windows]),
-        completions=_rounded([window.completions for window in windows]),
-        p50_s=[float(np.quantile(group, 0.5)) if len(group) else None for group in groups],
-        p95_s=[float(np.quantile(group, 0.95)) if len(group) else None for group in groups],
-        utilisation=np.mean([window.utilisation for window in windows], axis=0).tolist(),
-        in_flight=np.mean([window.in_flight for window in windows], axis=0).tolist(),
-    )
-
-
-def _rounded(counts: list[np.typing.NDArray[np.int64]]) -> list[int]:
-    whole: list[int] = np.rint(np.mean(counts, axis=0)).astype(np.int64).tolist()
-    return whole
 
 
 def _table(run: Measures) -> RequestTable:

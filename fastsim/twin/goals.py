@@ -1,11 +1,15 @@
 """Goals (SLOs): check that they can be asked, and whether a forecast meets them."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fastsim.errors import NotEnoughDataError, UnknownNameError
 from fastsim.result import Estimate, SloResult, Summary
 from fastsim.scenario import Slo, parse_slo
+
+MOSTLY = 0.8
+"""Part of the interval from which doubt about the model decides: 0.6 is left without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def judge(
         if not hopeless and low is not None and high is not None and low < goal.limit < high:
             warnings.append(
                 f"{goal.text!r} is too close to call: the limit lies inside the interval; "
-                "more replications or a longer duration narrow it"
+                f"{_what_narrows(estimate)}"
             )
         results.append(
             SloResult(
@@ -95,3 +99,13 @@ def _estimate(goal: Slo, summary: Summary, errors: Estimate) -> Estimate:
         )
     found: Estimate = getattr(summary.latency, goal.metric)
     return found
+
+
+def _what_narrows(estimate: Estimate) -> str:
+    """Say what would make an interval shorter."""
+    low, high, doubt = estimate.low, estimate.high, estimate.doubt or 0.0
+    if estimate.unit == "ratio" and low == 0.0 == estimate.value:
+        return "the recording holds too few requests to tell, record more"
+    if low and high and 2.0 * doubt > MOSTLY * math.log(high / low):
+        return "most of it is doubt about the fitted model, which a longer recording lessens"
+    return "more replications or a longer duration narrow it"

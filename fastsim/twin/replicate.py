@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.errors import InputError
+from fastsim.means import endpoint_mean_s
 from fastsim.model import ServiceModel
 from fastsim.scenario import ResolvedDeployment
 from fastsim.twin.doubt import Processor, draw_processor, on_processor
 from fastsim.twin.engine import simulate
+from fastsim.twin.law_doubt import draw_model
 from fastsim.twin.metrics import Measures, View, summarise
 from fastsim.twin.sampling import sample, sample_at
 from fastsim.twin.statistics import METRICS, latency_statistics, stretches
@@ -70,7 +72,7 @@ class Plan:
     mix: Mapping[str, float] = field(default_factory=dict)
     replay: ArrivalReplay | None = None
     doubtful: bool = False
-    """Whether each replication has a processor of its own, as far as it is not known."""
+    """Whether each replication has a model and a processor of its own, within what is known."""
 
     def __post_init__(self) -> None:
         for name, value in (("rate", self.rate_per_s), ("duration", self.duration_s)):
@@ -146,9 +148,34 @@ class Replications:
         seeds = replication_seeds(self.seed, len(self))
         return [draw_processor(costs, duration_s, seed) for seed in seeds]
 
+    def idle_logs(self, endpoint: str | None) -> Floats:
+        """Return by how much a request without queueing takes longer in each replication's model.
+
+        Logarithms; of laws and paths alone, without the processor. Empty without doubt.
+        """
+        if not self.plan.doubtful:
+            return np.zeros(0)
+        plan, seeds = self.plan, replication_seeds(self.seed, len(self))
+        usual = _idle_s(plan.model, plan.mix, endpoint)
+        drawn = [_idle_s(draw_model(plan.model, seed), plan.mix, endpoint) for seed in seeds]
+        return np.log(np.maximum(drawn, _SHORTEST_S) / max(usual, _SHORTEST_S))
+
     def each(self, value: Callable[[Measures], float]) -> Floats:
         """Return one number for each replication."""
         return np.array([value(run) for run in self.runs], dtype=np.float64)
+
+
+_SHORTEST_S = 1e-9
+
+
+def _idle_s(model: ServiceModel, mix: Mapping[str, float], endpoint: str | None) -> float:
+    """Return the mean time of a request that meets no other, of one endpoint or of the mix."""
+    if endpoint is not None:
+        return sum(endpoint_mean_s(each) for each in model.endpoints if each.name == endpoint)
+    return sum(
+        (mix.get(each.name, 0.0) if mix else each.share) * endpoint_mean_s(each)
+        for each in model.endpoints
+    )
 
 
 def replicate(
@@ -222,7 +249,8 @@ def simulate_once(plan: Plan, seed: int) -> Measures:
     """Draw a workload, simulate it and summarise: one replication."""
     if plan.doubtful:
         drawn = draw_processor(plan.model.loop, plan.duration_s, seed)
-        plan = replace(plan, model=on_processor(plan.model, drawn), doubtful=False)
+        other = on_processor(draw_model(plan.model, seed), drawn)
+        plan = replace(plan, model=other, doubtful=False)
     if plan.replay is None:
         warmup_s = plan.warmup_s
         workload = sample(

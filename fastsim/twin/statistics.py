@@ -64,7 +64,10 @@ def stretches(latency_s: Floats, pooled: Floats) -> Floats:
 
 
 def replicated_latency(
-    pooled: Floats, per_replication_s: Floats, beyond: Floats | None = None
+    pooled: Floats,
+    per_replication_s: Floats,
+    beyond: Floats | None = None,
+    doubt: Floats | None = None,
 ) -> Latency | None:
     """Summarise replicated latencies; None without any value.
 
@@ -84,17 +87,24 @@ def replicated_latency(
         The same statistics of each replication; they tell the interval.
     beyond : float array, shape (len(METRICS),)
         Stretches beyond each statistic, in all replications together; enough when absent.
+    doubt : float array, shape (len(METRICS),)
+        How far doubt about the model may move each, as logarithms; none when absent.
     """
     if np.isnan(pooled).all():
         return None
     known = np.full(len(METRICS), np.inf) if beyond is None else beyond
+    doubts = np.zeros(len(METRICS)) if doubt is None else doubt
     found = {}
-    for name, value, column, count in zip(METRICS, pooled, per_replication_s.T, known, strict=True):
-        estimate = Estimate(value=float(value))
+    for index, name in enumerate(METRICS):
+        value, count = float(pooled[index]), float(known[index])
+        found[name] = Estimate(value=value)
         if name in _BODY or count >= FEWEST_STRETCHES:
-            further = _further(name, float(count))
-            estimate = replicated_estimate(float(value), column, further=further)
-        found[name] = estimate
+            found[name] = replicated_estimate(
+                value,
+                per_replication_s[:, index],
+                further=_further(name, count),
+                doubt=float(doubts[index]),
+            )
     return Latency(**found)
 
 
@@ -115,6 +125,7 @@ def replicated_estimate(
     unit: str = "s",
     most: float = math.inf,
     further: float = 1.0,
+    doubt: float = 0.0,
 ) -> Estimate:
     """Give a value the 95 % Student interval that independent replications imply.
 
@@ -128,14 +139,19 @@ def replicated_estimate(
         What it cannot exceed: 1 for a utilisation.
     further
         How many times further it reaches up than down.
+    doubt
+        How far doubt about the model may move it, on the scale of the interval; independent of
+        what chance does.
     """
     present = per_replication[np.isfinite(per_replication)]
     if len(present) < 2:
         return Estimate(value=value, unit=unit)
     spread = Spread.of(present)
     half = spread.t() * spread.deviation / math.sqrt(len(present))
-    low, high = spread.around(value, half)[0], spread.around(value, further * half)[1]
-    return Estimate(value=value, low=low, high=min(high, most), unit=unit)
+    low = spread.around(value, math.hypot(half, doubt))[0]
+    high = spread.around(value, math.hypot(further * half, doubt))[1]
+    known = doubt if doubt > 0.0 and spread.log else None
+    return Estimate(value=value, low=low, high=min(high, most), unit=unit, doubt=known)
 
 
 @dataclass(frozen=True, slots=True)

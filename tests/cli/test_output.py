@@ -13,7 +13,7 @@ def test_json_keeps_the_order_of_keys(capsys: pytest.CaptureFixture[str]) -> Non
     print_json({"b": 1, "a": "µ"})
     assert capsys.readouterr().out == '{\n  "b": 1,\n  "a": "µ"\n}\n'
     print_json(Estimate(value=1.5))
-    assert list(json.loads(capsys.readouterr().out)) == ["value", "low", "high", "unit"]
+    assert list(json.loads(capsys.readouterr().out)) == ["value", "low", "high", "unit", "doubt"]
 
 
 def test_json_never_says_nan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastsim.distributions import mean
+from fastsim.means import step_mean_s
 from fastsim.model import (
     Constant,
     Counts,
@@ -23,7 +24,6 @@ from fastsim.model import (
 from fastsim.report import to_json
 from fastsim.report.cases import latencies_s, pair_cases
 from fastsim.report.figures import CURVE_POINTS, _curve
-from fastsim.report.means import step_mean_s
 from fastsim.report.series_figure import thinned
 from fastsim.report.svg import Scale, linear_scale, log_scale
 from fastsim.report.wording import (

@@ -7,8 +7,8 @@ uvloop, failures, the account of time.
 import numpy as np
 import pytest
 
+from fastsim.means import step_mean_s
 from fastsim.model import LoopCosts, ServiceModel
-from fastsim.report.means import step_mean_s
 from fastsim.scenario import Deployment, ResolvedDeployment, resolve_deployment
 from fastsim.twin import engine, sample, sample_at, simulate
 from fastsim.twin.workload import Outcome

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fastsim.means import step_mean_s
 from fastsim.model import (
     Branch,
     Constant,
@@ -21,7 +22,6 @@ from fastsim.model import (
     Variant,
     WaitStep,
 )
-from fastsim.report.means import step_mean_s
 from fastsim.spans import StepKind
 from fastsim.twin.engine import simulate
 from fastsim.twin.sampling import sample

@@ -15,8 +15,8 @@ import pytest
 from fastapi import FastAPI, HTTPException
 
 from fastsim.calibrate.build import build_model, read_requests
+from fastsim.means import step_mean_s
 from fastsim.model import Constant, CpuStep, RepeatStep, ServiceModel, WaitStep
-from fastsim.report.means import step_mean_s
 from fastsim.spans import RECENT_NS
 from tests.virtual.loop import answer, burn, current
 from tests.virtual.services import SERVICES, gamma

@@ -1,0 +1,181 @@
+"""Models that the recording may as well have come from."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastsim.distributions import percentile, quantile
+from fastsim.laws import (
+    Constant,
+    Distribution,
+    Empirical,
+    Expon,
+    Fit,
+    Gamma,
+    InvGauss,
+    Lognorm,
+    Mixture,
+    Pareto,
+    Weibull,
+)
+from fastsim.model import Endpoint, ServiceModel, Variant, WaitStep
+from fastsim.spans import StepKind
+from fastsim.twin.law_doubt import Errors, draw_model, errors_of, is_doubtful, moved
+
+KNOWN = Fit(n=100, level_error=0.1, spread_error=0.2, level_spread_correlation=0.5)
+
+LAWS = [
+    Expon(mean=0.01),
+    Gamma(mean=0.01, shape=2.5),
+    Gamma(mean=0.01, shape=0.4, shift=0.003),
+    Lognorm(median=0.02, sigma=0.7, shift=0.001),
+    Weibull(scale=0.02, shape=1.5),
+    InvGauss(mean=0.02, shape=3.0),
+    Pareto(scale=0.005, tail=0.3),
+    Empirical(
+        probabilities=[0.0, 0.5, 0.95, 1.0],
+        values=[0.001, 0.01, 0.03, 0.05],
+        tail_share=0.04,
+        tail=Pareto(scale=0.02, tail=0.2),
+    ),
+    Mixture(
+        weights=[0.9, 0.1],
+        parts=[Lognorm(median=0.002, sigma=0.3), Lognorm(median=0.05, sigma=0.4)],
+    ),
+]
+
+
+def spread_of(law: Distribution) -> float:
+    bare = law.model_copy(update={"shift": 0.0})
+    return math.log(percentile(bare, 0.95) / percentile(bare, 0.5))
+
+
+def median_of(law: Distribution) -> float:
+    return percentile(law, 0.5) - law.shift
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: f"{law.family} {law.shift}")
+def test_median_and_spread_go_where_they_are_moved(law: Distribution) -> None:
+    # A median of a mixture is that of neither part, and a curve of few points is straight between.
+    close = 0.06 if isinstance(law, (Mixture, Empirical)) else 2e-3
+    other = moved(law, 0.2, 1.1)
+    assert median_of(other) == pytest.approx(median_of(law) * math.exp(0.2), rel=close)
+    assert spread_of(other) == pytest.approx(spread_of(law) * 1.1, rel=close)
+    assert other.shift == law.shift
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: f"{law.family} {law.shift}")
+def test_a_law_that_is_not_moved_stays(law: Distribution) -> None:
+    at = np.array([0.001, 0.1, 0.5, 0.9, 0.999])
+    assert quantile(moved(law, 0.0, 1.0), at) == pytest.approx(quantile(law, at), rel=1e-9)
+
+
+@given(
+    law=st.sampled_from(LAWS),
+    level=st.floats(-3.0, 3.0),
+    widen=st.floats(0.05, 20.0),
+    us=st.lists(st.floats(0.001, 0.999), min_size=2, max_size=5),
+)
+def test_every_move_gives_a_law_of_the_same_order(
+    law: Distribution, level: float, widen: float, us: list[float]
+) -> None:
+    if isinstance(law, Mixture):
+        return  # its quantile is not in order across parts
+    values = quantile(moved(law, level, widen), np.array(sorted(us)))
+    assert np.isfinite(values).all()
+    assert (np.diff(values) >= 0.0).all()
+    assert values[0] >= 0.0
+
+
+def test_no_time_at_all_stays() -> None:
+    assert moved(Constant(value=0.0), 1.0, 2.0) == Constant(value=0.0)
+    assert moved(Constant(value=0.01), math.log(2.0), 3.0) == Constant(value=0.02)
+
+
+def test_what_was_not_fitted_is_known_exactly() -> None:
+    assert errors_of(Constant(value=1.0)) == Errors(0.0, 0.0)
+    assert errors_of(Expon(mean=1.0, fit=KNOWN)) == Errors(0.1, 0.2, 0.5)
+
+
+def test_a_handful_of_values_is_known_by_its_range() -> None:
+    few = Fit(n=4, low=0.01, high=0.02)
+    found = errors_of(Constant(value=0.01, fit=few))
+    # Standard deviation of the logarithm from the range of four, and of a median of four.
+    assert found.level == pytest.approx(1.2533 * math.log(2.0) / 2.059 / 2.0, rel=1e-3)
+    assert errors_of(Constant(value=0.01, fit=Fit(n=1, low=0.01, high=0.01))).level == 0.0
+    wild = Fit(n=2, low=1e-6, high=1.0)
+    assert errors_of(Constant(value=0.01, fit=wild)).level == 1.0
+
+
+def service(*laws: Distribution, counts: tuple[int, ...] = (0,)) -> ServiceModel:
+    steps = [WaitStep(kind=StepKind.DB, time=law) for law in laws]
+    variants = [
+        Variant(name=f"path {number}", share=1.0 / len(counts), requests=count, steps=steps)
+        for number, count in enumerate(counts)
+    ]
+    return ServiceModel(endpoints=[Endpoint(name="GET /", share=1.0, variants=variants)])
+
+
+def waits(model: ServiceModel) -> list[Distribution]:
+    return [
+        step.time
+        for variant in model.endpoints[0].variants
+        for step in variant.steps
+        if isinstance(step, WaitStep)
+    ]
+
+
+def test_draws_have_the_errors_of_the_fit() -> None:
+    model = service(Lognorm(median=0.01, sigma=0.5, fit=KNOWN))
+    drawn = [waits(draw_model(model, seed))[0] for seed in range(800)]
+    levels = np.array([math.log(law.median / 0.01) for law in drawn if isinstance(law, Lognorm)])
+    spreads = np.array([math.log(law.sigma / 0.5) for law in drawn if isinstance(law, Lognorm)])
+    # Of 800 values a standard deviation is known to 2.5 %, a correlation of 0.5 to 0.027.
+    assert levels.std() == pytest.approx(0.1, rel=0.1)
+    assert spreads.std() == pytest.approx(0.2, rel=0.1)
+    assert np.corrcoef(levels, spreads)[0, 1] == pytest.approx(0.5, abs=0.1)
+    assert abs(levels.mean()) < 4.0 * 0.1 / math.sqrt(800)
+
+
+def test_no_law_is_moved_far_beyond_what_was_seen() -> None:
+    """An endless error of a law of which only upper bounds are known: nothing was so long."""
+    blind = Fit(n=300, level_error=5.0, spread_error=5.0, high=0.02)
+    model = service(Lognorm(median=0.005, sigma=0.8, fit=blind))
+    usual = percentile(waits(model)[0], 0.99)
+    far = [percentile(waits(draw_model(model, seed))[0], 0.99) for seed in range(200)]
+    assert max(far) <= 2.0 * max(usual, 0.02) * 1.01
+    assert min(far) < 0.5 * usual
+
+
+def test_the_same_law_moves_together_and_another_by_itself() -> None:
+    law = Lognorm(median=0.01, sigma=0.5, fit=KNOWN)
+    other = law.model_copy(update={"median": 0.011})
+    first, second, third = waits(draw_model(service(law, law, other), 3))
+    assert first == second
+    assert isinstance(third, Lognorm)
+    assert isinstance(first, Lognorm)
+    assert third.median / 0.011 != pytest.approx(first.median / 0.01)
+    assert draw_model(service(law), 3) == draw_model(service(law), 3)
+
+
+def test_shares_of_paths_are_those_of_a_sample() -> None:
+    model = service(Constant(value=0.01), counts=(17, 983))
+    model.endpoints[0].variants[0].share = 0.017
+    model.endpoints[0].variants[1].share = 0.983
+    shares = [[v.share for v in draw_model(model, s).endpoints[0].variants] for s in range(400)]
+    first = np.array(shares)[:, 0]
+    assert np.array(shares).sum(axis=1) == pytest.approx(1.0)
+    assert first.mean() == pytest.approx(0.017, rel=0.05)
+    assert first.std() == pytest.approx(math.sqrt(0.017 * 0.983 / 1000), rel=0.15)
+
+
+def test_only_what_was_recorded_is_doubted() -> None:
+    assert not is_doubtful(service(Constant(value=0.01), Lognorm(median=0.1, sigma=0.3)))
+    assert is_doubtful(service(Lognorm(median=0.1, sigma=0.3, fit=KNOWN)))
+    assert is_doubtful(service(Constant(value=0.01), counts=(10, 20)))
+    assert not is_doubtful(service(Constant(value=0.01), counts=(10, 0)))
+    plain = service(Constant(value=0.01), counts=(10, 0))
+    assert draw_model(plain, 1) == plain
