@@ -2,11 +2,13 @@
 
 Two searches by bisection: for the load from which requests pile up without end, and below it
 for the load at which a goal is missed. Every load is tried with the same replications, so each
-of them has a limit of its own, and their spread gives the interval.
+of them has a limit of its own, and their spread gives the interval; so do models that the recording
+may as well have come from.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,8 @@ import numpy.typing as npt
 from fastsim.errors import NoSteadyStateError
 from fastsim.result import Estimate, Limit, LimitPoint
 from fastsim.scenario import Slo
+from fastsim.twin.limit_doubt import BUSY, crossing_of, limit_doubt, saturation_doubt
+from fastsim.twin.model_doubt import has_doubt
 from fastsim.twin.replicate import Plan
 from fastsim.twin.statistics import replicated_estimate
 from fastsim.twin.trial import Trial, run_trial
@@ -34,6 +38,8 @@ _FIRST_PER_S = 1.0
 _HIGHEST_PER_S = 1e7
 _IDLE = 1e-6
 _LOWEST_SHARE = 0.005
+_TRIALS, _WITH_DOUBT = 24, 32
+"""How many loads a search usually tries."""
 
 
 def find_limit(
@@ -100,19 +106,31 @@ class _Search:
         self.seed = seed
         self.report = report
         self.trials: dict[float, Trial] = {}
+        self.others: dict[float, Trial] = {}
+        """With other models, where the model says how well it is known."""
+        self.doubtful = has_doubt(plan)
         self.full = ""
 
     def attempt(self, rate: float) -> Trial:
-        if rate not in self.trials:
-            self.report(rate, min(0.95, len(self.trials) / 24))
-            self.trials[rate] = run_trial(
-                self.plan,
+        """Try a load with the model."""
+        return self._attempt(rate, self.trials, self.plan)
+
+    def other(self, rate: float) -> Trial:
+        """Try a load with models that the recording may as well have come from."""
+        return self._attempt(rate, self.others, replace(self.plan, doubtful=True))
+
+    def _attempt(self, rate: float, known: dict[float, Trial], plan: Plan) -> Trial:
+        if rate not in known:
+            tried = len(self.trials) + len(self.others)
+            self.report(rate, min(0.95, tried / (_WITH_DOUBT if self.doubtful else _TRIALS)))
+            known[rate] = run_trial(
+                plan,
                 self.goals,
                 rate_per_s=rate,
                 replications=self.replications,
                 seed=self.seed,
             )
-        return self.trials[rate]
+        return known[rate]
 
     def saturation(self) -> Estimate:
         """Return the highest load at which requests do not pile up, requests per second."""
@@ -135,7 +153,11 @@ class _Search:
             / 2.0
             for k in range(self.replications)
         ]
-        return replicated_estimate((low + high) / 2.0, np.array(each), unit="/s")
+        value = (low + high) / 2.0
+        doubt, below = 0.0, BUSY * value
+        if self.doubtful:
+            doubt = saturation_doubt(self.attempt(below), self.other(below))
+        return replicated_estimate(value, np.array(each), unit="/s", doubt=doubt)
 
     def _bracket(self) -> tuple[float, float]:
         """Return a load that is served, and one that is too much."""
@@ -177,7 +199,11 @@ class _Search:
                 low = middle
             else:
                 high = middle
-        return _crossing(list(self.trials.values()), saturation) if low > 0.0 else None
+        if low <= 0.0:
+            return None
+        value, each = _crossing(list(self.trials.values()), saturation)
+        doubt = limit_doubt(self.other, value, each) if self.doubtful else 0.0
+        return replicated_estimate(value, each, unit="/s", doubt=doubt)
 
 
 def _decided_by(trials: Sequence[Trial], goals: Sequence[Slo], full: str) -> str:
@@ -188,29 +214,13 @@ def _decided_by(trials: Sequence[Trial], goals: Sequence[Slo], full: str) -> str
     return goals[missed.deciding].text
 
 
-def _crossing(trials: Sequence[Trial], highest: float) -> Estimate:
-    """Return the load at which the margin is 1, with an interval from the replications."""
+def _crossing(trials: Sequence[Trial], highest: float) -> tuple[float, FloatArray]:
+    """Return the load at which the margin is 1, together and of each replication."""
     ordered = sorted(trials, key=lambda trial: trial.rate_per_s)
     rates = np.array([trial.rate_per_s for trial in ordered])
     margins = np.array([trial.margins for trial in ordered])
-    each = np.array([_crossing_of(rates, column, highest) for column in margins.T])
-    mean = _crossing_of(rates, margins.mean(axis=1), highest)
-    return replicated_estimate(mean, each, unit="/s")
-
-
-def _crossing_of(rates: FloatArray, margins: FloatArray, highest: float) -> float:
-    """Interpolate where the logarithm of the margin passes 0, from the first load that misses."""
-    missed = np.flatnonzero(margins >= 1.0)
-    if not len(missed):
-        return highest
-    first = int(missed[0])
-    if first == 0:
-        return float(rates[0])
-    low, high = float(rates[first - 1]), float(rates[first])
-    if not math.isfinite(margins[first]):
-        return (low + high) / 2.0
-    below, above = np.log(max(margins[first - 1], 1e-9)), np.log(margins[first])
-    return low + (high - low) * float(-below / max(above - below, 1e-12))
+    each = np.array([crossing_of(rates, column, highest) for column in margins.T])
+    return crossing_of(rates, margins.mean(axis=1), highest), each
 
 
 def _point(trial: Trial) -> LimitPoint:

@@ -39,7 +39,7 @@ class ModelDoubt:
             moves = np.log(self._drawn.statistics(endpoint, view)) - np.log(
                 self._found.statistics(endpoint, view)[: len(self._drawn)]
             )
-        return np.array([_half(column) for column in moves.T])
+        return np.array([half_of(column) for column in moves.T])
 
     def of(self, value: Callable[[Measures], float]) -> float:
         """Return how far a number may be moved: its logarithm if it is above 0 in all runs."""
@@ -48,10 +48,10 @@ class ModelDoubt:
         own, other = self._found.each(value), self._drawn.each(value)
         if np.nanmin(own, initial=math.inf) > 0.0:
             own, other = np.log(own), np.log(np.maximum(other, np.finfo(float).tiny))
-        return _half(other - own[: len(other)])
+        return half_of(other - own[: len(other)])
 
 
-def _half(moves: Floats) -> float:
+def half_of(moves: Floats) -> float:
     """Return half the width of the 95 % interval of what is moved; from 0, where it was fitted."""
     present = moves[np.isfinite(moves)]
     if len(present) < 2:

@@ -9,7 +9,9 @@ trials share their random numbers, and those too close to call get more replicat
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from fastsim.errors import InputError, UnknownNameError
 from fastsim.result import Candidate, Size
@@ -20,6 +22,7 @@ from fastsim.scenario import (
     handover_on,
     require_few_processes,
 )
+from fastsim.twin.model_doubt import has_doubt
 from fastsim.twin.replicate import Plan
 from fastsim.twin.trial import Trial, run_trial
 
@@ -33,6 +36,8 @@ FIELDS = ("replicas", "workers", "cores", "thread_tokens", "limit_concurrency")
 SURE = 0.95
 FIRST_REPLICATIONS = 3
 MOST_REPLICATIONS = 24
+_OVERLOADED = 4.0
+_MODELS = 8
 AFTER_BEST = 4
 """Deployments beyond the cheapest one that are still tried, for the table."""
 
@@ -115,21 +120,23 @@ def find_size(
             beyond += 1
         elif found.trial.margin < 1.0:
             best = found
-    candidates = [_candidate(each) for each in sorted(tried.values(), key=lambda t: t.cost)]
+    doubt = 0.0 if best is None else _doubt(plan, goals, best, seed)
+    ordered_tried = sorted(tried.values(), key=lambda each: each.cost)
+    candidates = [_candidate(each, doubt) for each in ordered_tried]
     return Size(
         title=plan.model.service,
         seed=seed,
         rate_per_s=plan.rate_per_s,
         goals=[goal.text for goal in goals],
         prices=dict(prices or {}),
-        best=None if best is None else _candidate(best),
-        confidence=_confidence(best, list(tried.values())),
+        best=None if best is None else _candidate(best, doubt),
+        confidence=_confidence(best, ordered_tried, doubt),
         considered=len(ordered),
         simulated=len(tried),
         candidates=candidates,
         pareto=_pareto(candidates),
         verdict="no" if best is None else "yes",
-        warnings=_warnings(plan, best, implied),
+        warnings=_warnings(plan, best, implied, doubt),
     )
 
 
@@ -199,28 +206,55 @@ def _try(plan: Plan, goals: Sequence[Slo], settings: Settings, seed: int) -> Tri
         replications = min(2 * replications, MOST_REPLICATIONS)
 
 
-def _candidate(tried: _Tried) -> Candidate:
-    trial = tried.trial
-    open_ = 1.0 - SURE < trial.meets < SURE
+def _doubt(plan: Plan, goals: Sequence[Slo], best: _Tried, seed: int) -> float:
+    """Return how far the model may move the margin of the best, a standard deviation of its log.
+
+    By how far it moves it up: queues grow by more than they shrink. Deployments near the best
+    differ little in that.
+    """
+    if not has_doubt(plan):
+        return 0.0
+    usual, other = (
+        run_trial(
+            replace(plan, doubtful=doubtful),
+            goals,
+            deployment=with_settings(plan, best.settings),
+            replications=_MODELS,
+            seed=seed,
+        ).margins
+        for doubtful in (False, True)
+    )
+    # Where another model cannot take the load at all, that is far.
+    other = np.minimum(other, _OVERLOADED * usual)
+    moves = np.log(np.maximum(other, 1e-9)) - np.log(np.maximum(usual, 1e-9))
+    moves = moves[np.isfinite(moves)]
+    if not len(moves):
+        return 0.0
+    return math.sqrt(2.0 * float((np.maximum(moves, 0.0) ** 2).mean()))
+
+
+def _candidate(tried: _Tried, doubt: float) -> Candidate:
+    trial, meets = tried.trial, tried.trial.meets_within(doubt)
+    open_ = 1.0 - SURE < meets < SURE
     return Candidate(
         settings=tried.settings,
         cost=tried.cost,
         margin=trial.margin if math.isfinite(trial.margin) else None,
-        meets=trial.meets,
+        meets=meets,
         verdict="open" if open_ else "meets" if trial.margin < 1.0 else "misses",
         utilisation=trial.utilisation,
     )
 
 
-def _confidence(best: _Tried | None, tried: Sequence[_Tried]) -> float | None:
+def _confidence(best: _Tried | None, tried: Sequence[_Tried], doubt: float) -> float | None:
     """Return the probability that the best meets and that no cheaper one does.
 
     The trials share random numbers; taking them as independent is on the safe side.
     """
     if best is None:
         return None
-    cheaper = [1.0 - other.trial.meets for other in tried if other.cost < best.cost]
-    return best.trial.meets * math.prod(cheaper)
+    cheaper = [1.0 - t.trial.meets_within(doubt) for t in tried if t.cost < best.cost]
+    return best.trial.meets_within(doubt) * math.prod(cheaper)
 
 
 def _pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -235,11 +269,13 @@ def _pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
     return kept
 
 
-def _warnings(plan: Plan, best: _Tried | None, implied: int) -> list[str]:
+def _warnings(plan: Plan, best: _Tried | None, implied: int, doubt: float) -> list[str]:
     said = []
-    if best is not None and best.trial.meets < SURE:
+    meets = SURE if best is None else best.trial.meets_within(doubt)
+    if best is not None and meets < SURE:
+        why = " for want of a longer recording" if best.trial.meets >= SURE else ""
         said.append(
-            f"the choice meets the goals with a probability of {best.trial.meets:.0%} only; "
+            f"the choice meets the goals with a probability of {meets:.0%} only{why}; "
             "the next larger one is safer"
         )
     if implied:

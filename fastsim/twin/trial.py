@@ -38,11 +38,16 @@ class Trial:
     """Shape (replications,); infinite where requests piled up without end."""
     deciding: int
     """Index of the goal that is nearest to a miss, or missed most; -1 without goals."""
-    utilisation: float
-    """Of the busiest loop or resource, mean of the replications."""
+    uses: FloatArray
+    """Shape (replications,): utilisation of the busiest loop or resource."""
     busiest: str
     served_per_s: FloatArray
     """Shape (replications,): requests completed per second of the measured time."""
+
+    @property
+    def utilisation(self) -> float:
+        """Of the busiest loop or resource, mean of the replications."""
+        return float(self.uses.mean())
 
     @property
     def overloaded(self) -> float:
@@ -57,14 +62,24 @@ class Trial:
     @property
     def meets(self) -> float:
         """Probability that the true margin is below 1, by Student's t on its logarithm."""
+        return self.meets_within(0.0)
+
+    def meets_within(self, doubt: float) -> float:
+        """Return that probability where the model may move the margin, too.
+
+        Parameters
+        ----------
+        doubt
+            Standard deviation of the logarithm of the margin for want of a better recording.
+        """
         if not np.isfinite(self.margins).all():
             return 0.0
         logs = np.log(np.maximum(self.margins, 1e-9))
         spread = float(logs.std(ddof=1)) if len(logs) > 1 else 0.0
-        if spread <= 0.0:
+        error = math.hypot(spread / math.sqrt(len(logs)), doubt)
+        if error <= 0.0:
             return float(self.margin < 1.0)
-        t = -float(logs.mean()) / (spread / math.sqrt(len(logs)))
-        return float(stats.t.cdf(t, len(logs) - 1))
+        return float(stats.t.cdf(-float(logs.mean()) / error, max(len(logs) - 1, 1)))
 
 
 def trial_duration_s(rate_per_s: float, goals: Sequence[Slo]) -> float:
@@ -104,12 +119,12 @@ def judge_trial(found: Replications, goals: Sequence[Slo]) -> Trial:
     table = table.reshape(len(found.runs), len(goals))
     worst = table.max(axis=1) if goals else np.zeros(len(found.runs))
     full = np.array([overloaded(run) for run in found.runs])
-    name, use = _busiest(found)
+    name, used = _busiest(found)
     return Trial(
         rate_per_s=found.plan.rate_per_s,
         margins=np.where(full, np.inf, worst),
         deciding=int(np.argmax(table.mean(axis=0))) if goals else -1,
-        utilisation=use,
+        uses=used,
         busiest=name,
         served_per_s=found.each(lambda run: run.throughput_per_s(None)),
     )
@@ -128,8 +143,9 @@ def _margin(run: Measures, goal: Slo) -> float:
     return math.inf if math.isnan(value) else value / limit
 
 
-def _busiest(found: Replications) -> tuple[str, float]:
-    """Return what is busiest in the mean, the loop among equals, and how busy it is."""
+def _busiest(found: Replications) -> tuple[str, FloatArray]:
+    """Return what is busiest in the mean, the loop among equals, and its use in each."""
     each = [uses(run) for run in found.runs]
     mean = {name: float(np.mean([use[name] for use in each])) for name in each[0]}
-    return max(mean.items(), key=lambda item: min(item[1], SATURATED))
+    name = max(mean, key=lambda item: min(mean[item], SATURATED))
+    return name, np.array([use[name] for use in each])

@@ -11,6 +11,7 @@ from fastsim.model import (
     Distribution,
     Endpoint,
     Expon,
+    Fit,
     ServiceModel,
     Variant,
     WaitStep,
@@ -95,3 +96,23 @@ def test_a_service_that_nothing_fills_has_no_limit() -> None:
 def test_the_same_seed_gives_the_same_answer() -> None:
     model = service(Expon(mean=0.005))
     assert limit(model, "p95 < 50ms") == limit(model, "p95 < 50ms")
+
+
+def test_a_limit_is_no_better_known_than_the_code_is() -> None:
+    """Code known to 10 %: the queue's limit is mu - 59.9, mu between 181 and 221 for one error."""
+    known = Fit(n=50, level_error=0.1, spread_error=0.0)
+    sure = limit(service(Expon(mean=0.005)), "p95 < 50ms")
+    unsure = limit(service(Expon(mean=0.005, fit=known)), "p95 < 50ms")
+    for one, other in ((sure.rate, unsure.rate), (sure.saturation, unsure.saturation)):
+        assert one is not None
+        assert other is not None
+        assert other.value == pytest.approx(one.value, rel=0.03)
+        assert one.doubt is None
+        assert other.doubt is not None
+    assert unsure.rate is not None
+    low, high = (200.0 * math.exp(move) - math.log(20.0) / 0.050 for move in (-0.1, 0.1))
+    assert (unsure.rate.low or 0.0) < low < high < (unsure.rate.high or 0.0)
+    assert (unsure.saturation.low or 0.0) < 181.0
+    assert (unsure.saturation.high or 0.0) > 221.0
+    # Six models tell their spread to a third.
+    assert 0.1 < (unsure.saturation.doubt or 0.0) < 0.5

@@ -1,6 +1,7 @@
 """``size``: the choice is that of trying everything."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from fastsim.model import (
     CpuStep,
     Endpoint,
     Expon,
+    Fit,
     Gamma,
     ReleaseStep,
     Resource,
@@ -136,3 +138,26 @@ def test_what_does_not_vary_stays_as_the_scenario_says() -> None:
     update = {"replicas": 3, "resources": {"db": 7}}
     assert changed == fixed.deployment.model_copy(update=update)
     assert (changed.timeouts, changed.scopes) == ({"db": 0.5}, {"db": "service"})
+
+
+def test_a_choice_on_a_short_recording_is_less_sure() -> None:
+    """What is chosen stays; how sure it is, is what the recording lets it be."""
+    known = Fit(n=30, level_error=0.3, spread_error=0.0)
+    first = plan().model.endpoints[0].variants[0].steps
+    steps = [
+        step.model_copy(update={"time": step.time.model_copy(update={"fit": known})})
+        if isinstance(step, CpuStep)
+        else step
+        for step in first
+    ]
+    endpoint = Endpoint(name="GET /", share=1.0, variants=[Variant(steps=steps)])
+    model = plan().model.model_copy(update={"endpoints": [endpoint]})
+    usual, vary = plan(rate=880.0), {WORKERS: [2, 3, 4], SLOTS: [12]}
+    unsure = find_size(replace(usual, model=model), GOAL, vary, seed=3)
+    sure = find_size(usual, GOAL, vary, seed=3)
+    assert unsure.best is not None
+    assert sure.best is not None
+    assert unsure.best.settings == sure.best.settings
+    assert (unsure.best.meets or 0.0) < 0.95 < (sure.best.meets or 0.0)
+    assert any("for want of a longer recording" in said for said in unsure.warnings)
+    assert not sure.warnings or "longer recording" not in sure.warnings[0]
