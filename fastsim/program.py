@@ -19,7 +19,17 @@ class _Step(Part):
     where: str = Field("", description="the service's own code, file.py:function")
 
 
-class CpuStep(_Step):
+class _Sized(_Step):
+    size: float = Field(
+        0.0,
+        ge=-1.0,
+        le=1.0,
+        description="how far it follows the size of its request, which all such steps share: 0 "
+        "by itself, 1 entirely; two steps have their product as correlation (normal scores)",
+    )
+
+
+class CpuStep(_Sized):
     """Code on the event loop; nothing else of this worker runs meanwhile."""
 
     do: Literal["cpu"] = "cpu"
@@ -29,7 +39,7 @@ class CpuStep(_Step):
     )
 
 
-class WaitStep(_Step):
+class WaitStep(_Sized):
     """Suspended until something outside the loop answers; the loop is free meanwhile."""
 
     do: Literal["wait"] = "wait"
@@ -47,7 +57,7 @@ class YieldStep(_Step):
     do: Literal["yield"] = "yield"
 
 
-class ThreadStep(_Step):
+class ThreadStep(_Sized):
     """Work in the thread pool: ``cpu`` needs the GIL, ``off_gil`` does not."""
 
     do: Literal["thread"] = "thread"
@@ -72,8 +82,11 @@ class CallStep(_Step):
         return self
 
 
-class StreamStep(_Step):
-    """``chunks`` times: wait ``gap``, then ``cpu`` on the loop. A streamed LLM answer."""
+class StreamStep(_Sized):
+    """``chunks`` times: wait ``gap``, then ``cpu`` on the loop. A streamed LLM answer.
+
+    Its ``size`` is that of the number of chunks.
+    """
 
     do: Literal["stream"] = "stream"
     kind: StepKind
@@ -111,8 +124,11 @@ class UseStep(_Step):
     steps: "list[Step]" = Field(default_factory=list)
 
 
-class RepeatStep(_Step):
-    """The same steps ``count`` times, each drawn anew: a loop, N+1 queries."""
+class RepeatStep(_Sized):
+    """The same steps ``count`` times, each drawn anew: a loop, N+1 queries.
+
+    Its ``size`` is that of the count.
+    """
 
     do: Literal["repeat"] = "repeat"
     count: Counts

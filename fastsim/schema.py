@@ -133,6 +133,7 @@ def _short_step() -> Schema:
         "off_gil": _ref("Law"),
         **{name: {"type": "string"} for name in ("label", "where", "kind", "blocking", "via")},
         "thread_cpu": DURATION_SCHEMA,
+        "size": {"type": "number", "minimum": -1, "maximum": 1},
         "join": {"enum": ["all", "first", "none"]},
     }
     # The code of a chunk stands beside the stream, under the name of a step.

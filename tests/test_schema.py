@@ -58,6 +58,7 @@ def test_traffic_of_the_example_is_valid() -> None:
     ("kind", "wrong"),
     [
         ("model", "endpoints: {GET /: [cpu: 8]}"),
+        ("model", "endpoints: {GET /: [{cpu: 8ms, size: 2}]}"),
         ("model", "endpoints: {GET /: [cpu: 8 parsecs]}"),
         ("model", "endpoints: {GET /: [cup: 8ms]}"),
         ("model", "endpoints: {GET /: [cpu: 8ms, {db: 1ms, wehre: x}]}"),

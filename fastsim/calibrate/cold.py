@@ -6,11 +6,12 @@ more alike over loads, than the last idle gap (docs/decisions/0004).
 
 How idle the loop was cannot be taken as it is for a cause: a machine that is slow for a moment
 makes code dear and the loop busy at once, which hides most of what idleness costs. When requests
-arrive is not the machine's doing. So idleness counts as far as arrivals explain it (two-stage
-least squares, their demand being the instrument: docs/decisions/0011), in contrasts of runs of
-the same step within short windows of time, so that the machine's changing speed cannot pass for
-it, nor it for that. Steady code counts for more than code whose length varies by itself. How well
-the slope is known goes into the model: short recordings know little of it.
+arrive is not the machine's doing; nor is when others do what the request is like, whose own size
+may make both its waits and its code long. So idleness counts as far as arrivals of others explain
+it (two-stage least squares, their demand being the instrument: docs/decisions/0011), in contrasts
+of runs of the same step within short windows of time, so that the machine's changing speed cannot
+pass for it, nor it for that. Steady code counts for more than code whose length varies by itself.
+How well the slope is known goes into the model: short recordings know little of it.
 """
 
 import itertools
@@ -64,7 +65,7 @@ class CodeRuns:
     idle: FloatArray
     """Share of the last 20 ms that the loop slept."""
     demand: FloatArray
-    """Code per time that the arrivals of the last 20 ms ask for, however long it took."""
+    """Code per time that other arrivals of the last 20 ms ask for, however long it took."""
     weight: FloatArray
     """How much a run says: the step's mean CPU over its variance."""
 
@@ -121,7 +122,8 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
     for instance in range(len(requests.instances)):
         own = requests.instance[request] == instance
         of_it = requests.instance == instance
-        demand[own] = recent_demand(arrived_s[of_it], usual_s[of_it], at_s[own])
+        asked = recent_demand(arrived_s[of_it], usual_s[of_it], at_s[own])
+        demand[own] = asked - _own_demand(arrived_s, usual_s, request[own], at_s[own])
     return CodeRuns(at_s, request, step, reached, ratio, idle, demand, weight)
 
 
@@ -139,6 +141,16 @@ def _code_per_request(requests: RequestSet, endpoints: list[ObservedEndpoint]) -
         )
         usual_s[rows] = spent / max(len(rows), 1)
     return usual_s
+
+
+def _own_demand(
+    arrived_s: FloatArray, code_s: FloatArray, request: IntArray, at_s: FloatArray
+) -> FloatArray:
+    """Return what the request itself has added to the demand that its code meets."""
+    memory_s = RECENT_NS / 1e9
+    gone_s = at_s - arrived_s[request]
+    added: FloatArray = np.exp(-np.maximum(gone_s, 0.0) / memory_s) * code_s[request] / memory_s
+    return np.where(gone_s > 0.0, added, 0.0)
 
 
 def recent_demand(arrived_s: FloatArray, code_s: FloatArray, at_s: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ from fastsim.calibrate.fit import fit_distribution
 from fastsim.calibrate.loop_costs import ThreadUse
 from fastsim.calibrate.observed import Chunk, ObservedStep
 from fastsim.calibrate.pauses import without_pauses
+from fastsim.calibrate.request_size import Scores, exact_scores, interval_scores, shared_sizes
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import ObservedVariant, branch_groups
 from fastsim.calibrate.wander import MachineSpeed
@@ -68,11 +69,17 @@ class StepFitter:
     thread_use: ThreadUse
 
     def fit(self, variant: ObservedVariant) -> list[Step]:
-        """Return the steps of one variant."""
-        fitted: list[Step] = []
-        for observed in zip(*variant.requests, strict=True):
-            fitted += self._fit_step(observed, variant.indices)
-        return fitted
+        """Return the steps of one variant, with the size that they share if they do."""
+        columns = list(zip(*variant.requests, strict=True))
+        fitted = [self._fit_step(observed, variant.indices) for observed in columns]
+        scores = [
+            self._scores(observed, variant.indices, steps[-1]) if steps else None
+            for observed, steps in zip(columns, fitted, strict=True)
+        ]
+        for steps, size in zip(fitted, shared_sizes(scores), strict=True):
+            if size:
+                steps[-1] = steps[-1].model_copy(update={"size": size})
+        return [step for steps in fitted for step in steps]
 
     def _fit_step(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> list[Step]:
         first = observed[0]
@@ -98,31 +105,66 @@ class StepFitter:
             case "repeat":
                 return [
                     RepeatStep(
-                        count=fit_counts(np.array(rounds.counts)), steps=self.fit(rounds.branches)
+                        count=fit_counts(np.array(rounds.counts)),
+                        steps=self._fit_parts(rounds.branches),
                     )
                     for rounds in branch_groups(observed, rows)
                 ]
 
+    def _fit_parts(self, variant: ObservedVariant) -> list[Step]:
+        """Return the steps of branches or of rounds, several of which a request may have."""
+        columns = zip(*variant.requests, strict=True)
+        fitted = (self._fit_step(observed, variant.indices) for observed in columns)
+        return [step for steps in fitted for step in steps]
+
+    def _scores(
+        self, observed: Sequence[ObservedStep], rows: tuple[int, ...], fitted: Step
+    ) -> Scores | None:
+        """Return where the requests' times lie among all; None for what has no size."""
+        match fitted:
+            case CpuStep():
+                times, _ = self._code(observed, rows)
+                return Scores(exact_scores(times), float(times.std()))
+            case WaitStep():
+                wall, bound, late = _columns(observed, "wall_s", "bound_s", "late_s")
+                low, high = np.maximum(wall - bound, 0.0), wall - late
+                scores = interval_scores(fitted.time, low, high)
+                return Scores(scores, float(((low + high) / 2.0).std()))
+            case ThreadStep():
+                cpu, off_gil = _columns(observed, "cpu_s", "off_gil_s")
+                return Scores(exact_scores(cpu + off_gil), float((cpu + off_gil).std()))
+            case StreamStep() | RepeatStep():
+                counts = np.array([len(step.chunks) + len(step.branches) for step in observed])
+                (wall,) = _columns(observed, "wall_s")
+                return Scores(exact_scores(counts), float(wall.std()))
+            case _:
+                return None
+
     def _parallel(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> ParallelStep:
         return ParallelStep(
             branches=[
-                Branch(count=fit_counts(np.array(group.counts)), steps=self.fit(group.branches))
+                Branch(
+                    count=fit_counts(np.array(group.counts)), steps=self._fit_parts(group.branches)
+                )
                 for group in branch_groups(observed, rows)
             ]
         )
 
     def _cpu(self, observed: Sequence[ObservedStep], rows: tuple[int, ...]) -> CpuStep:
+        steady, blocking = self._code(observed, rows)
+        return CpuStep(time=_exact(steady), blocking=blocking, where=observed[0].where)
+
+    def _code(
+        self, observed: Sequence[ObservedStep], rows: tuple[int, ...]
+    ) -> tuple[FloatArray, float]:
+        """Return how long the code holds a busy loop, seconds, and the blocking share of that."""
         wall, cpu, idle, start = _columns(observed, "wall_s", "cpu_s", "idle_share", "start_s")
         held, blocking = _held(wall, without_pauses(cpu))
         warm = on_a_busy_loop(self.cold, held, idle)
         steady = warm / self.speed.factors(self.requests, rows, start)
         # Fast and slow windows are known with an error: their inverses are too large in the mean.
         steady *= warm.mean() / max(float(steady.mean()), 1e-300)
-        return CpuStep(
-            time=_exact(steady),
-            blocking=blocking,
-            where=observed[0].where,
-        )
+        return steady, blocking
 
     def _wait(self, observed: Sequence[ObservedStep]) -> WaitStep:
         first = observed[0]

@@ -253,7 +253,13 @@ _SIDE_BY_SIDE = {
 
 
 def _rows(step: Step) -> list[_Row]:
-    """Return one row per distribution of a step."""
+    """Return one row per distribution of a step, and how far it follows its request's size."""
+    rows = _rows_of(step)
+    size: float = getattr(step, "size", 0.0)
+    return [replace(rows[0], what=f"{rows[0].what}, size {size:g}"), *rows[1:]] if size else rows
+
+
+def _rows_of(step: Step) -> list[_Row]:
     match step:
         case CpuStep():
             blocking = f" ({share(step.blocking)} blocking)" if step.blocking else ""

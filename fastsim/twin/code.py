@@ -80,6 +80,8 @@ class Code:
     tables: list[Table] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     """Part of the requests that need a node's value."""
+    sizes: list[float] = field(default_factory=list)
+    """How far a node follows the size of its request."""
 
     def __len__(self) -> int:
         return len(self.operation)
@@ -105,11 +107,12 @@ class Code:
         self.second_node.append(second_node)
         return len(self.operation) - 1
 
-    def draw(self, name: str, table: Table, share: float) -> int:
+    def draw(self, name: str, table: Table, share: float, size: float = 0.0) -> int:
         """Add a node that draws from a table and return its number."""
         self.names.append(name)
         self.tables.append(table)
         self.shares.append(share)
+        self.sizes.append(size)
         return len(self.names) - 1
 
     def cancels(self) -> bool:

@@ -93,7 +93,7 @@ class _Compiler:
         self._limits = list(model.limits)
         self._pauses = model.loop.pauses
         self._paused: Step | None = None
-        self._tables: dict[int, Table] = {}
+        self._tables: dict[tuple[int, bool], Table] = {}
 
     def endpoint(self, name: str, variants: Sequence[Variant], share: float) -> int:
         """Compile the paths of an endpoint and return where it begins."""
@@ -158,7 +158,7 @@ class _Compiler:
         code = self.code
         match step:
             case CpuStep():
-                self._timed(ops.CPU, step.time, name, share, second=step.blocking)
+                self._timed(ops.CPU, step.time, name, share, second=step.blocking, size=step.size)
             case WaitStep():
                 self._timed(
                     ops.WAIT,
@@ -168,6 +168,7 @@ class _Compiler:
                     argument=_VIA[step.via],
                     kind=_KIND[step.kind],
                     second=step.thread_cpu,
+                    size=step.size,
                 )
             case YieldStep():
                 code.add(ops.YIELD)
@@ -211,28 +212,32 @@ class _Compiler:
         argument: int = 0,
         kind: int = 0,
         second: float = 0.0,
+        size: float = 0.0,
     ) -> None:
-        node, value = self._drawn(law, name, share)
+        node, value = self._drawn(law, name, share, size)
         self.code.add(operation, argument, kind=kind, value=value, second=second, node=node)
 
-    def _drawn(self, law: Distribution, name: str, share: float) -> tuple[int, float]:
+    def _drawn(
+        self, law: Distribution, name: str, share: float, size: float = 0.0
+    ) -> tuple[int, float]:
         """Return the node that draws from a law, or -1 and the value that it always has."""
-        table = self._table(law)
+        table = self._table(law, in_order=size != 0.0)
         if isinstance(table, Fixed):
             return -1, table.value
-        return self.code.draw(name, table, share), 0.0
+        return self.code.draw(name, table, share, size), 0.0
 
-    def _table(self, law: Distribution) -> Table:
+    def _table(self, law: Distribution, *, in_order: bool) -> Table:
         # Steps of all variants that were fitted together share one law.
-        if id(law) not in self._tables:
-            self._tables[id(law)] = table_of(law)
-        return self._tables[id(law)]
+        key = (id(law), in_order)
+        if key not in self._tables:
+            self._tables[key] = table_of(law, in_order=in_order)
+        return self._tables[key]
 
     def _thread(self, step: ThreadStep, name: str, share: float) -> None:
-        node, value = self._drawn(step.cpu, name, share)
+        node, value = self._drawn(step.cpu, name, share, step.size)
         second_node, second = -1, 0.0
         if step.off_gil is not None:
-            second_node, second = self._drawn(step.off_gil, f"{name}/off", share)
+            second_node, second = self._drawn(step.off_gil, f"{name}/off", share, step.size)
         self.code.add(
             ops.THREAD,
             kind=_KIND[StepKind.THREAD],
@@ -242,16 +247,16 @@ class _Compiler:
             second_node=second_node,
         )
 
-    def _count(self, counts: Counts, name: str, share: float) -> tuple[int, int]:
+    def _count(self, counts: Counts, name: str, share: float, size: float = 0.0) -> tuple[int, int]:
         """Return the node that draws a count, or -1 and the count that it always is."""
         likely = {v for v, w in zip(counts.values, counts.weights, strict=True) if w > 0.0}
         if len(likely) == 1:
             return -1, likely.pop()
-        return self.code.draw(name, choice_of(counts), share), 0
+        return self.code.draw(name, choice_of(counts), share, size), 0
 
     def _stream(self, step: StreamStep, name: str, share: float) -> None:
         code = self.code
-        node, count = self._count(step.chunks, f"{name}/chunks", share)
+        node, count = self._count(step.chunks, f"{name}/chunks", share, step.size)
         begin = code.add(ops.REPEAT, node=node, value=float(count))
         kind, via = _KIND[step.kind], _VIA[step.via]
         self._timed(ops.WAIT, step.gap, f"{name}/gap", share, argument=via, kind=kind)
@@ -261,7 +266,7 @@ class _Compiler:
 
     def _repeat(self, step: RepeatStep, name: str, share: float) -> None:
         code = self.code
-        node, count = self._count(step.count, f"{name}/count", share)
+        node, count = self._count(step.count, f"{name}/count", share, step.size)
         begin = code.add(ops.REPEAT, node=node, value=float(count))
         self._steps(step.steps, name, share)
         code.add(ops.AGAIN, begin + 1)

@@ -6,10 +6,16 @@ advance. Uniform numbers are those of splitmix64 (Steele, Lea and Flood 2014), a
 state is a counter: the node gives the start, the request the number in the sequence. An occasion
 other than 0 (the third repeat of a loop, the second of equal branches) starts a sequence of its
 own from there.
+
+Nodes may follow the size of the request (a long list takes the database and the code long): their
+uniform numbers are then joined with one of the request's own by a normal copula. That of two
+nodes with sizes ``a`` and ``b`` has the correlation ``a * b``, and each by itself is uniform.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +32,7 @@ _MASK = (1 << 64) - 1
 _STEP = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _UNIT = 2.0**-52
+_LEAST = 2.0**-53
 
 
 def key_of(seed: int, name: str) -> int:
@@ -58,6 +65,28 @@ def uniforms(key: int, requests: npt.NDArray[np.int64]) -> FloatArray:
     return found
 
 
+_T = TypeVar("_T", float, FloatArray)
+
+
+def following(own: _T, size: _T, loading: float) -> _T:
+    """Return uniform numbers that follow a size: both are uniform, one or many.
+
+    ``scipy.special`` goes through an array number by number, so one has the bits that it has
+    among many.
+
+    Parameters
+    ----------
+    loading
+        Correlation of both as normal scores, -1 to 1.
+    """
+    # scipy.special costs a quarter second to import: only where it is needed.
+    from scipy.special import ndtr, ndtri
+
+    scores = loading * ndtri(size) + math.sqrt(1.0 - loading * loading) * ndtri(own)
+    found: _T = np.clip(ndtr(scores), _LEAST, 1.0 - _LEAST)
+    return found
+
+
 class Draws:
     """The values of all nodes of a program.
 
@@ -67,12 +96,21 @@ class Draws:
         What each node is; the same name draws the same values.
     shares
         Which share of the requests is expected to need each node's value.
+    sizes
+        How far each follows the size of its request, -1 to 1; none when empty.
     """
 
     def __init__(
-        self, seed: int, names: Sequence[str], tables: Sequence[Table], shares: Sequence[float]
+        self,
+        seed: int,
+        names: Sequence[str],
+        tables: Sequence[Table],
+        shares: Sequence[float],
+        sizes: Sequence[float] = (),
     ) -> None:
         self._keys = [key_of(seed, name) for name in names]
+        self._sizes = list(sizes) or [0.0] * len(names)
+        self._of_request = key_of(seed, "size")
         self._tables = tables
         self._rare = [share < WORTH_A_BLOCK for share in shares]
         self._block = [-1] * len(names)
@@ -82,7 +120,10 @@ class Draws:
     def value(self, node: int, request: int, occasion: int = 0) -> float:
         """Return a node's value for a request."""
         if occasion or self._rare[node]:
-            return self._tables[node].one(uniform(self._keys[node], request, occasion))
+            u = uniform(self._keys[node], request, occasion)
+            if self._sizes[node]:
+                u = float(following(u, uniform(self._of_request, request), self._sizes[node]))
+            return self._tables[node].one(u)
         block = request >> BLOCK_BITS
         if block != self._block[node]:
             self._turn_to(node, block)
@@ -94,7 +135,10 @@ class Draws:
         found = older.get(block)
         if found is None:
             requests = np.arange(block << BLOCK_BITS, (block + 1) << BLOCK_BITS)
-            found = self._tables[node].many(uniforms(self._keys[node], requests)).tolist()
+            u = uniforms(self._keys[node], requests)
+            if self._sizes[node]:
+                u = following(u, uniforms(self._of_request, requests), self._sizes[node])
+            found = self._tables[node].many(u).tolist()
             if len(older) >= _KEPT:
                 del older[next(iter(older))]
             older[block] = found

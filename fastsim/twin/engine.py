@@ -139,7 +139,7 @@ class _Simulation:
         self.records = Records(len(workload), len(workload.kinds))
         self.env = Environment()
         self.costs, self.code, self.deployment = costs, code, deployment
-        self.draws = Draws(workload.seed, code.names, code.tables, code.shares)
+        self.draws = Draws(workload.seed, code.names, code.tables, code.shares, code.sizes)
         self.limits = [deployment.limits[name] for name in workload.program.limits]
         self.endless = bool(workload.program.background)
         self.crowded = _crowded(code, deployment)

@@ -30,7 +30,7 @@ from fastsim.laws import (
     Weibull,
 )
 from fastsim.model import Endpoint, ServiceModel, Variant
-from fastsim.program import all_steps, changed, laws_of, with_laws
+from fastsim.program import Step, all_steps, changed, laws_of, with_laws
 from fastsim.twin.streams import stream
 
 MOST = 1.0
@@ -80,17 +80,21 @@ def is_doubtful(model: ServiceModel) -> bool:
 def draw_model(model: ServiceModel, seed: int) -> ServiceModel:
     """Return a model that the recording may have come from.
 
-    Laws that are the same in several places (a step of all paths) move together.
+    Laws that are the same in several places (a step of all paths) move together; those of steps
+    that follow the size of their request as far as they do: one recording had the same sizes.
     """
     known: dict[str, Distribution] = {}
 
-    def other(law: Distribution) -> Distribution:
+    def other(law: Distribution, size: float = 0.0, path: str = "") -> Distribution:
         errors = errors_of(law)
         if errors.level <= 0.0 and errors.spread <= 0.0:
             return law
         name = law.model_dump_json()
         if name not in known:
             first, second = stream(seed, name).standard_normal(2)
+            if size:
+                shared = float(stream(seed, f"{path}/size").standard_normal())
+                first = size * shared + sqrt(1.0 - size * size) * first
             kept = sqrt(1.0 - errors.correlation**2)
             level = errors.level * float(first)
             spread = errors.spread * float(errors.correlation * first + kept * second)
@@ -141,7 +145,7 @@ def _counted(endpoint: Endpoint) -> bool:
 
 
 def _other_endpoint(
-    endpoint: Endpoint, other: Callable[[Distribution], Distribution], seed: int
+    endpoint: Endpoint, other: Callable[[Distribution, float, str], Distribution], seed: int
 ) -> Endpoint:
     shares = [each.share for each in endpoint.variants]
     if _counted(endpoint):
@@ -151,7 +155,13 @@ def _other_endpoint(
         shares = (drawn / drawn.sum() * sum(shares)).tolist()
 
     def changed_variant(variant: Variant, share: float) -> Variant:
-        steps = changed(variant.steps, lambda step: with_laws(step, other))
+        path = f"{endpoint.name}/{variant.name}"
+
+        def moved_step(step: Step) -> Step:
+            size: float = getattr(step, "size", 0.0)
+            return with_laws(step, lambda law: other(law, size, path))
+
+        steps = changed(variant.steps, moved_step)
         return variant.model_copy(update={"share": share, "steps": steps})
 
     variants = list(map(changed_variant, endpoint.variants, shares))

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.distributions import quantile
+from fastsim.distributions import cdf, quantile
 from fastsim.model import Constant, Counts, Distribution, Empirical, Mixture, Simple
 
 FloatArray = npt.NDArray[np.float64]
@@ -200,8 +200,16 @@ def _edges(weights: Sequence[float]) -> list[float]:
     return [float(edge) for edge in edges]
 
 
-def table_of(law: Distribution) -> Table:
-    """Return the table of a law of times, seconds; nothing is below 0."""
+def table_of(law: Distribution, *, in_order: bool = False) -> Table:
+    """Return the table of a law of times, seconds; nothing is below 0.
+
+    Parameters
+    ----------
+    in_order
+        Whether larger numbers have to give larger values also of a mixture, which takes longer.
+    """
+    if in_order and isinstance(law, Mixture):
+        return Smooth(_mixed(law))
     if isinstance(law, Constant):
         return Fixed(max(law.shift + law.value, 0.0))
     if isinstance(law, Mixture):
@@ -217,6 +225,21 @@ def table_of(law: Distribution) -> Table:
     return Smooth(np.maximum(law.shift + scale * _unit(type(law), shape), 0.0))
 
 
+def _mixed(law: Mixture) -> FloatArray:
+    """Return the quantiles of a mixture, by bisection of its distribution function."""
+    at = _places()
+    low = np.zeros(len(at))
+    parts = [part for part, weight in zip(law.parts, law.weights, strict=True) if weight > 0.0]
+    high: FloatArray = np.max([quantile(part, at) for part in parts], axis=0)
+    for _ in range(_HALVES):
+        middle = (low + high) / 2.0
+        short = cdf(law, middle + law.shift) < at
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    found: FloatArray = np.maximum(high + law.shift, 0.0)
+    return found
+
+
+_HALVES = 60
 _SCALE = {
     "expon": "mean",
     "gamma": "mean",
@@ -245,5 +268,6 @@ def _unit(family: type[Simple], shape: float) -> FloatArray:
 
 
 def choice_of(counts: Counts) -> Choice:
-    """Return the table of a law of whole numbers."""
-    return Choice(counts.weights, [float(value) for value in counts.values])
+    """Return the table of a law of whole numbers, in their order."""
+    pairs = sorted(zip(counts.values, counts.weights, strict=True))
+    return Choice([weight for _, weight in pairs], [float(value) for value, _ in pairs])

@@ -10,6 +10,7 @@ from fastsim.calibrate.cold import (
     BETWEEN_LOADS,
     USUAL,
     CodeRuns,
+    _own_demand,
     cold_factor,
     fit_cold,
     on_a_busy_loop,
@@ -100,3 +101,15 @@ def test_what_idleness_added_is_taken_off_the_first_of_long_code() -> None:
     cold = ColdCost(extra=0.5, reach=0.002)
     took_s, idle = np.array([0.0015, 0.011, 0.010]), np.array([1.0, 1.0, 0.0])
     assert on_a_busy_loop(cold, took_s, idle) == pytest.approx([0.001, 0.010, 0.010])
+
+
+def test_what_a_request_asks_for_itself_is_not_what_others_do() -> None:
+    arrived = np.array([0.0, 0.010, 0.030])
+    code = np.array([0.001, 0.002, 0.003])
+    at = np.array([0.030, 0.0])
+    request = np.array([1, 0])
+    own = _own_demand(arrived, code, request, at)
+    # 2 ms asked for 20 ms ago, one memory; nothing yet at one's own arrival.
+    assert own == pytest.approx([0.002 * math.exp(-1.0) / 0.020, 0.0])
+    others = recent_demand(arrived, code, at) - own
+    assert others == pytest.approx([0.001 * math.exp(-1.5) / 0.020, 0.0])

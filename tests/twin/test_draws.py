@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fastsim.laws import Lognorm
 from fastsim.twin.draws import BLOCK, Draws, key_of, uniform, uniforms
 from fastsim.twin.tables import Table, table_of
 from tests.twin.test_tables import LAWS
@@ -52,3 +53,32 @@ def test_numbers_are_uniform_and_neighbours_independent() -> None:
         assert stats.kstest(found, "uniform").pvalue > 1e-4
         pairs = np.histogram2d(found[:-1], found[1:], bins=16, range=[[0, 1], [0, 1]])[0]
         assert stats.chisquare(pairs.ravel()).pvalue > 1e-4
+
+
+def sized(*sizes: float, share: float = 1.0) -> Draws:
+    names = [f"step {number}" for number in range(len(sizes))]
+    tables = [table_of(Lognorm(median=1.0, sigma=1.0), in_order=True)] * len(sizes)
+    return Draws(5, names, tables, [share] * len(sizes), sizes)
+
+
+def test_nodes_that_follow_the_size_of_their_request_correlate_by_the_product() -> None:
+    drawn, requests = sized(0.9, 0.6, 0.0, -0.5), range(20_000)
+    logs = np.log([[drawn.value(node, one) for one in requests] for node in range(4)])
+    # Lognormal: its logarithm is the normal score. A correlation is known to 0.007.
+    expected = np.outer([0.9, 0.6, 0.0, -0.5], [0.9, 0.6, 0.0, -0.5])
+    np.fill_diagonal(expected, 1.0)
+    assert np.abs(np.corrcoef(logs) - expected).max() < 0.03
+    for row in logs:
+        assert stats.kstest(row, "norm").pvalue > 1e-4
+
+
+def test_a_node_that_follows_has_the_same_value_alone_and_among_many() -> None:
+    often, rare = sized(0.7, 0.3), sized(0.7, 0.3, share=0.001)
+    asked = [(node, request) for node in (0, 1) for request in range(0, 3 * BLOCK, 7)]
+    assert [often.value(*one) for one in asked] == [rare.value(*one) for one in asked]
+
+
+def test_every_round_of_a_loop_follows_the_same_size() -> None:
+    drawn = sized(1.0)
+    assert drawn.value(0, 3, 0) == drawn.value(0, 3, 1) == drawn.value(0, 3, 2)
+    assert drawn.value(0, 3) != drawn.value(0, 4)

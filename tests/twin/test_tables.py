@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsim.distributions import mean, quantile
+from fastsim.distributions import cdf, mean, quantile
 from fastsim.model import (
     Constant,
     Counts,
@@ -80,3 +80,18 @@ def test_choices_come_as_often_as_they_weigh() -> None:
     found = choice.many(u)
     assert [int((found == value).sum()) for value in (0, 3, 7, 9)] == [1_000, 2_000, 1_000, 0]
     assert [choice.one(float(one)) for one in u] == found.tolist()
+
+
+def test_a_mixture_in_order_has_the_same_law() -> None:
+    law = Mixture(
+        weights=[0.7, 0.3],
+        parts=[Lognorm(median=0.01, sigma=0.3), Gamma(mean=0.012, shape=1.0)],
+        shift=0.001,
+    )
+    u = (np.arange(40_000) + 0.5) / 40_000
+    values = table_of(law, in_order=True).many(u)
+    assert (np.diff(values) >= 0.0).all()
+    # Both put the same share of all values below every time.
+    assert np.abs(cdf(law, values) - u).max() < 1e-3
+    one_by_one = table_of(law).many(u)
+    assert values == pytest.approx(np.sort(one_by_one), rel=5e-3)

@@ -67,7 +67,7 @@ class _Truth:
         self._loop = loop
         self._pools = pools
         self._code = code = workload.program.code
-        self._draws = Draws(workload.seed, code.names, code.tables, code.shares)
+        self._draws = Draws(workload.seed, code.names, code.tables, code.shares, code.sizes)
         self._entry = workload.entry.tolist()
         self._arrival_s = workload.arrival_s.tolist()
         self._respond_s = np.full(len(workload), np.nan)

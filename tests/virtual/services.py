@@ -146,6 +146,19 @@ def _loop(draw: random.Random) -> FastAPI:
     return _app(handler)
 
 
+def _sized(draw: random.Random) -> FastAPI:
+    async def handler() -> dict[str, int]:
+        rows = lognormal(draw, 1.0, 0.7)
+        burn(gamma(draw, 0.0002, 4.0))
+        await answer(rows * gamma(draw, 0.008, 6.0))
+        burn(rows * gamma(draw, 0.0005, 6.0))
+        await answer(lognormal(draw, 0.004, 0.4))
+        burn(rows * gamma(draw, 0.0003, 10.0))
+        return {"ok": 1}
+
+    return _app(handler)
+
+
 async def _job() -> None:
     """A report every tenth of a second, while requests come and go."""
     while True:
@@ -163,5 +176,6 @@ SERVICES: dict[str, Service] = {
     "Pareto waits": Service(_heavy, 0.001),
     "periodic job": Service(_sockets, 0.0005 * math.exp(0.08) + 0.0008, beside=_job),
     "stream": Service(_stream, 0.0024),
+    "shared sizes": Service(_sized, 0.0002 + 0.0008 * math.exp(0.245)),
     "queries in a loop": Service(_loop, 0.0007 + 19 / 3 * 0.00015),
 }

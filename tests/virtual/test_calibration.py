@@ -56,7 +56,12 @@ def code_s(model: ServiceModel) -> float:
 
 @pytest.mark.parametrize(
     ("name", "load"),
-    [("control", 0.3), ("sockets", 0.6), ("Pareto waits", 0.6), ("cache, 10 % misses", 0.3)],
+    [
+        ("control", 0.3),
+        ("sockets", 0.6),
+        ("Pareto waits", 0.6),
+        ("cache, 10 % misses", 0.3),
+    ],
 )
 def test_nothing_is_found_where_nothing_is(name: str, load: float, tmp_path: Path) -> None:
     service = SERVICES[name]
@@ -70,6 +75,19 @@ def test_nothing_is_found_where_nothing_is(name: str, load: float, tmp_path: Pat
     assert model.loop.wander.sigma == 0.0
     assert model.loop.pauses.time is None
     assert model.loop.accept < 1e-9
+
+
+def test_steps_that_share_a_size_are_found_and_drawn_together(tmp_path: Path) -> None:
+    service = SERVICES["shared sizes"]
+    app = service.make(random.Random(3))
+    model = calibrated(app, tmp_path, rate=0.4 / service.code_s, requests=2_000)
+    [variant] = model.endpoints[0].variants
+    sizes = [step.size for step in variant.steps if isinstance(step, (CpuStep, WaitStep))][:5]
+    # A lognormal size of sigma 0.7 beside gamma shapes 6 (0.42 on the logarithm) and 10 (0.32).
+    expected = [0.0, 0.86, 0.86, 0.0, 0.91]
+    assert sizes == pytest.approx(expected, abs=0.12)
+    # Long requests wait long and run long code: that is no cost of idleness.
+    assert code_s(model) == pytest.approx(service.code_s, rel=0.06)
 
 
 def test_queries_in_a_loop_are_one_step(tmp_path: Path) -> None:
