@@ -4,7 +4,9 @@
     python -m benchmarks.virtual sockets "cache, 10 % misses" --loads 0.9
 
 Each service is recorded at shares of its capacity, its model predicts other loads, and the
-errors against a virtual live run of many requests are printed: twin over live, minus 1.
+errors against a virtual live run of many requests are printed: twin over live, minus 1. With
+``--intervals`` also whether the 95 % intervals that ``fastsim run`` prints hold the live values
+(``+`` above, ``-`` below, ``=`` held, ``.`` none given), and how many of all did.
 """
 
 import argparse
@@ -23,6 +25,8 @@ from fastsim.twin import ArrivalReplay, forecast_run
 from tests.virtual.services import SERVICES, Service
 from tests.virtual.serving import Arrivals, Served, poisson, serve
 
+ASKED_REQUESTS = 8_000
+"""Of each replication of a forecast."""
 WARM = 0.1
 """Share of the live requests that fill the service and are not compared."""
 
@@ -74,11 +78,34 @@ def predict(model: ServiceModel, arrivals: Arrivals, seed: int) -> np.ndarray:
 
 def errors(lives: list[Served], twins: list[np.ndarray]) -> list[float]:
     """Return the errors of mean, p50, p95 and p99 over all sets together."""
-    measured = np.concatenate([each.latency_s[int(WARM * len(each.latency_s)) :] for each in lives])
     twin = np.concatenate(twins)
-    found = [twin.mean() / measured.mean() - 1.0]
-    found += [np.quantile(twin, p) / np.quantile(measured, p) - 1.0 for p in (0.5, 0.95, 0.99)]
-    return [float(each) for each in found]
+    found = [float(twin.mean()), *np.quantile(twin, (0.5, 0.95, 0.99)).tolist()]
+    return [a / b - 1.0 for a, b in zip(found, live_values(lives), strict=True)]
+
+
+def intervals(model: ServiceModel, rate_per_s: float, truth_s: list[float], seed: int) -> str:
+    """Tell for mean, p50, p95 and p99 where the interval of a forecast lies beside the truth."""
+    run = forecast_run(
+        model,
+        traffic=TrafficPlan(rate=rate_per_s, duration=ASKED_REQUESTS / rate_per_s, warmup=3.0),
+        replications=6,
+        seed=seed,
+        with_doubt=True,
+    ).run
+    marks = ""
+    for metric, true_s in zip(("mean", "p50", "p95", "p99"), truth_s, strict=True):
+        found = getattr(run.total.latency, metric)
+        if found.low is None or found.high is None:
+            marks += "."
+        else:
+            marks += "+" if found.low > true_s else "-" if found.high < true_s else "="
+    return marks
+
+
+def live_values(lives: list[Served]) -> list[float]:
+    """Return mean, p50, p95 and p99 of all sets together, seconds."""
+    measured = np.concatenate([each.latency_s[int(WARM * len(each.latency_s)) :] for each in lives])
+    return [float(measured.mean()), *np.quantile(measured, (0.5, 0.95, 0.99)).tolist()]
 
 
 def main() -> None:
@@ -91,10 +118,12 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=4)
     parser.add_argument("--sample", type=float, default=1.0, help="share of requests recorded")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--intervals", action="store_true")
     asked = parser.parse_args()
     unknown = [name for name in asked.services if name not in SERVICES]
     if unknown:
         sys.exit(f"unknown: {', '.join(unknown)}; known: {', '.join(SERVICES)}")
+    marks = ""
     print(f"{'service':20s} {'recorded':>8s} {'asked':>6s}    mean    p50    p95    p99   CPU s")
     for name in asked.services:
         service = SERVICES[name]
@@ -113,7 +142,15 @@ def main() -> None:
                     predict(model, each.arrivals, number) for number, each in enumerate(served)
                 ]
                 cells = " ".join(f"{100 * error:+6.1f}" for error in errors(served, twins))
+                if asked.intervals:
+                    rate = load / service.code_s
+                    found = intervals(model, rate, live_values(served), asked.seed)
+                    cells += f"  {found}"
+                    marks += found
                 print(f"{name:20s} {recorded:8.2f} {load:6.2f}  {cells}  {spent:6.1f}", flush=True)
+    given = len(marks) - marks.count(".")
+    if given:
+        print(f"{marks.count('=')} of {given} intervals hold the live value")
 
 
 if __name__ == "__main__":

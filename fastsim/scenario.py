@@ -21,7 +21,11 @@ class TrafficPlan(Part):
 
     rate: Rate | None = Field(None, description="mean arrivals; the recorded rate when absent")
     duration: Duration = 60.0
-    warmup: Duration = Field(5.0, description="simulated before the measured time and not counted")
+    warmup: Duration | None = Field(
+        None,
+        description="simulated before the measured time and not counted; when absent until the "
+        "service is full and steady, 5 s at least",
+    )
     arrivals: Literal["poisson", "uniform"] = "poisson"
     mix: dict[str, Share] = Field(
         default_factory=dict, description="endpoint shares; the recorded mix when empty"

@@ -32,6 +32,8 @@ FEWEST = 8
 
 _SHIFTS = (0.0, 0.5, 0.9, 0.98)
 """Shifts tried, as parts of the largest possible one; nearer 1 the likelihood degenerates."""
+_STEEP = ("expon", "pareto")
+"""Laws whose density is highest, and finite, at their begin: it may be the smallest time itself."""
 
 _SIMPLE = ("expon", "gamma", "lognorm", "weibull", "invgauss", "pareto")
 _STEPS = np.unique(np.concatenate([np.linspace(0.0, 1.0, 41), [0.01, 0.99, 0.995, 0.999]]))
@@ -161,6 +163,10 @@ def _candidates(data: _Data, curve: Curve, families: Sequence[str]) -> list[Cand
     shifts = _shifts(data, binned)
     simple = [FAMILIES[name] for name in families if name != "mixture"]
     found = [maximise(family, binned, shift) for family in simple for shift in shifts]
+    begin = _begin(data, binned)
+    if begin is not None:
+        steep = [family for family in simple if family.name in _STEEP]
+        found += [maximise(family, binned, begin) for family in steep]
     candidates = [candidate for candidate in found if candidate is not None]
     best = min(candidates, key=lambda item: item.score, default=None)
     good = 0.5 * _acceptable(curve.effective)
@@ -182,6 +188,16 @@ def _shifts(data: _Data, binned: Binned) -> list[float]:
     shortest, middle = float(data.high.min()), float(np.median(binned.typical_s))
     tried = [part * shortest for part in _SHIFTS]
     return [shift for shift in tried if shift == 0.0 or shift >= 0.05 * middle]
+
+
+def _begin(data: _Data, binned: Binned) -> float | None:
+    """Return where a law may begin whose density is highest there; None if that is near 0.
+
+    The smallest of ``n`` times lies above it by a part of about ``1 / n`` of their spread.
+    """
+    shortest, middle = float(data.high.min()), float(np.median(binned.typical_s))
+    begin = shortest - (middle - shortest) / len(data.high)
+    return begin if begin >= 0.05 * middle and begin < shortest else None
 
 
 def _distance(distribution: Distribution, curve: Curve) -> float:

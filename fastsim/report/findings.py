@@ -200,7 +200,10 @@ def data_behind(run: Run) -> str:
         parts = [f"measured on {plural(total.requests, 'request')} in {duration(run.duration_s)}"]
     else:
         parts = [f"simulated {plural(total.requests, 'request')}"]
-        parts.append(f"{plural(run.replications, 'replication')} of {duration(run.duration_s)}")
+        after = f" after {duration(run.warmup_s)} of warm-up" if run.warmup_s else ""
+        parts.append(
+            f"{plural(run.replications, 'replication')} of {duration(run.duration_s)}{after}"
+        )
     if run.seed is not None:
         parts.append(f"seed {run.seed}")
     if total.in_flight:

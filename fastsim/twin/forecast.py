@@ -6,6 +6,7 @@ to it (``fastsim.twin.model_doubt``).
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from fastsim.twin.model_doubt import ModelDoubt, doubt_of, has_doubt
 from fastsim.twin.replicate import ArrivalReplay, OnProgress, Plan, Replications, replicate
 from fastsim.twin.summaries import errors, loop, resource, series, summary
 from fastsim.twin.trust import Overload, doubts, find_overload
+from fastsim.twin.warmup import LONGER, SHORTEST_S, TIMES, filling_s, still_filling
 from fastsim.units import format_share
 
 MUCH_WAITING = 0.3
@@ -98,15 +100,20 @@ def forecast_run(
     )
     twice = with_doubt and has_doubt(plan)
     report = on_progress or _silent
-    found = replicate(
-        plan,
-        replications=replications,
-        seed=seed,
-        jobs=jobs,
-        on_progress=lambda done, total: report(done, total * (1 + twice)),
-        keep=keep,
-    )
-    overload = find_overload(found)
+    for _ in range(TIMES):
+        found = replicate(
+            plan,
+            replications=replications,
+            seed=seed,
+            jobs=jobs,
+            on_progress=lambda done, total: report(done, total * (1 + twice)),
+            keep=keep,
+        )
+        overload = find_overload(found)
+        said = arrivals is not None or (traffic is not None and traffic.warmup is not None)
+        if said or overload is not None or found.stopped or not still_filling(found):
+            break
+        plan = replace(plan, warmup_s=LONGER * plan.warmup_s)
     doubt = ModelDoubt(found)
     if twice and overload is None and not found.stopped:
         found, doubt = doubt_of(
@@ -129,6 +136,7 @@ def forecast_run(
         seed=seed,
         rate_per_s=plan.rate_per_s,
         duration_s=plan.duration_s,
+        warmup_s=found.plan.warmup_s,
         replications=len(found),
         total=summaries[None],
         endpoints={name: summaries[name] for name in found.endpoints},
@@ -203,14 +211,17 @@ def make_plan(
                 "the model has no recorded rate", hint="say how much arrives: --rate 100/s"
             )
         rate_per_s = model.traffic.rate
+    resolved, mix = checked_deployment(model, deployment), complete_mix(model, traffic.mix)
+    filling = filling_s(model, mix, resolved)
     return Plan(
         model=model,
-        deployment=checked_deployment(model, deployment),
+        deployment=resolved,
         rate_per_s=rate_per_s,
         duration_s=traffic.duration,
-        warmup_s=traffic.warmup,
+        warmup_s=max(SHORTEST_S, filling) if traffic.warmup is None else traffic.warmup,
+        filling_s=filling,
         arrivals=traffic.arrivals,
-        mix=complete_mix(model, traffic.mix),
+        mix=mix,
         replay=arrivals,
         doubtful=doubtful,
     )

@@ -176,7 +176,7 @@ def simulate_live(
     *,
     mode: Mode = "free",
     deployment: Deployment | None = None,
-    warmup_s: float = 5.0,
+    warmup_s: float | None = None,
     replications: int = 40,
     seed: int = 1,
     jobs: int | None = 1,
@@ -189,7 +189,8 @@ def simulate_live(
     Parameters
     ----------
     warmup_s
-        Load before the measured time where it is not known how the live run began.
+        Load before the measured time where it is not known how the live run began; as long as the
+        service needs to fill when None.
 
     Raises
     ------

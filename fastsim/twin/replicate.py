@@ -71,6 +71,8 @@ class Plan:
     arrivals: Literal["poisson", "uniform"] = "poisson"
     mix: Mapping[str, float] = field(default_factory=dict)
     replay: ArrivalReplay | None = None
+    filling_s: float = 0.0
+    """How long an empty service takes to fill: simulations of other lengths warm up for that."""
     doubtful: bool = False
     """Whether each replication has a model and a processor of its own, within what is known."""
 

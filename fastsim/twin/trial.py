@@ -102,13 +102,13 @@ def run_trial(
     The plan's duration is not used: a trial lasts as long as its goals need.
     """
     rate = plan.rate_per_s if rate_per_s is None else rate_per_s
-    duration_s = trial_duration_s(rate, goals)
+    duration_s = max(trial_duration_s(rate, goals), plan.filling_s)
     changed = replace(
         plan,
         rate_per_s=rate,
         deployment=plan.deployment if deployment is None else deployment,
         duration_s=duration_s,
-        warmup_s=min(plan.warmup_s, max(1.0, duration_s / 4.0)),
+        warmup_s=max(min(plan.warmup_s, max(1.0, duration_s / 4.0)), plan.filling_s),
     )
     return judge_trial(replicate(changed, replications=replications, seed=seed), goals)
 

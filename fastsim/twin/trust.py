@@ -15,6 +15,7 @@ from fastsim.twin.blocking import long_code
 from fastsim.twin.capacity import GROWING, SATURATED, Capacity, uses
 from fastsim.twin.replicate import Replications
 from fastsim.twin.statistics import FEWEST_STRETCHES, METRICS, student_quantile
+from fastsim.twin.warmup import still_filling
 from fastsim.units import format_rate
 
 NEVER_IDLE = 0.998
@@ -108,7 +109,14 @@ def _sure_growth(growth_per_s: NDArray[np.float64]) -> float:
 def _not_steady(found: Replications) -> list[str]:
     growth_per_s = _sure_growth(found.each(lambda run: run.late_growth_per_s))
     if growth_per_s < STILL_FILLING * _arrivals_per_s(found):
-        return []
+        if found.plan.replay is not None or not still_filling(found):
+            return []
+        return [
+            (
+                "fewer requests are in flight at the beginning than later on, so latency is not "
+                "steady; lengthen the warm-up"
+            )
+        ]
     return [
         (
             f"requests in flight still grow by {format_rate(growth_per_s, 2)} when the run ends, "

@@ -4,95 +4,33 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fastsim.distributions import percentile, quantile
+from fastsim.distributions import percentile
 from fastsim.laws import (
     Constant,
     Distribution,
-    Empirical,
     Expon,
     Fit,
-    Gamma,
-    InvGauss,
     Lognorm,
-    Mixture,
-    Pareto,
-    Weibull,
 )
-from fastsim.model import Endpoint, ServiceModel, Variant, WaitStep
+from fastsim.means import mean_count
+from fastsim.model import (
+    Branch,
+    Counts,
+    CpuStep,
+    Endpoint,
+    ParallelStep,
+    RepeatStep,
+    ServiceModel,
+    Step,
+    StreamStep,
+    Variant,
+    WaitStep,
+)
 from fastsim.spans import StepKind
-from fastsim.twin.law_doubt import Errors, draw_model, errors_of, is_doubtful, moved
+from fastsim.twin.law_doubt import Errors, draw_model, errors_of, is_doubtful
 
 KNOWN = Fit(n=100, level_error=0.1, spread_error=0.2, level_spread_correlation=0.5)
-
-LAWS = [
-    Expon(mean=0.01),
-    Gamma(mean=0.01, shape=2.5),
-    Gamma(mean=0.01, shape=0.4, shift=0.003),
-    Lognorm(median=0.02, sigma=0.7, shift=0.001),
-    Weibull(scale=0.02, shape=1.5),
-    InvGauss(mean=0.02, shape=3.0),
-    Pareto(scale=0.005, tail=0.3),
-    Empirical(
-        probabilities=[0.0, 0.5, 0.95, 1.0],
-        values=[0.001, 0.01, 0.03, 0.05],
-        tail_share=0.04,
-        tail=Pareto(scale=0.02, tail=0.2),
-    ),
-    Mixture(
-        weights=[0.9, 0.1],
-        parts=[Lognorm(median=0.002, sigma=0.3), Lognorm(median=0.05, sigma=0.4)],
-    ),
-]
-
-
-def spread_of(law: Distribution) -> float:
-    bare = law.model_copy(update={"shift": 0.0})
-    return math.log(percentile(bare, 0.95) / percentile(bare, 0.5))
-
-
-def median_of(law: Distribution) -> float:
-    return percentile(law, 0.5) - law.shift
-
-
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: f"{law.family} {law.shift}")
-def test_median_and_spread_go_where_they_are_moved(law: Distribution) -> None:
-    # A median of a mixture is that of neither part, and a curve of few points is straight between.
-    close = 0.06 if isinstance(law, (Mixture, Empirical)) else 2e-3
-    other = moved(law, 0.2, 1.1)
-    assert median_of(other) == pytest.approx(median_of(law) * math.exp(0.2), rel=close)
-    assert spread_of(other) == pytest.approx(spread_of(law) * 1.1, rel=close)
-    assert other.shift == law.shift
-
-
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: f"{law.family} {law.shift}")
-def test_a_law_that_is_not_moved_stays(law: Distribution) -> None:
-    at = np.array([0.001, 0.1, 0.5, 0.9, 0.999])
-    assert quantile(moved(law, 0.0, 1.0), at) == pytest.approx(quantile(law, at), rel=1e-9)
-
-
-@given(
-    law=st.sampled_from(LAWS),
-    level=st.floats(-3.0, 3.0),
-    widen=st.floats(0.05, 20.0),
-    us=st.lists(st.floats(0.001, 0.999), min_size=2, max_size=5),
-)
-def test_every_move_gives_a_law_of_the_same_order(
-    law: Distribution, level: float, widen: float, us: list[float]
-) -> None:
-    if isinstance(law, Mixture):
-        return  # its quantile is not in order across parts
-    values = quantile(moved(law, level, widen), np.array(sorted(us)))
-    assert np.isfinite(values).all()
-    assert (np.diff(values) >= 0.0).all()
-    assert values[0] >= 0.0
-
-
-def test_no_time_at_all_stays() -> None:
-    assert moved(Constant(value=0.0), 1.0, 2.0) == Constant(value=0.0)
-    assert moved(Constant(value=0.01), math.log(2.0), 3.0) == Constant(value=0.02)
 
 
 def test_what_was_not_fitted_is_known_exactly() -> None:
@@ -179,3 +117,36 @@ def test_only_what_was_recorded_is_doubted() -> None:
     assert not is_doubtful(service(Constant(value=0.01), counts=(10, 0)))
     plain = service(Constant(value=0.01), counts=(10, 0))
     assert draw_model(plain, 1) == plain
+
+
+def test_counts_are_those_of_a_sample() -> None:
+    """Of 200 requests that went round 2 or 10 times, half each: the mean is 6, known to 0.28."""
+    counts = Counts(values=[2, 10], weights=[1.0, 1.0])
+    code = CpuStep(time=Constant(value=0.001))
+    stream = StreamStep(
+        kind=StepKind.HTTP, chunks=counts, gap=Constant(value=0.1), cpu=Constant(value=0.0)
+    )
+    loop = RepeatStep(
+        count=counts, steps=[ParallelStep(branches=[Branch(count=counts, steps=[code])])]
+    )
+    steps: list[Step] = [loop, stream]
+    variant = Variant(requests=200, steps=steps)
+    model = ServiceModel(endpoints=[Endpoint(name="GET /", share=1.0, variants=[variant])])
+    means: dict[str, list[float]] = {"repeat": [], "stream": [], "branches": []}
+    for seed in range(300):
+        first, second = draw_model(model, seed).endpoints[0].variants[0].steps
+        assert isinstance(first, RepeatStep)
+        assert isinstance(second, StreamStep)
+        [inner] = first.steps
+        assert isinstance(inner, ParallelStep)
+        means["repeat"].append(mean_count(first.count))
+        means["stream"].append(mean_count(second.chunks))
+        means["branches"].append(mean_count(inner.branches[0].count))
+    for name, each in means.items():
+        assert np.mean(each) == pytest.approx(6.0, abs=0.08), name
+        assert np.std(each) == pytest.approx(4.0 / math.sqrt(200), rel=0.15), name
+    assert abs(np.corrcoef(means["repeat"], means["stream"])[0, 1]) < 0.2
+    by_hand = ServiceModel(
+        endpoints=[Endpoint(name="GET /", share=1.0, variants=[Variant(steps=steps)])]
+    )
+    assert draw_model(by_hand, 1) == by_hand
