@@ -37,6 +37,17 @@ class CpuStep(_Sized):
     blocking: Share = Field(
         0.0, description="part of the time that holds the loop without using a core"
     )
+    gil: bool = Field(
+        True,
+        description="false for native code that needs a core but lets go of the GIL: hashing, "
+        "compression, numpy",
+    )
+
+    @model_validator(mode="after")
+    def _native_uses_a_core(self) -> Self:
+        if self.blocking and not self.gil:
+            raise ValueError("code that lets go of the GIL to compute is not blocking: it computes")
+        return self
 
 
 class WaitStep(_Sized):

@@ -134,6 +134,7 @@ def _short_step() -> Schema:
         **{name: {"type": "string"} for name in ("label", "where", "kind", "blocking", "via")},
         "thread_cpu": DURATION_SCHEMA,
         "size": {"type": "number", "minimum": -1, "maximum": 1},
+        "gil": {"type": "boolean"},
         "join": {"enum": ["all", "first", "none"]},
     }
     # The code of a chunk stands beside the stream, under the name of a step.

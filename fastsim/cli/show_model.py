@@ -263,6 +263,7 @@ def _rows_of(step: Step) -> list[_Row]:
     match step:
         case CpuStep():
             blocking = f" ({share(step.blocking)} blocking)" if step.blocking else ""
+            blocking += "" if step.gil else " (native)"
             return [_timed(_named("cpu", step.where or step.label) + blocking, step.time)]
         case WaitStep():
             return [_timed(_named(step.kind.value, step.label or step.where), step.time)]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 BLOCKED = -1.0
 """Instead of a time off the GIL: until somebody gives a slot back, or patience ends."""
 
-Piece = tuple[float, float]
-"""Code under the GIL and then time off it, seconds."""
+Piece = tuple[float, float, float]
+"""Code under the GIL, then native code off it, then time that needs no core either, seconds."""
 
 Call = Generator[Piece, float, None]
 """Yields pieces, and is sent the time when each is over, seconds."""
@@ -43,7 +43,7 @@ def _call(worker: "Worker", task: int, place: int) -> Call:
     own: list[int] = []
     """Stations of which the call took a slot that it still has."""
     todo_s = 0.0
-    now = yield 0.0, 0.0
+    now = yield 0.0, 0.0, 0.0
     while True:
         does, node = code.operation[place], code.node[place]
         value = code.value[place] if node < 0 else draws.value(node, request, occasion)
@@ -52,11 +52,12 @@ def _call(worker: "Worker", task: int, place: int) -> Call:
             todo_s += value - off_s
             _book(worker, task, _THREAD, value)
             if off_s:
-                now = yield todo_s, off_s
+                native = code.kind[place] == ops.NATIVE
+                now = yield (todo_s, off_s, 0.0) if native else (todo_s, 0.0, off_s)
                 todo_s = 0.0
         elif does == ops.WAIT:
             _book(worker, task, code.kind[place], value)
-            now = yield todo_s, value
+            now = yield todo_s, 0.0, value
             todo_s = 0.0
         elif does == ops.REPEAT:
             if value < 1.0:
@@ -80,7 +81,7 @@ def _call(worker: "Worker", task: int, place: int) -> Call:
             continue
         else:  # a slot, or the end: what has been said so far has to be done first
             if todo_s:
-                now = yield todo_s, 0.0
+                now = yield todo_s, 0.0, 0.0
                 todo_s = 0.0
             if does == ops.END:
                 return
@@ -96,7 +97,7 @@ def _call(worker: "Worker", task: int, place: int) -> Call:
                     tasks.held[task].append(station)
                 if not stations.take(station, task, now):
                     worker.block_thread(station, task, now)
-                    now = yield 0.0, BLOCKED
+                    now = yield 0.0, 0.0, BLOCKED
                     if tasks.failing[task] == FAILED:
                         _leave(worker, task, own, now)
                         return

@@ -46,6 +46,9 @@ END
 ALL, FIRST, NONE = range(3)
 """Of the tasks that a fork starts it waits for these; the losers of the first are cancelled."""
 
+PYTHON, NATIVE = range(2)
+"""Kinds of code: what has the GIL, and what needs a core without it."""
+
 SOCKET, TIMER, BY_THREAD = range(3)
 """How a loop learns that a wait is over."""
 
@@ -67,7 +70,7 @@ class Code:
     operation: list[int] = field(default_factory=list)
     argument: list[int] = field(default_factory=list)
     kind: list[int] = field(default_factory=list)
-    """Which kind of wait its time is booked under."""
+    """Which kind of wait its time is booked under; of code, ``PYTHON`` or ``NATIVE``."""
     value: list[float] = field(default_factory=list)
     """Seconds, or a number; used where ``node`` is -1."""
     second: list[float] = field(default_factory=list)
@@ -119,6 +122,11 @@ class Code:
         """Tell whether any fork cancels tasks."""
         pairs = zip(self.operation, self.kind, strict=True)
         return any(operation == FORK and kind == FIRST for operation, kind in pairs)
+
+    def native(self) -> bool:
+        """Tell whether any code needs a core without the GIL."""
+        pairs = zip(self.operation, self.kind, strict=True)
+        return any(operation == CPU and kind == NATIVE for operation, kind in pairs)
 
     def uses_threads(self) -> bool:
         """Tell whether any operation gives work to a thread."""

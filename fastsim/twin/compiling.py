@@ -158,7 +158,16 @@ class _Compiler:
         code = self.code
         match step:
             case CpuStep():
-                self._timed(ops.CPU, step.time, name, share, second=step.blocking, size=step.size)
+                self._timed(
+                    ops.CPU,
+                    step.time,
+                    name,
+                    share,
+                    # Native code lets others have the GIL, as code does that waits.
+                    second=step.blocking if step.gil else 1.0,
+                    kind=ops.PYTHON if step.gil else ops.NATIVE,
+                    size=step.size,
+                )
             case WaitStep():
                 self._timed(
                     ops.WAIT,

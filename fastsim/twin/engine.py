@@ -88,7 +88,7 @@ def _crowded(code: Code, deployment: ResolvedDeployment) -> bool:
     if deployment.replicas < deployment.processes and "replica" in shared:
         return True
     runnable = deployment.workers
-    if not deployment.gil and code.uses_threads():
+    if (not deployment.gil or code.native()) and code.uses_threads():
         runnable *= 1 + deployment.thread_tokens
     quota = deployment.cpu_quota
     if quota is not None and quota < min(runnable, deployment.cores):

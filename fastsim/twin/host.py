@@ -112,7 +112,9 @@ class Host:
             return
         rate = self._rate()
         delay_s = self._period_end - self._at
-        if rate > 0.0:
+        if self._jobs[0][0] <= self._work_s + _NOTHING_S:
+            delay_s = 0.0  # it was done with the last of the quota
+        elif rate > 0.0:
             delay_s = min(
                 delay_s,
                 (self._jobs[0][0] - self._work_s) / rate,

@@ -2,7 +2,7 @@
 
 from fastsim.twin.alarm import Alarm, set_alarm
 from fastsim.twin.host import LOOP, Host, Lock
-from fastsim.twin.passes import CPU, HOLD, SLEEP
+from fastsim.twin.passes import COMPUTE, CPU, HOLD, SLEEP
 from fastsim.twin.threads import Threads
 from fastsim.twin.worker import Worker
 
@@ -10,12 +10,17 @@ from fastsim.twin.worker import Worker
 class HostedThreads(Threads):
     """The threads of a worker on SimPy's clock: their code runs on the machine's cores.
 
+    Native code needs a core, too, but no lock.
+
     Nothing of what they do is computed ahead, so they are never ``active`` for the loop, which
     hears of them by ``calls`` only.
     """
 
+    tells_native = True
+
     def __init__(self, tokens: int, host: Host, *, gil: bool, handover_s: float) -> None:
         super().__init__(tokens, gil=gil, handover_s=handover_s)
+        self._host = host
         self.worker: Hosted
         self.lock = Lock(host, enabled=gil, handover_s=handover_s)
         self._env = host.env
@@ -50,13 +55,20 @@ class HostedThreads(Threads):
 
     def _between(self, task: int) -> bool:
         work = self._work[task]
-        if work.off_s > 0.0:
+        if work.native_s > 0.0:
+            native_s, work.native_s = work.native_s, 0.0
+            self._host.start(native_s, lambda: self._computed(task))
+        elif work.off_s > 0.0:
             set_alarm(self._env, work.off_s, self._second, task)
         elif work.call is not None:
             return self._go_on(task)
         else:
             self._finish(task)
         return False
+
+    def _computed(self, task: int) -> None:
+        """Go on after native code."""
+        set_alarm(self._env, self._work[task].off_s, self._second, task)
 
     def _second(self, alarm: Alarm) -> None:
         task: int = alarm.value
@@ -85,7 +97,7 @@ class Hosted:
 
     def __init__(self, worker: Worker, threads: HostedThreads, host: Host) -> None:
         self.worker = worker
-        self._env, self._lock = host.env, threads.lock
+        self._env, self._host, self._lock = host.env, host, threads.lock
         self._asleep = False
         self._version = 0
         threads.worker = self
@@ -129,6 +141,10 @@ class Hosted:
             if wants == HOLD:
                 self._lock.release()
                 set_alarm(env, worker.cost_s, self._held)
+                return
+            if wants == COMPUTE:
+                self._lock.release()
+                self._host.start(worker.cost_s, lambda: self._lock.run(LOOP, 0.0, self._resume))
                 return
             if wants == SLEEP:
                 self._asleep = True

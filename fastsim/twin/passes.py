@@ -19,9 +19,9 @@ from fastsim.twin.tasks import ARRIVE, CALLBACK, EVENT, KIND_BITS, SPREAD, STEP
 if TYPE_CHECKING:
     from fastsim.twin.worker import Worker
 
-TIME, CPU, HOLD, POLL, SLEEP = range(5)
-"""What a loop waits for when it stops: the time of others; or, hosted, a core for ``cost_s``, that
-time to pass, others to have had the GIL, something to happen."""
+TIME, CPU, COMPUTE, HOLD, POLL, SLEEP = range(6)
+"""What a loop waits for when it stops: the time of others; or, hosted, a core for ``cost_s``, one
+without the GIL, that time to pass, others to have had the GIL, something to happen."""
 
 _LAG_EVERY = 8
 _NEVER = math.inf
@@ -239,6 +239,8 @@ def passes(worker: "Worker") -> Iterator[int]:
                     if second[place]:
                         off_core = value * second[place]
                         value -= off_core
+                        if kind_of[place]:
+                            off_core *= stretch
                     if dearer:
                         value += (value if value < reach else reach) * dearer  # noqa: FURB136
                     spent = value * stretch
@@ -248,7 +250,7 @@ def passes(worker: "Worker") -> Iterator[int]:
                             yield CPU
                         if off_core:
                             worker.cost_s = off_core
-                            yield HOLD
+                            yield COMPUTE if kind_of[place] else HOLD
                         now = worker.now
                         spent += off_core
                     else:

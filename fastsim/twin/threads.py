@@ -33,7 +33,7 @@ _NOTHING_S = 1e-12
 class _Work:
     """What the thread of a task still has to do; a call says so piece by piece."""
 
-    __slots__ = ("call", "left_s", "off_s", "second_s", "token", "waited_s")
+    __slots__ = ("call", "left_s", "native_s", "off_s", "second_s", "token", "waited_s")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class _Work:
     ) -> None:
         self.call = call
         self.left_s = left_s
+        self.native_s = 0.0
         self.off_s = off_s
         self.second_s = second_s
         self.waited_s = waited_s
@@ -55,6 +56,8 @@ class _Work:
 
 class Threads:
     """The thread pool of one worker, and other threads that the loop waits for.
+
+    There is a core for everybody, so native code is time off the GIL like any other.
 
     Attributes
     ----------
@@ -65,6 +68,9 @@ class Threads:
     calls : list of (time, task, seconds waited for a thread)
         Work that is done, and has not called the loop back yet.
     """
+
+    tells_native = False
+    """Whether native code has to find a core."""
 
     def __init__(self, tokens: int, *, gil: bool, handover_s: float) -> None:
         self.gil = gil
@@ -166,11 +172,13 @@ class Threads:
         work = self._work[task]
         assert work.call is not None  # noqa: S101 - only calls come in pieces
         try:
-            work.left_s, off_s = work.call.send(now)
+            work.left_s, work.native_s, off_s = work.call.send(now)
         except StopIteration:
             self._end(task, now)
             return False
         work.off_s = max(off_s, 0.0)
+        if not self.tells_native:
+            work.off_s += work.native_s
         return off_s != BLOCKED
 
     def works(self) -> bool:

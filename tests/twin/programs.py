@@ -32,6 +32,11 @@ def cpu(seconds: float, blocking: float = 0.0) -> Plain:
     return (ops.CPU, 0, seconds, blocking / seconds if seconds else 0.0)
 
 
+def native(seconds: float) -> Plain:
+    """Code that needs a core without the GIL."""
+    return (ops.CPU, ops.NATIVE, seconds, 1.0)
+
+
 def wait(seconds: float, via: int = ops.SOCKET, thread_cpu: float = 0.0) -> Plain:
     return (ops.WAIT, via, seconds, thread_cpu)
 
@@ -68,7 +73,8 @@ def add(code: Code, program: Sequence[Step]) -> int:
             code.add(ops.FORK, len(code.forks) - 1)
         else:
             operation, argument, value, second = step
-            code.add(operation, argument, kind=IO, value=value, second=second)
+            kind = argument if operation == ops.CPU else IO
+            code.add(operation, argument, kind=kind, value=value, second=second)
     code.add(ops.END)
     for place, call in calls:
         code.argument[place] = add(code, call.steps)

@@ -190,3 +190,28 @@ loop: {}
     }
     assert runs[60.0].total.failed == 0
     assert runs[200.0].total.failed > 0.5 * runs[200.0].total.requests
+
+
+def test_a_model_says_what_needs_no_gil() -> None:
+    text = """
+    version: 1
+    endpoints:
+      POST /login:
+        - thread: [{cpu: 120ms, gil: false}]
+    process: {cores: 2}
+    """
+    model = parse_yaml(text, ServiceModel)
+    [step] = model.endpoints[0].variants[0].steps
+    assert isinstance(step, CallStep)
+    assert parse_yaml(dump_yaml(model), ServiceModel) == model
+    traffic = TrafficPlan(rate=12.0, duration=20.0)
+    # 1.44 of two cores: Python's code would be far beyond what one GIL lets through.
+    run = forecast_run(model, traffic=traffic, replications=2).run
+    assert run.capacity is not None
+    assert run.capacity.resource == "processor"
+    assert run.capacity.per_s == pytest.approx(2.0 / 0.12, rel=0.05)
+
+
+def test_native_code_cannot_be_blocking() -> None:
+    with pytest.raises(ValidationError, match="it computes"):
+        CpuStep(time=Constant(value=0.01), gil=False, blocking=0.5)

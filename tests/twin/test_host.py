@@ -20,6 +20,7 @@ from tests.twin.programs import (
     acquire,
     cpu,
     deployment,
+    native,
     release,
     thread,
     wait,
@@ -173,3 +174,64 @@ def test_a_quota_is_a_capacity() -> None:
         outcome = simulate(drawn, throttled(quota), FREE)
         rate = 3_000 / (outcome.done_s.max() - arrivals[0])
         assert rate == pytest.approx(served, rel=0.01)
+
+
+def test_native_code_needs_a_core_and_no_gil() -> None:
+    """Four threads that hash for 100 ms: as fast as there are cores, one after the other if they
+    were Python."""
+    for cores, end_s in ((1, 0.4), (2, 0.2), (4, 0.1), (8, 0.1)):
+        drawn = workload([0.0] * 4, [[Call([native(0.1)])]] * 4)
+        outcome = simulate(drawn, deployment(cores=cores), FREE)
+        assert outcome.respond_s.tolist() == pytest.approx([end_s] * 4)
+        assert outcome.processor_s is None or outcome.processor_s == pytest.approx(0.4)
+    drawn = workload([0.0] * 4, [[Call([cpu(0.1)])]] * 4)
+    outcome = simulate(drawn, deployment(cores=4), FREE)
+    assert float(outcome.respond_s.max()) == pytest.approx(0.4)
+
+
+def test_native_code_takes_the_core_that_the_loop_wants() -> None:
+    """One core: 10 ms of code and 10 ms of native code beside it take 20; with two cores 10."""
+    for cores, end_s in ((1, 0.020), (2, 0.010)):
+        drawn = workload([0.0, 0.0], [[Call([native(0.010)])], [cpu(0.010)]])
+        outcome = simulate(drawn, deployment(cores=cores), FREE)
+        assert outcome.respond_s.tolist() == pytest.approx([end_s] * 2, abs=1e-6)
+
+
+def test_native_code_on_the_loop_lets_threads_have_the_gil_but_not_the_core() -> None:
+    """The loop hashes for 10 ms from 1 ms on; a thread wants 4 ms of code from 2 ms on."""
+    first = [Call([wait(0.002), cpu(0.004)])]
+    for cores, end_s in ((1, 0.015), (2, 0.011)):
+        drawn = workload([0.0, 0.001], [first, [native(0.010)]])
+        outcome = simulate(drawn, deployment(cores=cores), FREE)
+        # The thread is done when the loop hears of it.
+        assert outcome.respond_s.tolist() == pytest.approx([end_s] * 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("gil", [True, False])
+def test_native_code_is_the_same_by_the_clock_of_a_host(
+    monkeypatch: pytest.MonkeyPatch, gil: bool
+) -> None:
+    deployed = deployment(gil=gil, cores=100, tokens=3)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        programs: list[list[Step]] = []
+        for _ in range(30):
+            a, b, c, d = rng.exponential(0.003, 4).tolist()
+            inside = Call([cpu(a / 3.0), native(b), wait(c), cpu(d / 5.0), native(a / 2.0)])
+            programs.append([native(a), wait(b), cpu(c / 4.0), inside, cpu(d / 3.0)])
+        drawn = workload(np.cumsum(rng.exponential(0.006, 30)), programs)
+        monkeypatch.setattr(engine, "_crowded", lambda *_: False)
+        alone = simulate(drawn, deployed, TINY)
+        monkeypatch.setattr(engine, "_crowded", lambda *_: True)
+        hosted = simulate(drawn, deployed, TINY)
+        for name in ("start_s", "respond_s", "running_s", "wait_s"):
+            ours, theirs = getattr(alone, name), getattr(hosted, name)
+            np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=1e-9, err_msg=f"{name} {seed}")
+
+
+def test_native_code_counts_for_the_quota() -> None:
+    how = deployment(cores=4).model_copy(update={"cpu_quota": 1.0})
+    drawn = workload([0.0] * 4, [[Call([native(0.1)])]] * 4)
+    outcome = simulate(drawn, how, FREE)
+    # Four cores use up a period's 100 ms in 25 ms; the last period's part ends 25 ms into it.
+    assert outcome.respond_s.tolist() == pytest.approx([0.325] * 4)

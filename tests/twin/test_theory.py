@@ -99,6 +99,37 @@ def test_pool_wait_is_erlang_c() -> None:
     assert low <= erlang_c(5, offered) * 0.04 / (5 - offered) <= high
 
 
+def test_servers_with_a_limited_waiting_room_turn_away_as_mmck_has_it() -> None:
+    """M/M/3/8 with more arriving than three servers do: eight sessions that nobody waits for."""
+    servers, room, rate, mean = 3, 8, 90.0, 0.04
+    rng = np.random.default_rng(21)
+    n = 60_000
+    held = rng.exponential(mean, n)
+    drawn = workload(
+        np.cumsum(rng.exponential(1.0 / rate, n)),
+        [[acquire(1), ACQUIRE, wait(float(s)), RELEASE, release(1)] for s in held],
+        ("pool", "sessions"),
+    )
+    how = deployment(pool=servers, sessions=room, patience_s=1e-9)
+    how = how.model_copy(update={"loop": "uvloop"})
+    outcome = simulate(drawn, how, FREE)
+    offered = rate * mean
+    weights = np.array(
+        [
+            offered**k / (factorial(min(k, servers)) * servers ** max(k - servers, 0))
+            for k in range(room + 1)
+        ]
+    )
+    probability = weights / weights.sum()
+    low, high = interval((outcome.failure > 0).astype(float))
+    assert low <= probability[-1] <= high
+    # Who is let in waits for as long as Little's law has it.
+    waiting = float(np.maximum(np.arange(room + 1) - servers, 0) @ probability)
+    admitted = rate * (1.0 - probability[-1])
+    low, high = interval(outcome.pool_wait_s[outcome.failure == 0])
+    assert low <= waiting / admitted <= high
+
+
 def test_littles_law_holds_for_pool_and_system() -> None:
     drawn, outcome = pooled(5, 95.0, 40_000)
     in_system = latency(drawn, outcome)
