@@ -1,41 +1,25 @@
-"""A service model as tables for the terminal: what to distrust first, then every step."""
+"""A service model as text for the terminal: what to distrust first, then every step."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from fastsim.cli.show_steps import notes, step_lines
 from fastsim.distributions import mean
-from fastsim.means import endpoint_mean_s, mean_count, step_mean_s
+from fastsim.means import endpoint_mean_s
 from fastsim.model import (
-    AcquireStep,
     BackgroundWork,
-    CallStep,
     CheckRow,
-    ChooseStep,
-    CpuStep,
-    Distribution,
     Endpoint,
     Limit,
-    LimitStep,
-    ParallelStep,
-    ReleaseStep,
-    RepeatStep,
     Resource,
-    RespondStep,
     ServiceModel,
-    Step,
-    StreamStep,
-    ThreadStep,
-    UseStep,
     Variant,
-    WaitStep,
 )
 from fastsim.report.findings import model_trust, self_check_sentence
+from fastsim.report.layout import WIDTH, wrap
 from fastsim.report.wording import (
     UNKNOWN,
     clean,
     count,
-    distribution_parameters,
     duration,
     metric_name,
     plural,
@@ -45,12 +29,18 @@ from fastsim.report.wording import (
 )
 from fastsim.twin.blocking import long_code
 
-if TYPE_CHECKING:
-    from rich.table import Table
+
+def model_lines(model: ServiceModel) -> Iterator[str]:
+    """Yield lines: warnings, self-check, process, traffic, endpoints and their steps."""
+    for line in _lines(model):
+        first, *rest = wrap(line, WIDTH)
+        yield first
+        margin = " " * (len(line) - len(line.lstrip()) + 2)
+        for text in wrap(" ".join(rest), WIDTH - len(margin)) if rest else []:
+            yield margin + text
 
 
-def model_lines(model: ServiceModel) -> Iterator["str | Table"]:
-    """Yield lines and tables: warnings, self-check, process, traffic, endpoints."""
+def _lines(model: ServiceModel) -> Iterator[str]:
     yield f"model of {clean(model.service)} · {plural(len(model.endpoints), 'endpoint')}"
     for warning in [*long_code(model), *model.warnings]:
         yield f"  warning: {clean(warning)}"
@@ -79,7 +69,11 @@ def model_lines(model: ServiceModel) -> Iterator["str | Table"]:
         for variant in endpoint.variants:
             if len(endpoint.variants) > 1 or variant.failed:
                 yield _variant_line(variant)
-            yield _step_table(variant)
+            yield from step_lines(variant.steps)
+    steps = [step for e in model.endpoints for variant in e.variants for step in variant.steps]
+    if said := notes(steps):
+        yield ""
+        yield from (f"  {each}" for each in said)
 
 
 def _check_line(row: CheckRow) -> str:
@@ -166,69 +160,6 @@ def _variant_line(variant: Variant) -> str:
     return f"  {clean(variant.name)} · {share(variant.share)}{recorded}{failed}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    what: str
-    distribution: Distribution | None = None
-    mean_s: float | None = None
-    parameters: str = ""
-
-
-def _step_table(variant: Variant) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in (
-        "step",
-        "what",
-        "time",
-        "mean",
-        "of latency",
-        "n",
-        "distance",
-        "censored",
-        "range",
-    ):
-        right = name in {"step", "mean", "of latency", "n", "distance", "censored"}
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
-    latency_s = sum(map(step_mean_s, _before_response(variant.steps)))
-    responded = False
-    for number, step in enumerate(variant.steps, 1):
-        for index, row in enumerate(_rows(step)):
-            part = UNKNOWN if row.mean_s is not None or row.distribution is None else ""
-            if responded:
-                part = "after"
-            elif row.mean_s is not None and latency_s > 0.0:
-                part = share(row.mean_s / latency_s)
-            table.add_row("" if index else str(number), *_cells(row, part))
-        responded |= isinstance(step, RespondStep)
-    return table
-
-
-def _before_response(steps: list[Step]) -> list[Step]:
-    for index, step in enumerate(steps):
-        if isinstance(step, RespondStep):
-            return steps[:index]
-    return steps
-
-
-def _cells(row: _Row, part: str) -> list[str]:
-    if row.distribution is None:
-        timed = [duration(row.mean_s), part] if row.mean_s is not None else ["", ""]
-        return [row.what, row.parameters, *timed, "", "", "", ""]
-    words = f"{row.distribution.family} {distribution_parameters(row.distribution)}"
-    fit = row.distribution.fit
-    cells = [row.what, words, "" if row.mean_s is None else duration(row.mean_s), part]
-    if fit is None:
-        return [*cells, "", "", "", ""]
-    distance = UNKNOWN if fit.distance is None else f"{fit.distance:.3f}"
-    if not fit.accepted:
-        distance += " (no family fits)"
-    seen = "" if fit.low is None else f"{duration(fit.low)} to {duration(fit.high)}"
-    return [*cells, count(fit.n), distance, share(fit.censored), seen]
-
-
 _WHOSE = {"worker": "per worker", "replica": "per replica", "service": "for the service"}
 
 
@@ -243,80 +174,3 @@ def _limit(limit: Limit) -> str:
         return f"by {clean(limit.station or '')}, {whose}"
     otherwise = "waits" if limit.full == "wait" else "fails"
     return f"{rate(limit.rate)} {whose} (bursts of {limit.burst}), else {otherwise}"
-
-
-_SIDE_BY_SIDE = {
-    "all": "side by side",
-    "first": "side by side, for the first",
-    "none": "beside what follows",
-}
-
-
-def _rows(step: Step) -> list[_Row]:
-    """Return one row per distribution of a step, and how far it follows its request's size."""
-    rows = _rows_of(step)
-    size: float = getattr(step, "size", 0.0)
-    return [replace(rows[0], what=f"{rows[0].what}, size {size:g}"), *rows[1:]] if size else rows
-
-
-def _rows_of(step: Step) -> list[_Row]:
-    match step:
-        case CpuStep():
-            blocking = f" ({share(step.blocking)} blocking)" if step.blocking else ""
-            blocking += "" if step.gil else " (native)"
-            return [_timed(_named("cpu", step.where or step.label) + blocking, step.time)]
-        case WaitStep():
-            return [_timed(_named(step.kind.value, step.label or step.where), step.time)]
-        case ThreadStep():
-            rows = [_timed(_named("thread cpu", step.where or step.label), step.cpu)]
-            return rows + ([_timed("thread waiting", step.off_gil)] if step.off_gil else [])
-        case StreamStep():
-            chunks = mean_count(step.chunks)
-            name = f"{_named(step.kind.value, step.label or step.where)} stream"
-            return [
-                _Row(name, parameters=f"{chunks:.3g} chunks on average"),
-                _timed("  each chunk: wait", step.gap, times=chunks),
-                _timed("  each chunk: cpu", step.cpu, times=chunks),
-            ]
-        case ParallelStep():
-            rows = [_Row(_SIDE_BY_SIDE[step.join], mean_s=step_mean_s(step))]
-            for branch in step.branches:
-                rows.append(_Row(f"  {mean_count(branch.count):.3g} × branch"))
-                rows += _inside(branch.steps, "    ")
-            return rows
-        case UseStep() | CallStep():
-            rows = [row for inner in step.steps for row in _rows(inner)]
-            held = [replace(row, what=f"  {row.what}") for row in rows]
-            if isinstance(step, CallStep):
-                return [_Row(_named("in a thread", step.where or step.label)), *held]
-            return [_Row(f"with a slot of {clean(step.resource)}"), *held]
-        case RepeatStep():
-            rows = [_Row(f"{mean_count(step.count):.3g} × in a row", mean_s=step_mean_s(step))]
-            return rows + _inside(step.steps, "  ")
-        case ChooseStep():
-            rows = [_Row("one of these ways", mean_s=step_mean_s(step))]
-            for way in step.ways:
-                rows.append(_Row(f"  {share(way.share)} {clean(way.name)}".rstrip()))
-                rows += _inside(way.steps, "    ")
-            return rows
-        case LimitStep():
-            return [_Row(f"limit {clean(step.limit)}")]
-        case AcquireStep() | ReleaseStep():
-            return [_Row(f"{step.do} {clean(step.resource)}")]
-        case _:
-            return [_Row(step.do)]
-
-
-def _inside(steps: list[Step], margin: str) -> list[_Row]:
-    """Return the rows of steps that another holds, whose share of the time is not known."""
-    return [
-        replace(row, what=margin + row.what, mean_s=None) for step in steps for row in _rows(step)
-    ]
-
-
-def _timed(what: str, distribution: Distribution, times: float = 1.0) -> _Row:
-    return _Row(what, distribution, times * mean(distribution))
-
-
-def _named(what: str, name: str) -> str:
-    return f"{what} {clean(name)}".rstrip()
