@@ -232,6 +232,9 @@ class Comparison(_Block):
     needed_s: float | None = Field(
         None, description="cannot tell: length of a live run at this load that would, seconds"
     )
+    reasons: list[str] = Field(
+        default_factory=list, description="off: steps of the live recording that differ for sure"
+    )
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()
 

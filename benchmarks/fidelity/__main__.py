@@ -11,7 +11,6 @@ cores. Printed is twin over live - 1, with what it could be (95 % for all rows t
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -21,11 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fidelity.services import SERVICES
+from benchmarks.fidelity.serving import serving
 from fastsim.calibrate.build import build_model, read_requests
 from fastsim.calibrate.client_path import fit_client_overhead
 from fastsim.calibrate.selfcheck import replay_recording
-from fastsim.collector.launcher import recording_environment, stop, wait_for_port
-from fastsim.demo.servers import HOST, Cores, free_port
+from fastsim.collector.launcher import recording_environment
+from fastsim.demo.servers import Cores
 from fastsim.load.capacity import measure_capacity
 from fastsim.load.driver import LoadResult
 from fastsim.load.outcome import to_run
@@ -55,20 +55,9 @@ class Found:
 
 
 def start(name: str, cores: set[int], environment: dict[str, str], stack: ExitStack) -> str:
-    """Serve a service on some cores until the stack is left; return its address."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "uvicorn", "benchmarks.fidelity.services:app", "--host", HOST),
-        *("--port", str(port), "--loop", "asyncio", "--log-level", "warning", "--no-access-log"),
-    ]
-    environment = {**environment, "FIDELITY_SERVICE": name}
-    process = subprocess.Popen(command, env=environment)
-    stack.callback(stop, process)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(process.pid, cores)
-    if not wait_for_port(HOST, port, process, 30.0):
-        raise SystemExit(f"{name} did not start")
-    return f"http://{HOST}:{port}"
+    """Serve one of the services until the stack is left; return its address."""
+    chosen = {**environment, "FIDELITY_SERVICE": name}
+    return serving("benchmarks.fidelity.services:app", cores, chosen, stack)
 
 
 def send(url: str, mix: Mix, rate: float, length_s: float, seed: int) -> LoadResult:

@@ -45,6 +45,13 @@ def calibrate(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="replay the recording through the twin")
     ] = True,
+    diff: Annotated[
+        Path | None, typer.Option("--diff", help="older model of the service: say what drifted")
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="another recording: does the twin foretell it?"),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="of the self-check")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="print the model as JSON")] = False,
     force: Annotated[bool, typer.Option("--force", help="overwrite an existing model")] = False,
@@ -68,6 +75,7 @@ def calibrate(
     named = None if columns is None else parse_columns(columns)
     skip_first_s = None if skip_first is None else parse_duration(skip_first)
     refuse_existing(output, force=force)
+    older = None if diff is None else _older(diff)
     with progress("reading traces"):
         requests = read_requests(traces, service=service, skip_first_s=skip_first_s, columns=named)
     note(requests.account.summary())
@@ -85,10 +93,40 @@ def calibrate(
     if check or client is not None:
         model = _checked(model, requests, client, seed)
     write_new(output, dump_yaml(model), force=force)
+    beside = _beside(model, older, diff, against, service=service, seed=seed)
     if as_json:
         print_json(model)
+        note("\n".join(beside))
     else:
-        typer.echo(_summary(model, output))
+        typer.echo(_summary(model, output, beside))
+
+
+def _older(path: Path) -> "ServiceModel":
+    from fastsim.cli.calibrate_beside import read_older
+
+    return read_older(path)
+
+
+def _beside(
+    model: "ServiceModel",
+    older: "ServiceModel | None",
+    diff: Path | None,
+    against: Path | None,
+    *,
+    service: str | None,
+    seed: int,
+) -> list[str]:
+    """Return what is to be said of an older model and of another recording."""
+    from fastsim.cli.calibrate_beside import against_lines, compare_beside, drift_lines
+    from fastsim.cli.output import progress
+
+    lines: list[str] = []
+    if older is not None and diff is not None:
+        lines += drift_lines(older, model, diff)
+    if against is not None:
+        with progress("replaying the other recording"):
+            lines += against_lines(compare_beside(model, against, service, seed), against)
+    return lines
 
 
 def _checked(
@@ -128,7 +166,7 @@ def _client_path(client: Path, requests: "RequestSet", found: "SelfCheck") -> ob
     return ClientPath(overhead=fit_client_overhead(run, requests, found.before_application_s))
 
 
-def _summary(model: "ServiceModel", output: Path) -> str:
+def _summary(model: "ServiceModel", output: Path, beside: list[str]) -> str:
     """Say what was fitted and how well the twin repeats it, in 80 columns."""
     from fastsim.report.findings import self_check_sentence
     from fastsim.report.layout import aligned, finish, labelled, warnings_text, wrapped
@@ -154,6 +192,7 @@ def _summary(model: "ServiceModel", output: Path) -> str:
         table = [["self-check", "recorded", "twin", "error", "verdict"], *rows]
         lines += [*aligned(table, "<>>><", first_wide=True), ""]
         lines += labelled("Check", self_check_sentence(model).removeprefix("Self-check: "))
+    lines += beside
     lines += warnings_text(model.warnings)
     lines += labelled("Model", f"written to {output}; next: fastsim show {output}")
     return finish(lines).rstrip()

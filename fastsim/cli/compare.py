@@ -124,6 +124,11 @@ def compare(
             tolerance=limits,
         )
         result.provenance = question.provenance()
+        if result.verdict == "off" and seen == "server":
+            from fastsim.cli.calibrate_beside import reasons
+
+            with progress("looking for what differs"):
+                result.reasons = reasons(question.model, live, service)
     deliver(
         result,
         lambda: render_comparison(result, every=every),
@@ -189,45 +194,13 @@ def _begins_as_run(path: Path) -> bool:
 
 
 def _read_live(path: Path, service: str | None) -> 'tuple[LiveSample, Literal["client", "server"]]':
+    from fastsim.cli.recorded_live import read_recorded
     from fastsim.twin.live import LiveSample
 
     stored = _read_run(path)
     if stored is None:
-        return _read_traces(path, service), "server"
+        return read_recorded(path, service), "server"
     return LiveSample.of_run(stored, where=str(path)), "client"
-
-
-def _read_traces(path: Path, service: str | None) -> "LiveSample":
-    """Take the server spans of a recording; its warm-up is simulated but not compared."""
-    import numpy as np
-
-    from fastsim.calibrate.readers import read_spans
-    from fastsim.calibrate.requests import collect_requests
-    from fastsim.errors import NotEnoughDataError
-    from fastsim.twin.live import LiveSample
-
-    requests = collect_requests(read_spans([path]), service=service)
-    start_s = (requests.start_ns - requests.start_ns[0]) / 1e9
-    begin_s = float(start_s[requests.warm_up].max(initial=-1e-9)) + 1e-9
-    at_s = start_s - begin_s
-    duration_s = float(at_s[-1]) + 1e-9
-    measured = int((at_s >= 0.0).sum())
-    if measured < 2:
-        raise NotEnoughDataError(
-            f"{path} holds {measured} requests after the warm-up", hint="record for longer"
-        )
-    return LiveSample(
-        endpoints=requests.endpoints,
-        endpoint=requests.endpoint,
-        at_s=at_s,
-        latency_s=requests.duration_ns.astype(np.float64) / 1e9,
-        ok=~requests.failed,
-        rate_per_s=(measured - 1) / duration_s,
-        duration_s=duration_s,
-        title=requests.service,
-        warmup_s=max(0.0, float(-at_s[0])),
-        recorded=bool(requests.recorded.any()),
-    )
 
 
 def _refuse_for_stored(

@@ -99,8 +99,11 @@ def render_comparison(comparison: Comparison, *, every: bool = False) -> str:
     shown = [row for row in comparison.rows if every or row.counts or row.verdict == "off"]
     if shown:
         lines += ["", *_comparison_table(shown)]
+    lines.append("")
+    for number, reason in enumerate(comparison.reasons):
+        lines += labelled("" if number else "Why", clean(reason))
     title = " · ".join(filter(None, [clean(comparison.title), comparison.mode]))
-    lines += ["", *labelled("Compared", title)]
+    lines += labelled("Compared", title)
     if comparison.tolerance and shown:
         used = ordered_names([row.metric for row in shown])
         limits = [f"{metric_name(m)} {share(comparison.tolerance[m])}" for m in used]

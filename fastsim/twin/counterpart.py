@@ -91,7 +91,11 @@ class FromReplications:
         requests: int,  # noqa: ARG002  replications have the live size
         tolerance: float,
     ) -> tuple[Compared, Estimate] | None:
-        """Return the value of all replications together, and that of each."""
+        """Return the value of a typical replication, and that of each.
+
+        The typical one, because a live run is one, too: where doubt or a wandering machine makes
+        some replications crowded, the mean of all is what hardly any of them is like.
+        """
         if metric == "throughput":
             each = self._found.each(lambda run: run.throughput_per_s(endpoint))
             value, unit = float(each.mean()), "/s"
@@ -101,6 +105,8 @@ class FromReplications:
             value = float(self._found.pooled_statistics(endpoint, self._view)[column])
             if np.isfinite(each).sum() < 2:
                 return None
+            if self._found.plan.doubtful:
+                value = float(np.nanmedian(each))
         estimate = replicated_estimate(value, each, unit=unit)
         if live == 0.0:
             return None

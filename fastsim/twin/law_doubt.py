@@ -13,7 +13,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from fastsim.distributions import percentile
+from fastsim.distributions import mean, percentile
 from fastsim.laws import Counts, Distribution
 from fastsim.model import Endpoint, ServiceModel, Variant
 from fastsim.program import (
@@ -38,6 +38,9 @@ BEYOND = 2.0
 
 _RANGES = {2: 1.128, 3: 1.693, 4: 2.059, 5: 2.326, 6: 2.534, 7: 2.704}
 """Mean range of so many normal values, in standard deviations: too few to have been fitted."""
+FARTHEST = 8.0
+"""No mean becomes more than so many times what it was."""
+_LESS, _TRIES = 0.7, 30
 _NARROW = 1e-3
 """Spreads keep at least this part of themselves."""
 _OF_A_MEDIAN = 1.2533
@@ -96,7 +99,7 @@ def draw_model(model: ServiceModel, seed: int) -> ServiceModel:
             kept = sqrt(1.0 - errors.correlation**2)
             level = errors.level * float(first)
             spread = errors.spread * float(errors.correlation * first + kept * second)
-            known[name] = moved(law, *_within(law, level, exp(spread)))
+            known[name] = _moved(law, *_within(law, level, exp(spread)))
         return known[name]
 
     endpoints = [_other_endpoint(endpoint, other, seed) for endpoint in model.endpoints]
@@ -123,6 +126,22 @@ def _within(law: Distribution, level: float, widen: float) -> tuple[float, float
     if far > middle:
         widen = min(widen, (log(limit / middle) - level) / log(far / middle))
     return level, max(widen, _NARROW)
+
+
+def _moved(law: Distribution, level: float, widen: float) -> Distribution:
+    """Return a law that is moved so far, or less, that its mean stays within reason.
+
+    A tail that nobody has seen may hold a mean of any size beyond every percentile.
+    """
+    seen = law.fit.high if law.fit is not None and law.fit.high is not None else 0.0
+    usual = mean(law)
+    most = min(max(BEYOND * usual, seen), FARTHEST * usual)
+    for _ in range(_TRIES):
+        found = moved(law, level, widen)
+        if mean(found) <= most:
+            return found
+        level, widen = level * _LESS, 1.0 + (widen - 1.0) * _LESS
+    return law
 
 
 def _laws(model: ServiceModel) -> list[Distribution]:

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from fastsim.distributions import percentile
+from fastsim.distributions import mean, percentile
 from fastsim.laws import (
     Constant,
     Distribution,
     Expon,
     Fit,
+    Gamma,
     Lognorm,
 )
 from fastsim.means import mean_count
@@ -86,6 +87,17 @@ def test_no_law_is_moved_far_beyond_what_was_seen() -> None:
     far = [percentile(waits(draw_model(model, seed))[0], 0.99) for seed in range(200)]
     assert max(far) <= 2.0 * max(usual, 0.02) * 1.01
     assert min(far) < 0.5 * usual
+
+
+def test_a_tail_that_nobody_saw_does_not_make_the_mean() -> None:
+    """Only upper bounds, and a tail of any weight behind them: the mean stays within reason."""
+    blind = Fit(n=300, level_error=80.0, spread_error=46.0, high=0.001, censored=1.0)
+    for law in (Expon(mean=2e-5, fit=blind), Gamma(mean=2e-5, shape=0.03, fit=blind)):
+        drawn = [mean(waits(draw_model(service(law), seed))[0]) for seed in range(300)]
+        assert max(drawn) <= 8.0 * 2e-5 * 1.001
+    known = Lognorm(median=0.01, sigma=0.5, fit=KNOWN)
+    means = [mean(waits(draw_model(service(known), seed))[0]) for seed in range(300)]
+    assert np.std(np.log(means)) > 0.08
 
 
 def test_the_same_law_moves_together_and_another_by_itself() -> None:

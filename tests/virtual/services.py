@@ -10,11 +10,11 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from fastapi import FastAPI
+from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import StreamingResponse
 
 from fastsim.collector import resource
-from tests.virtual.loop import answer, burn
+from tests.virtual.loop import answer, block, burn
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def gamma(draw: random.Random, mean: float, shape: float) -> float:
     return draw.gammavariate(shape, mean / shape)
 
 
-def _app(handler: Callable[[], Awaitable[object]]) -> FastAPI:
+def _app(handler: Callable[..., Awaitable[object]]) -> FastAPI:
     app = FastAPI(title="laboratory")
     app.add_api_route("/", handler, methods=["GET"], response_model=None)
     return app
@@ -159,6 +159,66 @@ def _sized(draw: random.Random) -> FastAPI:
     return _app(handler)
 
 
+def _semaphore(draw: random.Random) -> FastAPI:
+    limit: list[asyncio.Semaphore] = []
+
+    async def handler() -> dict[str, int]:
+        if not limit:  # it belongs to the loop that runs
+            limit.append(asyncio.Semaphore(5))
+        burn(gamma(draw, 0.0004, 4.0))
+        async with limit[0]:
+            await asyncio.sleep(gamma(draw, 0.004, 4.0))
+            burn(gamma(draw, 0.0002, 4.0))
+        burn(gamma(draw, 0.0004, 4.0))
+        return {"ok": 1}
+
+    return _app(handler)
+
+
+def _blocking(draw: random.Random) -> FastAPI:
+    async def handler() -> dict[str, int]:
+        burn(gamma(draw, 0.0003, 4.0))
+        await answer(gamma(draw, 0.006, 3.0))
+        block(gamma(draw, 0.0015, 4.0))
+        burn(gamma(draw, 0.0002, 4.0))
+        return {"ok": 1}
+
+    return _app(handler)
+
+
+def _background(draw: random.Random) -> FastAPI:
+    async def mail() -> None:
+        burn(gamma(draw, 0.0003, 4.0))
+        await answer(gamma(draw, 0.030, 3.0))
+        burn(gamma(draw, 0.0006, 4.0))
+
+    async def handler(tasks: BackgroundTasks) -> dict[str, int]:
+        burn(gamma(draw, 0.0005, 4.0))
+        await answer(gamma(draw, 0.006, 3.0))
+        burn(gamma(draw, 0.0002, 4.0))
+        tasks.add_task(mail)
+        return {"ok": 1}
+
+    return _app(handler)
+
+
+def _gather_pool(draw: random.Random) -> FastAPI:
+    slots = resource("pool", capacity=8)
+
+    async def part() -> None:
+        async with slots:
+            await answer(gamma(draw, 0.003, 3.0))
+        burn(gamma(draw, 0.0002, 4.0))
+
+    async def handler() -> dict[str, int]:
+        burn(gamma(draw, 0.0004, 4.0))
+        await asyncio.gather(part(), part(), part())
+        burn(gamma(draw, 0.0002, 4.0))
+        return {"ok": 1}
+
+    return _app(handler)
+
+
 async def _job() -> None:
     """A report every tenth of a second, while requests come and go."""
     while True:
@@ -176,6 +236,10 @@ SERVICES: dict[str, Service] = {
     "Pareto waits": Service(_heavy, 0.001),
     "periodic job": Service(_sockets, 0.0005 * math.exp(0.08) + 0.0008, beside=_job),
     "stream": Service(_stream, 0.0024),
+    "semaphore": Service(_semaphore, 0.001),
+    "blocking": Service(_blocking, 0.002),
+    "background task": Service(_background, 0.0016),
+    "gather with a pool": Service(_gather_pool, 0.0012),
     "shared sizes": Service(_sized, 0.0002 + 0.0008 * math.exp(0.245)),
     "queries in a loop": Service(_loop, 0.0007 + 19 / 3 * 0.00015),
 }

@@ -1,0 +1,110 @@
+"""What a new model is held against: an older one, and a recording that it was not fitted to."""
+
+from pathlib import Path
+
+from fastsim.calibrate.build import build_model, read_requests
+from fastsim.calibrate.model_diff import Drift, ModelDiff, diff_models
+from fastsim.cli.recorded_live import read_recorded
+from fastsim.errors import NotEnoughDataError
+from fastsim.model import ServiceModel
+from fastsim.report.findings import comparison_sentence
+from fastsim.report.layout import aligned, labelled
+from fastsim.report.wording import clean, duration, plural, share, signed_percent
+from fastsim.result import Comparison
+from fastsim.twin import compare, simulate_live
+from fastsim.yaml_source import parse_yaml, read_text
+
+REPLICATIONS = 40
+_LISTED = 12
+_REASONS = 4
+_WORDS = {"new": "is new", "gone": "is gone"}
+
+
+def read_older(path: Path) -> ServiceModel:
+    """Read the model to compare with.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is missing or no model.
+    """
+    return parse_yaml(read_text(path), ServiceModel, name=str(path))
+
+
+def compare_beside(model: ServiceModel, path: Path, service: str | None, seed: int) -> Comparison:
+    """Compare the model with a recording by simulating what that was asked."""
+    live = read_recorded(path, service)
+    found = simulate_live(
+        model, live, mode="arrival replay", replications=REPLICATIONS, seed=seed, jobs=None
+    )
+    return compare(found, live, mode="arrival replay", view="server")
+
+
+def against_lines(comparison: Comparison, path: Path) -> list[str]:
+    """Say whether the twin foretells a recording that it was not fitted to."""
+    word = {"agrees": "yes", "off": "NO", "cannot tell": "cannot tell"}[comparison.verdict]
+    text = f"{word}: {comparison_sentence(comparison)}; fastsim compare has the table"
+    return labelled("Against", f"{clean(str(path))}: {text}")
+
+
+def reasons(model: ServiceModel, live: Path, service: str | None) -> list[str]:
+    """Say which steps of a live recording differ from the model's; nothing without timelines."""
+    try:
+        requests = read_requests([live], service=service)
+        if not requests.recorded.any():
+            return []
+        recorded = build_model(requests)
+    except NotEnoughDataError:
+        return []
+    found = diff_models(model, recorded)
+    if not found.drifts:
+        return [
+            (
+                f"none of {plural(found.compared, 'value')} of its steps differs for sure: what "
+                "differs is how requests wait for each other, or what the recorder does not see"
+            )
+        ]
+    return [_reason(drift) for drift in found.drifts[:_REASONS]]
+
+
+def _reason(drift: Drift) -> str:
+    name = f"{drift.place} {drift.step}".rstrip()
+    if drift.before is None or drift.after is None:
+        return f"{name} is {'not in the model' if drift.what == 'new' else 'not in the recording'}"
+    written = share if drift.what == "share" else duration
+    return (
+        f"{name}: {drift.what} {written(drift.before)} in the model, {written(drift.after)} live "
+        f"({signed_percent(drift.ratio - 1.0)})"
+    )
+
+
+def drift_lines(older: ServiceModel, model: ServiceModel, path: Path) -> list[str]:
+    """Say what changed since an older model, largest change first."""
+    found = diff_models(older, model)
+    if not found.drifts:
+        nothing = f"none of {plural(found.compared, 'value')} changed since {clean(str(path))}"
+        return labelled("Drift", nothing)
+    changed = sum(drift.error is not None for drift in found.drifts)
+    text = f"{changed} of {plural(found.compared, 'value')} changed since {clean(str(path))}"
+    lines = labelled("Drift", text + _structure(found))
+    rows = [_row(drift) for drift in found.drifts[:_LISTED]]
+    lines += aligned(rows, "<><", first_wide=True)
+    left = len(found.drifts) - _LISTED
+    return lines + ([f"  and {left} more"] if left > 0 else [])
+
+
+def _structure(found: ModelDiff) -> str:
+    other = sum(drift.error is None for drift in found.drifts)
+    if not other:
+        return ""
+    return f", {plural(other, 'step or path' if other == 1 else 'steps or path')} came or went"
+
+
+def _row(drift: Drift) -> list[str]:
+    name = f"{clean(drift.place)} {clean(drift.step)}".rstrip()
+    if drift.before is None or drift.after is None:
+        return [name, "", _WORDS[drift.what]]
+    written = share if drift.what == "share" else duration
+    values = f"{drift.what} {written(drift.before)} to {written(drift.after)}"
+    error = f"±{drift.error:.0%}".replace("%", " %") if drift.error is not None else ""
+    return [name, values, f"{signed_percent(drift.ratio - 1.0)} {error}".rstrip()]

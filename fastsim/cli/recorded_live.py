@@ -1,0 +1,42 @@
+"""A recording as a live run to compare with."""
+
+from pathlib import Path
+
+import numpy as np
+
+from fastsim.calibrate.readers import read_spans
+from fastsim.calibrate.requests import collect_requests
+from fastsim.errors import NotEnoughDataError
+from fastsim.twin.live import LiveSample
+
+
+def read_recorded(path: Path, service: str | None) -> LiveSample:
+    """Take the server spans of a recording; its warm-up is simulated but not compared.
+
+    Raises
+    ------
+    NotEnoughDataError
+        When it holds hardly a request.
+    """
+    requests = collect_requests(read_spans([path]), service=service)
+    start_s = (requests.start_ns - requests.start_ns[0]) / 1e9
+    begin_s = float(start_s[requests.warm_up].max(initial=-1e-9)) + 1e-9
+    at_s = start_s - begin_s
+    duration_s = float(at_s[-1]) + 1e-9
+    measured = int((at_s >= 0.0).sum())
+    if measured < 2:
+        raise NotEnoughDataError(
+            f"{path} holds {measured} requests after the warm-up", hint="record for longer"
+        )
+    return LiveSample(
+        endpoints=requests.endpoints,
+        endpoint=requests.endpoint,
+        at_s=at_s,
+        latency_s=requests.duration_ns.astype(np.float64) / 1e9,
+        ok=~requests.failed,
+        rate_per_s=(measured - 1) / duration_s,
+        duration_s=duration_s,
+        title=requests.service,
+        warmup_s=max(0.0, float(-at_s[0])),
+        recorded=bool(requests.recorded.any()),
+    )
