@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fastsim import spans
 from fastsim.calibrate.cold import cold_factor
 from fastsim.calibrate.growth import ALL_RECORDED, processes, rested, unsampled
+from fastsim.calibrate.held_code import held
 from fastsim.calibrate.observed import ObservedStep, walk
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import ObservedEndpoint
@@ -53,7 +54,7 @@ class LoopWindows:
     """CPU of the loop's thread beside requests' code, without what the kernel takes to put it to
     sleep and to wake it."""
     lost_s: FloatArray
-    """Time that the loop was busy without having a core, or the GIL."""
+    """Time that the loop was busy without having a core, or the GIL, but for code that blocks."""
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -81,7 +82,8 @@ def loop_windows(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> Loo
             continue
         read_s = (requests.start_ns[rows] + requests.duration_ns[rows]) / 1e9
         read_s = np.maximum.accumulate(read_s)  # counters are read after background work, too
-        ends_s = wait_ends(requests, endpoints, int(requests.instance[rows[0]]))
+        instance = int(requests.instance[rows[0]])
+        ends_s = wait_ends(requests, endpoints, instance)
         finished = np.searchsorted(ends_s, read_s, side="right").astype(np.float64)
         awake = counted[spans.LOOP_CPU_NS] - np.maximum(counted[spans.SLEEP_CPU_NS], 0.0)
         beside = awake - counted[spans.SEGMENT_CPU_NS]
@@ -98,7 +100,8 @@ def loop_windows(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> Loo
                 counted[spans.IDLE_WAKEUPS],
                 counted[spans.LOOP_BUSY_NS] / 1e9,
                 beside / 1e9,
-                (counted[spans.LOOP_BUSY_NS] - awake) / 1e9,
+                (counted[spans.LOOP_BUSY_NS] - awake) / 1e9
+                - blocked_by(requests, endpoints, instance, read_s),
                 read_s,
             ]
         )
@@ -123,6 +126,40 @@ def stolen_per_request_s(windows: LoopWindows) -> float:
     most = max(float(windows.lost_s.sum()), 0.0) / max(float(windows.requests.sum()), 1.0)
     stolen_s = float(np.clip(found[0], 0.0, most))
     return stolen_s if stolen_s >= LEAST_STOLEN_S else 0.0
+
+
+def blocked_by(
+    requests: RequestSet, endpoints: list[ObservedEndpoint], instance: int, at_s: FloatArray
+) -> FloatArray:
+    """Return how long code of a process's requests had blocked its loop by some moments, seconds.
+
+    Parameters
+    ----------
+    at_s
+        Seconds since the epoch.
+    """
+    ends: list[FloatArray] = []
+    spent: list[FloatArray] = []
+    for variant in (variant for endpoint in endpoints for variant in endpoint.variants):
+        for steps, rows in variant.columns():
+            if steps[0].do != "cpu":
+                continue
+            wall = np.array([step.wall_s for step in steps])
+            away = wall - np.array([step.cpu_s for step in steps])
+            if not held(wall, wall - away)[1]:
+                continue
+            index = np.array(rows)
+            own = requests.instance[index] == instance
+            start = np.array([step.start_s for step in steps])
+            ends.append((requests.start_ns[index] / 1e9 + start + wall)[own])
+            spent.append(np.maximum(away, 0.0)[own])
+    if not ends:
+        return np.zeros(len(at_s))
+    moments, seconds = np.concatenate(ends), np.concatenate(spent)
+    order = np.argsort(moments, kind="stable")
+    total = np.concatenate([[0.0], np.cumsum(seconds[order])])
+    found: FloatArray = total[np.searchsorted(moments[order], at_s, side="right")]
+    return found
 
 
 def wait_ends(requests: RequestSet, endpoints: list[ObservedEndpoint], instance: int) -> FloatArray:

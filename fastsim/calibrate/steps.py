@@ -9,6 +9,7 @@ import numpy.typing as npt
 from fastsim.calibrate.cold import on_a_busy_loop
 from fastsim.calibrate.counts import fit_counts
 from fastsim.calibrate.fit import fit_distribution
+from fastsim.calibrate.held_code import held
 from fastsim.calibrate.loop_costs import ThreadUse
 from fastsim.calibrate.observed import Chunk, ObservedStep
 from fastsim.calibrate.pauses import without_pauses
@@ -35,11 +36,6 @@ from fastsim.model import (
 from fastsim.spans import Via
 
 FloatArray = npt.NDArray[np.float64]
-
-BLOCKING_SHARE = 0.1
-"""Code whose typical run spends less of its time off the processor is not blocking."""
-
-BLOCKING_LEAST_S = 0.0005
 
 MINOR_S = 100e-6
 """Code shorter than this decides nothing: two quick families, else its own quantile curve."""
@@ -159,8 +155,8 @@ class StepFitter:
     ) -> tuple[FloatArray, float]:
         """Return how long the code holds a busy loop, seconds, and the blocking share of that."""
         wall, cpu, idle, start = _columns(observed, "wall_s", "cpu_s", "idle_share", "start_s")
-        held, blocking = _held(wall, without_pauses(cpu))
-        warm = on_a_busy_loop(self.cold, held, idle)
+        held_s, blocking = held(wall, without_pauses(cpu))
+        warm = on_a_busy_loop(self.cold, held_s, idle)
         steady = warm / self.speed.factors(self.requests, rows, start)
         # Fast and slow windows are known with an error: their inverses are too large in the mean.
         steady *= warm.mean() / max(float(steady.mean()), 1e-300)
@@ -243,20 +239,6 @@ def _exact(times: FloatArray) -> Distribution:
 def _censored(wall: FloatArray, bound: FloatArray, late: FloatArray) -> Distribution:
     """Fit the true wait, which lies in ``[wall - bound, wall - late]``."""
     return fit_distribution(wall - late, bound - late)
-
-
-def _held(wall: FloatArray, cpu: FloatArray) -> tuple[FloatArray, float]:
-    """Return how long the code holds the loop by its own doing, and the blocking share of that.
-
-    Wall beyond CPU is either blocking (a synchronous call, every time) or the GIL and the
-    processor taken away (now and then). The typical run tells them apart; what is taken
-    away is not the code's own time, the twin makes it.
-    """
-    off = float(np.median(wall - cpu))
-    typical = float(np.median(wall))
-    if off < BLOCKING_LEAST_S or off < BLOCKING_SHARE * typical:
-        return cpu, 0.0
-    return wall, min(off / typical, 1.0)
 
 
 def _leading(streams: Sequence[Sequence[Chunk]]) -> int:

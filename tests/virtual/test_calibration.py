@@ -16,7 +16,15 @@ from fastapi import FastAPI, HTTPException
 
 from fastsim.calibrate.build import build_model, read_requests
 from fastsim.means import step_mean_s
-from fastsim.model import Constant, CpuStep, RepeatStep, ServiceModel, WaitStep
+from fastsim.model import (
+    Constant,
+    CpuStep,
+    ParallelStep,
+    RepeatStep,
+    ServiceModel,
+    UseStep,
+    WaitStep,
+)
 from fastsim.spans import RECENT_NS
 from tests.virtual.loop import answer, burn, current
 from tests.virtual.services import SERVICES, gamma
@@ -88,6 +96,31 @@ def test_steps_that_share_a_size_are_found_and_drawn_together(tmp_path: Path) ->
     assert sizes == pytest.approx(expected, abs=0.12)
     # Long requests wait long and run long code: that is no cost of idleness.
     assert code_s(model) == pytest.approx(service.code_s, rel=0.06)
+
+
+def test_code_that_blocks_is_not_taken_by_others(tmp_path: Path) -> None:
+    """It was counted twice: as the code's own, and as time that others take of every request."""
+    service = SERVICES["blocking"]
+    app = service.make(random.Random(3))
+    model = calibrated(app, tmp_path, rate=0.4 / service.code_s, requests=2_000)
+    assert model.loop.accept < 1e-6
+    assert model.loop.doubt.error < 0.02
+    blocking = [step.blocking for step in model.endpoints[0].variants[0].steps if step.do == "cpu"]
+    assert max(blocking) == pytest.approx(1.5 / 1.7, abs=0.02)
+    assert code_s(model) == pytest.approx(service.code_s, rel=0.04)
+
+
+def test_pools_of_tasks_side_by_side_are_theirs(tmp_path: Path) -> None:
+    service = SERVICES["gather with a pool"]
+    app = service.make(random.Random(3))
+    model = calibrated(app, tmp_path, rate=0.4 / service.code_s, requests=1_000)
+    [variant] = model.endpoints[0].variants
+    [fork] = [step for step in variant.steps if isinstance(step, ParallelStep)]
+    [branch] = fork.branches
+    assert branch.count.values == [3]
+    [use] = [step for step in branch.steps if isinstance(step, UseStep)]
+    assert use.resource == "pool"
+    assert step_mean_s(use) == pytest.approx(0.00302, rel=0.05)
 
 
 def test_queries_in_a_loop_are_one_step(tmp_path: Path) -> None:
