@@ -259,13 +259,24 @@ def is_constant(distribution: Distribution) -> bool:
             return False
 
 
+_OBSERVED = (
+    "low",
+    "high",
+    *(f"{name}_{end}" for name in ("median", "p95", "p99") for end in ("low", "high")),
+)
+"""Fields of ``Fit`` that are times."""
 _TIMES = ("value", "mean", "median", "scale")
 """Parameters that are times; the others are shapes."""
 
 
 def scaled(distribution: Distribution, factor: float) -> Distribution:
-    """Return the law of ``factor`` times a value; what was observed (``fit``) stays behind."""
-    update: dict[str, object] = {"shift": distribution.shift * factor, "fit": None}
+    """Return the law of ``factor`` times a value, as well known as the law itself."""
+    update: dict[str, object] = {"shift": distribution.shift * factor}
+    fit = distribution.fit
+    if fit is not None:
+        times = {name: getattr(fit, name) for name in _OBSERVED}
+        observed = {name: time * factor for name, time in times.items() if time is not None}
+        update["fit"] = fit.model_copy(update=observed)
     if isinstance(distribution, Mixture):
         update["parts"] = [scaled(part, factor) for part in distribution.parts]
     elif isinstance(distribution, Empirical):

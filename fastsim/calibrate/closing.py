@@ -15,7 +15,7 @@ from fastsim import spans
 from fastsim.calibrate.growth import ALL_RECORDED, loop_share, per_request_s, unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.distributions import mean
-from fastsim.model import CpuStep, ServiceModel, all_steps
+from fastsim.model import CallStep, CpuStep, ServiceModel, ThreadStep, WaitStep, all_steps
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin import sample_at, simulate
 
@@ -95,6 +95,8 @@ def fit_handover(model: ServiceModel, requests: RequestSet, stolen_s: float = 0.
     what others than threads take (``stolen_s``, of a request). None where no thread works beside
     the loop, or where blocking explains most of it.
     """
+    if not _uses_threads(model):
+        return None
     busy_s = per_request_s(requests, spans.LOOP_BUSY_NS)
     cpu_s = _loop_cpu_s(requests)
     share = loop_share(requests, spans.LOOP_BUSY_NS)
@@ -115,6 +117,17 @@ def fit_handover(model: ServiceModel, requests: RequestSet, stolen_s: float = 0.
         return None
     per_handover = (lost[1] - lost[0]) / (HANDOVERS_S[1] - HANDOVERS_S[0])
     return float(np.clip((lost_s - lost[0]) / per_handover, 0.0, MOST_HANDOVER_S))
+
+
+def _uses_threads(model: ServiceModel) -> bool:
+    """Tell whether any step has a thread run code, which needs the GIL."""
+    return any(
+        isinstance(step, (CallStep, ThreadStep))
+        or (isinstance(step, WaitStep) and step.thread_cpu > 0.0)
+        for endpoint in model.endpoints
+        for variant in endpoint.variants
+        for step in all_steps(variant.steps)
+    )
 
 
 def _loop_cpu_s(requests: RequestSet) -> float | None:

@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from fastsim.cli.options import AsJson, Force, Mix, Output, QuestionFile, Seed, Settings, Slo
+from fastsim.cli.options import (
+    AsJson,
+    Faster,
+    Force,
+    Mix,
+    Output,
+    QuestionFile,
+    Seed,
+    Settings,
+    Slo,
+    Slow,
+)
 
 
 def limit(
@@ -13,6 +24,8 @@ def limit(
     slo: Slo = None,
     mix: Mix = None,
     settings: Settings = None,
+    slow: Slow = None,
+    faster: Faster = None,
     seed: Seed = None,
     replications: Annotated[
         int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
@@ -29,7 +42,12 @@ def limit(
     Example: fastsim limit model.yaml --slo 'p95 < 100ms'
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
-    from fastsim.cli.question import apply_settings, apply_traffic, read_question
+    from fastsim.cli.question import (
+        apply_settings,
+        apply_traffic,
+        apply_what_if,
+        read_question,
+    )
     from fastsim.report.decisions import render_limit
     from fastsim.report.wording import rate as rate_text
     from fastsim.twin.forecast import make_plan
@@ -39,6 +57,7 @@ def limit(
     if output is not None:
         refuse_existing(output, force=force)
     question = apply_settings(read_question(file), settings or [])
+    question = apply_what_if(question, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, mix=mix)
     if scenario.traffic.rate is None and question.model.traffic is None:

@@ -21,6 +21,20 @@ Settings = Annotated[
         help="Change a key of the scenario, such as deployment.workers=4. Repeatable.",
     ),
 ]
+Slow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slow",
+        metavar="PART=TIMES",
+        help="What if something took longer: db=2x, cpu=1.3x, or a label. Repeatable.",
+    ),
+]
+Faster = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--faster", metavar="PART=TIMES", help="What if it took less: llm=1.5x. Repeatable."
+    ),
+]
 Slo = Annotated[
     list[str] | None, typer.Option("--slo", help="A goal, such as 'p95 < 100ms'. Repeatable.")
 ]

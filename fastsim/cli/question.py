@@ -5,6 +5,7 @@ Shared by the commands that simulate.
 
 import hashlib
 import json
+import math
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -100,6 +101,47 @@ def apply_settings(question: Question, settings: Iterable[str]) -> Question:
     for setting in settings:
         _apply(scenario, question.model, setting)
     return Question(question.model, scenario, question.inputs)
+
+
+def apply_what_if(
+    question: Question, slow: Iterable[str] | None, faster: Iterable[str] | None
+) -> Question:
+    """Return the question about a service some parts of which take longer, or less long.
+
+    What the answer is about says so: ``shop with db ×2``.
+
+    Raises
+    ------
+    InputError
+        When a text is not like ``db=2x``.
+    UnknownNameError
+        When the model has no such part.
+    """
+    from fastsim.twin.whatif import slowed
+
+    model, said = question.model, []
+    for name, texts in (("--slow", slow or []), ("--faster", faster or [])):
+        with flag(name):
+            for text in texts:
+                part, times = _part_and_times(text)
+                model = slowed(model, part, times if name == "--slow" else 1.0 / times)
+                said.append(f"{part} {'×' if name == '--slow' else '÷'}{times:g}")
+    if not said:
+        return question
+    model = model.model_copy(update={"service": f"{model.service} with {', '.join(said)}"})
+    return Question(model, question.scenario, question.inputs)
+
+
+def _part_and_times(text: str) -> tuple[str, float]:
+    part, _, times = (piece.strip() for piece in text.rpartition("="))
+    number = times.removesuffix("x").removesuffix("×").strip()
+    try:
+        factor = parse_share(number) if number.endswith("%") else float(number)
+    except (InputError, ValueError):
+        factor = 0.0
+    if not part or not 0.0 < factor < math.inf:
+        raise InputError(f"{text!r} is not a change", hint="write it like db=2x")
+    return part, factor
 
 
 def _apply(scenario: "Scenario", model: "ServiceModel", setting: str) -> None:

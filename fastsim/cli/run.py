@@ -6,6 +6,7 @@ import typer
 
 from fastsim.cli.options import (
     AsJson,
+    Faster,
     Force,
     Mix,
     Output,
@@ -14,6 +15,7 @@ from fastsim.cli.options import (
     Seed,
     Settings,
     Slo,
+    Slow,
 )
 
 
@@ -29,6 +31,8 @@ def run(
     ] = None,
     mix: Mix = None,
     settings: Settings = None,
+    slow: Slow = None,
+    faster: Faster = None,
     slo: Slo = None,
     seed: Seed = None,
     replications: Annotated[
@@ -52,7 +56,12 @@ def run(
     what has been simulated so far, and exit code 130.
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
-    from fastsim.cli.question import apply_settings, apply_traffic, read_question
+    from fastsim.cli.question import (
+        apply_settings,
+        apply_traffic,
+        apply_what_if,
+        read_question,
+    )
     from fastsim.errors import ExitCode, NoSteadyStateError
     from fastsim.report.text import render_run
     from fastsim.twin.forecast import forecast_run
@@ -61,6 +70,7 @@ def run(
     if output is not None:
         refuse_existing(output, force=force)
     question = apply_settings(read_question(file), settings or [])
+    question = apply_what_if(question, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, rate=rate, duration=duration, warmup=warmup, mix=mix)
     count = scenario.replications if replications is None else replications

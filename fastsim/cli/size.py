@@ -6,6 +6,7 @@ import typer
 
 from fastsim.cli.options import (
     AsJson,
+    Faster,
     Force,
     Mix,
     Output,
@@ -14,6 +15,7 @@ from fastsim.cli.options import (
     Seed,
     Settings,
     Slo,
+    Slow,
 )
 from fastsim.errors import InputError
 
@@ -43,6 +45,8 @@ def size(
     slo: Slo = None,
     mix: Mix = None,
     settings: Settings = None,
+    slow: Slow = None,
+    faster: Faster = None,
     top: Annotated[
         int, typer.Option("--top", min=1, help="Deployments to list besides the best.")
     ] = 8,
@@ -58,7 +62,12 @@ def size(
     Example: fastsim size model.yaml --rate 300/s --slo 'p95 < 100ms' --vary deployment.workers=1..8
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
-    from fastsim.cli.question import apply_settings, apply_traffic, read_question
+    from fastsim.cli.question import (
+        apply_settings,
+        apply_traffic,
+        apply_what_if,
+        read_question,
+    )
     from fastsim.report.decisions import render_size, settings_text
     from fastsim.twin.forecast import make_plan
     from fastsim.twin.goals import parse_goals
@@ -67,6 +76,7 @@ def size(
     if output is not None:
         refuse_existing(output, force=force)
     question = apply_settings(read_question(file), settings or [])
+    question = apply_what_if(question, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, rate=rate, mix=mix)
     names = [endpoint.name for endpoint in question.model.endpoints]

@@ -1,8 +1,9 @@
-"""Changes to a model that are not deployment: code that costs more or less."""
+"""Changes to a model that are not deployment: code or waits that take longer, or less long."""
 
 from collections.abc import Mapping
 
 from fastsim.distributions import scaled
+from fastsim.errors import UnknownNameError
 from fastsim.model import (
     CpuStep,
     Pauses,
@@ -13,7 +14,7 @@ from fastsim.model import (
     Variant,
     WaitStep,
 )
-from fastsim.program import changed
+from fastsim.program import all_steps, changed
 
 
 def with_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
@@ -83,3 +84,68 @@ def _variant(variant: Variant, factor: float, threads: float) -> Variant:
 
     steps = changed(variant.steps, change, change_in_threads)
     return variant.model_copy(update={"steps": steps})
+
+
+CPU, THREADS = "cpu", "thread"
+
+
+def parts_of(model: ServiceModel) -> list[str]:
+    """Return what can be slowed: ``cpu``, kinds of waits, what they wait for, and ``thread``."""
+    steps = [
+        step
+        for endpoint in model.endpoints
+        for variant in endpoint.variants
+        for step in all_steps(variant.steps)
+    ]
+    waits = [step for step in steps if isinstance(step, (WaitStep, StreamStep))]
+    kinds = sorted({step.kind.value for step in waits})
+    labels = sorted({step.label for step in waits if step.label} - set(kinds))
+    threads = (
+        [THREADS] if any(isinstance(step, ThreadStep) and step.off_gil for step in steps) else []
+    )
+    return [CPU, *kinds, *labels, *threads]
+
+
+def slowed(model: ServiceModel, part: str, factor: float) -> ServiceModel:
+    """Return the model with something that takes ``factor`` times as long.
+
+    Parameters
+    ----------
+    part
+        One of ``parts_of``. ``cpu`` is all code, the event loop's own and that of threads
+        included; ``thread`` what threads wait for.
+
+    Raises
+    ------
+    UnknownNameError
+        When the model has no such part.
+    """
+    known = parts_of(model)
+    if part not in known:
+        raise UnknownNameError("part", part, known)
+    if part == CPU:
+        return with_cpu_scaled(model, factor)
+
+    def change(step: Step) -> Step:
+        match step:
+            case WaitStep() if part in {step.kind.value, step.label}:
+                return step.model_copy(update={"time": scaled(step.time, factor)})
+            case StreamStep() if part in {step.kind.value, step.label}:
+                return step.model_copy(update={"gap": scaled(step.gap, factor)})
+            case ThreadStep() if part == THREADS and step.off_gil is not None:
+                return step.model_copy(update={"off_gil": scaled(step.off_gil, factor)})
+            case _:
+                return step
+
+    endpoints = [
+        endpoint.model_copy(
+            update={
+                "variants": [
+                    variant.model_copy(update={"steps": changed(variant.steps, change)})
+                    for variant in endpoint.variants
+                ]
+            }
+        )
+        for endpoint in model.endpoints
+    ]
+    return model.model_copy(update={"endpoints": endpoints})

@@ -244,3 +244,28 @@ def test_ctrl_c_leaves_what_has_been_simulated(
     assert result.exit_code == 130
     assert "stopped after 3 replications" in " ".join(result.stdout.split())
     assert "3 replications of 2s" in " ".join(result.stdout.split())
+
+
+def test_a_slower_part_is_asked_for_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text("version: 1\nendpoints: {GET /: [{db: 20ms, label: pg}, cpu: 1ms]}\n")
+    runner = CliRunner()
+
+    def p50(*options: str) -> tuple[float, str]:
+        result = runner.invoke(app, ["run", str(path), *BRIEF, "--json", *options])
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        return found["total"]["latency"]["p50"]["value"], found["title"]
+
+    usual, _ = p50()
+    slow, title = p50("--slow", "db=2x")
+    assert 0.017 < slow - usual < 0.024
+    assert "with db ×2" in title
+    fast, title = p50("--faster", "pg=200%", "--slow", "cpu=1.5")
+    assert fast < usual - 0.008
+    assert "cpu ×1.5" in title
+    assert "pg ÷2" in title
+    for wrong in ("db", "db=", "db=0x", "db=fast", "=2x", "kafka=2x"):
+        result = runner.invoke(app, ["run", str(path), "--slow", wrong])
+        assert isinstance(result.exception, FastSimError)
+        assert result.exception.where == "--slow"

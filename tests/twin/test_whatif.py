@@ -1,0 +1,71 @@
+"""What if something took longer."""
+
+import pytest
+
+from fastsim.distributions import mean
+from fastsim.errors import UnknownNameError
+from fastsim.means import step_mean_s
+from fastsim.model import ServiceModel
+from fastsim.twin.law_doubt import errors_of
+from fastsim.twin.whatif import parts_of, slowed
+from fastsim.yaml_source import parse_yaml
+
+TEXT = """
+version: 1
+endpoints:
+  GET /:
+    - cpu: 1ms
+    - {db: 8ms, label: asyncpg}
+    - {db: 4ms, label: redis}
+    - use: pool
+      steps: [{http: 20ms}]
+    - thread: 1ms
+      off_gil: 10ms
+    - thread: [cpu: 1ms, db: 3ms]
+    - stream: 10
+      gap: 5ms
+      cpu: 100us
+resources: {pool: 5}
+loop: {accept: 1ms}
+"""
+MODEL = parse_yaml(TEXT, ServiceModel)
+
+
+def times(model: ServiceModel) -> list[float]:
+    steps = model.endpoints[0].variants[0].steps
+    return [round(1000.0 * step_mean_s(step), 6) for step in steps]
+
+
+def test_a_part_takes_so_many_times_as_long_and_nothing_else_does() -> None:
+    assert parts_of(MODEL) == ["cpu", "db", "http", "llm", "asyncpg", "redis", "thread"]
+    usual = [1.0, 8.0, 4.0, 20.0, 11.0, 4.0, 51.0]
+    assert times(MODEL) == usual
+    assert times(slowed(MODEL, "db", 2.0)) == [1.0, 16.0, 8.0, 20.0, 11.0, 7.0, 51.0]
+    assert times(slowed(MODEL, "redis", 3.0)) == [1.0, 8.0, 12.0, 20.0, 11.0, 4.0, 51.0]
+    assert times(slowed(MODEL, "http", 0.5)) == [1.0, 8.0, 4.0, 10.0, 11.0, 4.0, 51.0]
+    assert times(slowed(MODEL, "llm", 2.0)) == [1.0, 8.0, 4.0, 20.0, 11.0, 4.0, 101.0]
+    assert times(slowed(MODEL, "thread", 2.0)) == [1.0, 8.0, 4.0, 20.0, 21.0, 4.0, 51.0]
+    cpu = slowed(MODEL, "cpu", 2.0)
+    assert times(cpu) == [2.0, 8.0, 4.0, 20.0, 12.0, 5.0, 52.0]
+    assert cpu.loop.accept == pytest.approx(0.002)
+    assert times(MODEL) == usual
+
+
+def test_what_is_not_there_cannot_be_slower() -> None:
+    with pytest.raises(UnknownNameError, match="kafka"):
+        slowed(MODEL, "kafka", 2.0)
+
+
+def test_a_slower_part_is_no_better_known() -> None:
+    text = TEXT.replace(
+        "{db: 8ms, label: asyncpg}",
+        "{db: {lognorm: {median: 8ms, sigma: 0.5}, fit: "
+        "{n: 100, level_error: 0.05, spread_error: 0.1, low: 1ms, high: 40ms}}, label: asyncpg}",
+    )
+    model = parse_yaml(text, ServiceModel)
+    laws = [m.endpoints[0].variants[0].steps[1] for m in (model, slowed(model, "db", 2.0))]
+    before, after = (step.time for step in laws if step.do == "wait")
+    assert errors_of(after) == errors_of(before)
+    assert mean(after) == pytest.approx(2.0 * mean(before))
+    assert after.fit is not None
+    assert after.fit.high == pytest.approx(0.080)
