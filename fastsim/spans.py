@@ -156,9 +156,11 @@ TASK_PARENT = "fastsim.task.parent"
 none of the request's own did. Absent when there is one task only."""
 
 RESOURCE_EVENTS = "fastsim.resource.events"
-"""str: a line for each event, in time order: ``acquire`` (the moment it was granted) or
-``release``, the resource, the offset from START_CLOCK_NS in nanoseconds, and its capacity in this
-process (0 = unknown), separated by tabs."""
+"""str: a line for each event, in time order: ``acquire`` or ``WOKEN`` (the moment it was granted)
+or ``release``, the resource, the offset from START_CLOCK_NS in nanoseconds, and its capacity in
+this process (0 = unknown), separated by tabs."""
+WOKEN = "woken"
+"""Instead of ``acquire``: a slot of an ``asyncio.Semaphore``, which wakes who waits for one."""
 
 THREAD_CALLS = "fastsim.thread.calls"
 """str: packed like STEPS, four numbers for each call: the row of STEPS with the wait that it

@@ -267,10 +267,16 @@ def _traffic(requests: RequestSet) -> tuple[Traffic, list[str]]:
 
 def _resources(requests: RequestSet) -> dict[str, Resource]:
     capacities: dict[str, int] = {}
+    wakes: set[str] = set()
     for _, timeline in requests.timelines():
         for event in timeline.events:
             capacities[event.name] = max(capacities.get(event.name, 1), event.capacity)
-    return {name: Resource(capacity=capacity) for name, capacity in sorted(capacities.items())}
+            if event.wakes:
+                wakes.add(event.name)
+    return {
+        name: Resource(capacity=capacity, hand_over="wake" if name in wakes else "direct")
+        for name, capacity in sorted(capacities.items())
+    }
 
 
 def _warnings(requests: RequestSet, observed: list[ObservedEndpoint]) -> list[str]:

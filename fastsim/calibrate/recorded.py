@@ -42,6 +42,8 @@ class ResourceEvent:
     at_s: float
     capacity: int
     """Slots of this resource in the process; 0 when unknown."""
+    wakes: bool = False
+    """Whether it hands over as ``asyncio.Semaphore`` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +305,11 @@ def _events(attributes: Attributes) -> tuple[ResourceEvent, ...]:
     return tuple(sorted(found, key=lambda event: event.at_s))
 
 
-_EVENTS: dict[str, Literal["acquire", "release"]] = {"acquire": "acquire", "release": "release"}
+_EVENTS: dict[str, Literal["acquire", "release"]] = {
+    "acquire": "acquire",
+    spans.WOKEN: "acquire",
+    "release": "release",
+}
 
 
 def _event(line: str) -> ResourceEvent:
@@ -317,7 +323,7 @@ def _event(line: str) -> ResourceEvent:
     at_ns, capacity = map(int, digits)
     if max(at_ns, capacity) > LONGEST_NS:
         refuse(spans.RESOURCE_EVENTS)
-    return ResourceEvent(sys.intern(name), kind, at_ns / 1e9, capacity)
+    return ResourceEvent(sys.intern(name), kind, at_ns / 1e9, capacity, event == spans.WOKEN)
 
 
 def _threads(attributes: Attributes, wait_of_row: Sequence[int]) -> tuple[ThreadCall, ...]:

@@ -267,20 +267,22 @@ def limited(make: Callable[[], Any]) -> tuple[Stopwatch, Service]:
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "wakes"),
     [
-        lambda: asyncio.Semaphore(SLOTS),
-        lambda: asyncio.BoundedSemaphore(SLOTS),
-        lambda: anyio.Semaphore(SLOTS),
-        lambda: anyio.CapacityLimiter(SLOTS),
-        lambda: resource("gate", capacity=SLOTS),
+        (lambda: asyncio.Semaphore(SLOTS), True),
+        (lambda: asyncio.BoundedSemaphore(SLOTS), True),
+        (lambda: anyio.Semaphore(SLOTS), False),
+        (lambda: anyio.CapacityLimiter(SLOTS), False),
+        (lambda: resource("gate", capacity=SLOTS), False),
     ],
 )
-def test_semaphores_of_the_service(make: Callable[[], Any]) -> None:
+def test_semaphores_of_the_service(make: Callable[[], Any], wakes: bool) -> None:
     watch, service = limited(make)
     lines = record(service, PATHS)
     names = {event.name for line in lines for event in line.events}
     assert len(names) == 1
+    taken = [event for line in lines for event in line.events if event.event == "acquire"]
+    assert {event.wakes for event in taken} == {wakes}
     check(watch, lines, names.pop())
 
 

@@ -110,6 +110,17 @@ def test_code_that_blocks_is_not_taken_by_others(tmp_path: Path) -> None:
     assert code_s(model) == pytest.approx(service.code_s, rel=0.04)
 
 
+def test_a_semaphore_hands_over_as_asyncio_does_and_a_pool_does_not(tmp_path: Path) -> None:
+    for name, hand_over in (("semaphore", "wake"), ("pool", "direct")):
+        service = SERVICES[name]
+        rate = 0.5 / service.code_s
+        made = service.make(random.Random(3))
+        model = calibrated(made, tmp_path / name, rate=rate, requests=600)
+        [resource] = model.resources.values()
+        assert resource.hand_over == hand_over
+        assert resource.capacity in {5, 6}
+
+
 def test_pools_of_tasks_side_by_side_are_theirs(tmp_path: Path) -> None:
     service = SERVICES["gather with a pool"]
     app = service.make(random.Random(3))

@@ -10,6 +10,7 @@ import weakref
 from types import FrameType, ModuleType
 from typing import Any
 
+from fastsim import spans
 from fastsim.collector.faults import note_fault
 from fastsim.collector.frames import look_up
 from fastsim.collector.pools.slots import Slot, take, watch_births
@@ -22,11 +23,12 @@ _PASSING = ("asyncio", "anyio", "contextlib")
 class _Limit:
     """A semaphore, and the slots of it that recorded requests hold."""
 
-    __slots__ = ("alive", "capacity", "name", "slots")
+    __slots__ = ("alive", "capacity", "event", "name", "slots")
 
-    def __init__(self, name: str, capacity: int) -> None:
+    def __init__(self, name: str, capacity: int, event: str = "acquire") -> None:
         self.name = name
         self.capacity = capacity
+        self.event = event
         self.slots: list[Slot] = []
         self.alive: object = None
 
@@ -128,7 +130,7 @@ def _acquired(semaphore: Any, free: int, frame: FrameType) -> None:
     try:
         limit = _limits.get(id(semaphore)) or _meet(semaphore, free, frame)
         if limit.capacity and active_record() is not None:
-            slot = take(semaphore, limit.capacity, limit.name)
+            slot = take(semaphore, limit.capacity, limit.name, limit.event)
             if slot is not None:
                 limit.slots.append(slot)
     except Exception as fault:  # noqa: BLE001  never into the request
@@ -150,11 +152,17 @@ def _meet(semaphore: Any, capacity: int, frame: FrameType) -> _Limit:
     """Learn whose a semaphore is; those of libraries get no capacity."""
     caller = _caller(frame)
     if caller is not None and look_up(caller.f_code).role == "user":
-        limit = _Limit(_variable(semaphore, caller) or caller.f_code.co_name, capacity)
+        name = _variable(semaphore, caller) or caller.f_code.co_name
+        limit = _Limit(name, capacity, spans.WOKEN if _wakes(semaphore) else "acquire")
     else:
         limit = _Limit("", 0)
     _keep(semaphore, limit)
     return limit
+
+
+def _wakes(semaphore: Any) -> bool:
+    """Tell whether a free slot goes to nobody until the one that was woken for it has run."""
+    return type(semaphore).__module__.startswith("asyncio.") and hasattr(semaphore, "_value")
 
 
 def _caller(frame: FrameType) -> FrameType | None:

@@ -33,11 +33,13 @@ class Slot:
 
     __slots__ = ("capacity", "name", "record")
 
-    def __init__(self, record: RequestRecord, name: str, capacity: int) -> None:
+    def __init__(
+        self, record: RequestRecord, name: str, capacity: int, event: str = "acquire"
+    ) -> None:
         self.record = record
         self.name = name
         self.capacity = capacity
-        note_resource(record, name, "acquire", capacity)
+        note_resource(record, name, event, capacity)
 
     def give_back(self) -> None:
         """Note the release, now."""
@@ -64,7 +66,7 @@ def note_birth(pool: Any) -> None:
         note_fault(fault)
 
 
-def take(pool: Any, capacity: int, library: str) -> Slot | None:
+def take(pool: Any, capacity: int, library: str, event: str = "acquire") -> Slot | None:
     """Note that the running request got a slot of a pool; None if it is not recorded."""
     record = active_record()
     if record is None or not 1 <= capacity < UNLIMITED:
@@ -77,7 +79,7 @@ def take(pool: Any, capacity: int, library: str) -> Slot | None:
         name = _names[pool] = next_name(library)
         if not name:
             _forget(library)
-    return Slot(record, name, capacity) if name else None
+    return Slot(record, name, capacity, event) if name else None
 
 
 def next_name(base: str) -> str:
