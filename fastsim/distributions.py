@@ -228,14 +228,20 @@ def percentile(distribution: Distribution, p: float) -> float:
 
     Unlike ``quantile`` it is right for mixtures, too, and slower.
     """
+    return float(percentiles(distribution, np.array([p]))[0])
+
+
+def percentiles(distribution: Distribution, p: FloatArray) -> FloatArray:
+    """Return the values below which shares ``p`` of all values lie, seconds; any shape."""
     if not isinstance(distribution, Mixture):
-        return float(quantile(distribution, np.array([p]))[0])
-    low, high = 0.0, max(percentile(part, p) for part in distribution.parts)
+        return quantile(distribution, p)
+    low = np.zeros_like(p)
+    high: FloatArray = np.max([percentiles(part, p) for part in distribution.parts], axis=0)
     for _ in range(60):
         middle = (low + high) / 2.0
-        below = float(cdf(distribution, np.array([middle + distribution.shift]))[0]) < p
-        low, high = (middle, high) if below else (low, middle)
-    return distribution.shift + high
+        below = cdf(distribution, middle + distribution.shift) < p
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray(distribution.shift + high, np.float64)
 
 
 def median(distribution: Distribution) -> float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastsim.calibrate.requests import RequestSet
     from fastsim.calibrate.selfcheck import SelfCheck
     from fastsim.model import ServiceModel
+    from fastsim.twin.live import LiveSample
 
 
 def calibrate(
@@ -66,6 +67,7 @@ def calibrate(
     """
     from fastsim.calibrate.build import build_model, hash_inputs, read_requests
     from fastsim.calibrate.readers import parse_columns
+    from fastsim.cli.calibrate_beside import against_lines, compare_beside, drift_lines
     from fastsim.cli.output import note, print_json, progress, refuse_existing
     from fastsim.yaml_writing import dump_yaml, write_new
 
@@ -75,7 +77,7 @@ def calibrate(
     named = None if columns is None else parse_columns(columns)
     skip_first_s = None if skip_first is None else parse_duration(skip_first)
     refuse_existing(output, force=force)
-    older = None if diff is None else _older(diff)
+    older, other = _to_hold_against(diff, against, service)
     with progress("reading traces"):
         requests = read_requests(traces, service=service, skip_first_s=skip_first_s, columns=named)
     note(requests.account.summary())
@@ -93,7 +95,12 @@ def calibrate(
     if check or client is not None:
         model = _checked(model, requests, client, seed)
     write_new(output, dump_yaml(model), force=force)
-    beside = _beside(model, older, diff, against, service=service, seed=seed)
+    beside = []
+    if older is not None and diff is not None:
+        beside += drift_lines(older, model, diff)
+    if other is not None and against is not None:
+        with progress("replaying the other recording"):
+            beside += against_lines(compare_beside(model, other, seed), against)
     if as_json:
         print_json(model)
         note("\n".join(beside))
@@ -101,32 +108,15 @@ def calibrate(
         typer.echo(_summary(model, output, beside))
 
 
-def _older(path: Path) -> "ServiceModel":
+def _to_hold_against(
+    diff: Path | None, against: Path | None, service: str | None
+) -> "tuple[ServiceModel | None, LiveSample | None]":
+    """Read the older model and the other recording: before anything is fitted."""
     from fastsim.cli.calibrate_beside import read_older
+    from fastsim.cli.recorded_live import read_recorded
 
-    return read_older(path)
-
-
-def _beside(
-    model: "ServiceModel",
-    older: "ServiceModel | None",
-    diff: Path | None,
-    against: Path | None,
-    *,
-    service: str | None,
-    seed: int,
-) -> list[str]:
-    """Return what is to be said of an older model and of another recording."""
-    from fastsim.cli.calibrate_beside import against_lines, compare_beside, drift_lines
-    from fastsim.cli.output import progress
-
-    lines: list[str] = []
-    if older is not None and diff is not None:
-        lines += drift_lines(older, model, diff)
-    if against is not None:
-        with progress("replaying the other recording"):
-            lines += against_lines(compare_beside(model, against, service, seed), against)
-    return lines
+    older = None if diff is None else read_older(diff)
+    return older, None if against is None else read_recorded(against, service).sample
 
 
 def _checked(

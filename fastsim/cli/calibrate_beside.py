@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from fastsim.calibrate.build import build_model, read_requests
+from fastsim.calibrate.build import build_model
 from fastsim.calibrate.model_diff import Drift, ModelDiff, diff_models
-from fastsim.cli.recorded_live import read_recorded
+from fastsim.calibrate.requests import RequestSet
 from fastsim.errors import NotEnoughDataError
 from fastsim.model import ServiceModel
 from fastsim.report.findings import comparison_sentence
 from fastsim.report.layout import aligned, labelled
 from fastsim.report.wording import clean, duration, plural, share, signed_percent
 from fastsim.result import Comparison
-from fastsim.twin import compare, simulate_live
+from fastsim.twin import LiveSample, compare, simulate_live
 from fastsim.yaml_source import parse_yaml, read_text
 
 REPLICATIONS = 40
@@ -31,9 +31,8 @@ def read_older(path: Path) -> ServiceModel:
     return parse_yaml(read_text(path), ServiceModel, name=str(path))
 
 
-def compare_beside(model: ServiceModel, path: Path, service: str | None, seed: int) -> Comparison:
+def compare_beside(model: ServiceModel, live: LiveSample, seed: int) -> Comparison:
     """Compare the model with a recording by simulating what that was asked."""
-    live = read_recorded(path, service)
     found = simulate_live(
         model, live, mode="arrival replay", replications=REPLICATIONS, seed=seed, jobs=None
     )
@@ -47,12 +46,11 @@ def against_lines(comparison: Comparison, path: Path) -> list[str]:
     return labelled("Against", f"{clean(str(path))}: {text}")
 
 
-def reasons(model: ServiceModel, live: Path, service: str | None) -> list[str]:
+def reasons(model: ServiceModel, requests: RequestSet) -> list[str]:
     """Say which steps of a live recording differ from the model's; nothing without timelines."""
+    if not requests.recorded.any():
+        return []
     try:
-        requests = read_requests([live], service=service)
-        if not requests.recorded.any():
-            return []
         recorded = build_model(requests)
     except NotEnoughDataError:
         return []

@@ -16,6 +16,7 @@ EXIT_CODES = {
 }
 
 if TYPE_CHECKING:
+    from fastsim.calibrate.requests import RequestSet
     from fastsim.result import Run
     from fastsim.twin.live import LiveSample
 
@@ -88,7 +89,8 @@ def compare(
     if output is not None:
         refuse_existing(output, force=force)
     limits = _limits(tolerance or [])
-    sample, seen = _read_live(live, service)
+    sample, requests = _read_live(live, service)
+    seen: Literal["client", "server"] = "client" if requests is None else "server"
     if recorded is not None:
         sample = replace(sample, recorded=recorded)
     if view is not None and view != seen:
@@ -124,11 +126,11 @@ def compare(
             tolerance=limits,
         )
         result.provenance = question.provenance()
-        if result.verdict == "off" and seen == "server":
+        if result.verdict == "off" and requests is not None:
             from fastsim.cli.calibrate_beside import reasons
 
             with progress("looking for what differs"):
-                result.reasons = reasons(question.model, live, service)
+                result.reasons = reasons(question.model, requests)
     deliver(
         result,
         lambda: render_comparison(result, every=every),
@@ -193,14 +195,16 @@ def _begins_as_run(path: Path) -> bool:
     return re.search(rb'^\s*\{[^{}\[\]]*"kind"\s*:\s*"run"', head) is not None
 
 
-def _read_live(path: Path, service: str | None) -> 'tuple[LiveSample, Literal["client", "server"]]':
+def _read_live(path: Path, service: str | None) -> "tuple[LiveSample, RequestSet | None]":
+    """Return what was measured, and the requests of a recording: the view of the server."""
     from fastsim.cli.recorded_live import read_recorded
     from fastsim.twin.live import LiveSample
 
     stored = _read_run(path)
     if stored is None:
-        return read_recorded(path, service), "server"
-    return LiveSample.of_run(stored, where=str(path)), "client"
+        found = read_recorded(path, service)
+        return found.sample, found.requests
+    return LiveSample.of_run(stored, where=str(path)), None
 
 
 def _refuse_for_stored(

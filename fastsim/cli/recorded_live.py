@@ -1,16 +1,25 @@
 """A recording as a live run to compare with."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fastsim.calibrate.readers import read_spans
-from fastsim.calibrate.requests import collect_requests
+from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.errors import NotEnoughDataError
 from fastsim.twin.live import LiveSample
 
 
-def read_recorded(path: Path, service: str | None) -> LiveSample:
+@dataclass(frozen=True, slots=True)
+class RecordedLive:
+    """A live run, and the requests that it was taken from."""
+
+    sample: LiveSample
+    requests: RequestSet
+
+
+def read_recorded(path: Path, service: str | None) -> RecordedLive:
     """Take the server spans of a recording; its warm-up is simulated but not compared.
 
     Raises
@@ -28,7 +37,7 @@ def read_recorded(path: Path, service: str | None) -> LiveSample:
         raise NotEnoughDataError(
             f"{path} holds {measured} requests after the warm-up", hint="record for longer"
         )
-    return LiveSample(
+    sample = LiveSample(
         endpoints=requests.endpoints,
         endpoint=requests.endpoint,
         at_s=at_s,
@@ -40,3 +49,4 @@ def read_recorded(path: Path, service: str | None) -> LiveSample:
         warmup_s=max(0.0, float(-at_s[0])),
         recorded=bool(requests.recorded.any()),
     )
+    return RecordedLive(sample, requests)

@@ -109,8 +109,6 @@ def _cells(law: Distribution | None, part: str) -> list[str]:
         return ["", "", "", part, "", ""]
     fit = law.fit
     cells = [duration(percentile(law, 0.5)), "", duration(percentile(law, 0.95)), part or UNKNOWN]
-    if law.family == "constant":
-        cells[2] = cells[0]
     if fit is None:
         return [*cells, "", law.family]
     if fit.level_error is not None:

@@ -85,14 +85,7 @@ def find_capacity(plan: Plan, *, seed: int) -> Capacity | None:
     rate = plan.rate_per_s
     found: Capacity | None = None
     for _ in range(_PROBES):
-        duration_s = max(_SHORTEST_S, _REQUESTS / rate, plan.filling_s)
-        probe = replace(
-            plan,
-            rate_per_s=rate,
-            duration_s=duration_s,
-            warmup_s=max(min(plan.warmup_s, duration_s / 4.0), plan.filling_s),
-            replay=None,
-        )
+        probe = replace(plan.lasting(max(_SHORTEST_S, _REQUESTS / rate), rate), replay=None)
         run = simulate_once(probe, seed)
         if overloaded(run) or busiest(run)[1] >= SATURATED:
             rate /= 2.0

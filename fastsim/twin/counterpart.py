@@ -72,6 +72,7 @@ class FromReplications:
         drawn = found.processors()
         self._speed = np.array([each.cpu_log for each in drawn])
         self._cold = np.array([each.cold_extra for each in drawn])
+        self._idle = found.idle_logs()
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -102,11 +103,12 @@ class FromReplications:
         else:
             column, unit = METRICS.index(metric), "s"
             each = self._found.statistics(endpoint, self._view)[:, column]
-            value = float(self._found.pooled_statistics(endpoint, self._view)[column])
             if np.isfinite(each).sum() < 2:
                 return None
             if self._found.plan.doubtful:
                 value = float(np.nanmedian(each))
+            else:
+                value = float(self._found.pooled_statistics(endpoint, self._view)[column])
         estimate = replicated_estimate(value, each, unit=unit)
         if live == 0.0:
             return None
@@ -127,7 +129,7 @@ class FromReplications:
         """Return the share of the variance that no longer live run would lessen."""
         if not len(self._speed):
             return 0.0
-        laws = _correlation(self._found.idle_logs(endpoint), each)
+        laws = _correlation(self._idle[endpoint], each)
         plan, costs = self._found.plan, self._found.plan.model.loop
         deviation = speed_sd(costs, plan.duration_s)
         recorded = costs.doubt.error / deviation if deviation > 0.0 else 0.0

@@ -27,7 +27,14 @@ from fastsim.twin.capacity import EVENT_LOOP, SATURATED, Capacity, capacity_of, 
 from fastsim.twin.goals import judge, parse_goals
 from fastsim.twin.metrics import IN_FLIGHT, OK, Measures
 from fastsim.twin.model_doubt import ModelDoubt, doubt_of, has_doubt
-from fastsim.twin.replicate import ArrivalReplay, OnProgress, Plan, Replications, replicate
+from fastsim.twin.replicate import (
+    ArrivalReplay,
+    OnProgress,
+    Plan,
+    Replications,
+    replicate,
+    silent,
+)
 from fastsim.twin.summaries import errors, loop, resource, series, summary
 from fastsim.twin.trust import Overload, doubts, find_overload
 from fastsim.twin.warmup import LONGER, SHORTEST_S, TIMES, filling_s, still_filling
@@ -99,7 +106,7 @@ def forecast_run(
         model, traffic or TrafficPlan(), deployment or Deployment(), arrivals, doubtful=doubtful
     )
     twice = with_doubt and has_doubt(plan)
-    report = on_progress or _silent
+    report = on_progress or silent
     for _ in range(TIMES):
         found = replicate(
             plan,
@@ -152,10 +159,6 @@ def forecast_run(
         table=_table(found.runs[0]) if with_table else None,
     )
     return Forecast(run, found)
-
-
-def _silent(_done: int, _total: int) -> None:
-    """Report to nobody."""
 
 
 def _capacity(found: Replications, overload: Overload | None, seed: int) -> Capacity | None:

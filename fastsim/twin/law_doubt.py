@@ -35,11 +35,11 @@ MOST = 1.0
 """No law is moved further than by a standard error of a factor e, however little is known."""
 BEYOND = 2.0
 """Nor so far that its 99th percentile is more than twice what it was, and what was observed."""
+FARTHEST = 8.0
+"""No mean becomes more than so many times what it was."""
 
 _RANGES = {2: 1.128, 3: 1.693, 4: 2.059, 5: 2.326, 6: 2.534, 7: 2.704}
 """Mean range of so many normal values, in standard deviations: too few to have been fitted."""
-FARTHEST = 8.0
-"""No mean becomes more than so many times what it was."""
 _LESS, _TRIES = 0.7, 30
 _NARROW = 1e-3
 """Spreads keep at least this part of themselves."""
@@ -120,12 +120,16 @@ def _within(law: Distribution, level: float, widen: float) -> tuple[float, float
     middle, far = percentile(law, 0.5) - law.shift, percentile(law, 0.99) - law.shift
     if middle <= 0.0:
         return level, widen
-    seen = law.fit.high if law.fit is not None and law.fit.high is not None else 0.0
-    limit = BEYOND * max(far, seen)
+    limit = BEYOND * max(far, _longest_s(law))
     level = min(level, log(limit / middle))
     if far > middle:
         widen = min(widen, (log(limit / middle) - level) / log(far / middle))
     return level, max(widen, _NARROW)
+
+
+def _longest_s(law: Distribution) -> float:
+    """Return the longest time observed, seconds; 0 where none was."""
+    return (law.fit.high or 0.0) if law.fit is not None else 0.0
 
 
 def _moved(law: Distribution, level: float, widen: float) -> Distribution:
@@ -133,9 +137,8 @@ def _moved(law: Distribution, level: float, widen: float) -> Distribution:
 
     A tail that nobody has seen may hold a mean of any size beyond every percentile.
     """
-    seen = law.fit.high if law.fit is not None and law.fit.high is not None else 0.0
     usual = mean(law)
-    most = min(max(BEYOND * usual, seen), FARTHEST * usual)
+    most = min(max(BEYOND * usual, _longest_s(law)), FARTHEST * usual)
     for _ in range(_TRIES):
         found = moved(law, level, widen)
         if mean(found) <= most:

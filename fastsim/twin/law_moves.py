@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from math import exp
 
 import numpy as np
 
@@ -35,7 +34,7 @@ def moved(law: Distribution, level: float, widen: float) -> Distribution:
         return law
 
     def to(value: float) -> float:
-        return middle * exp(level) * math.pow(max(value, 0.0) / middle, widen)
+        return middle * math.exp(level) * math.pow(max(value, 0.0) / middle, widen)
 
     if isinstance(law, Mixture):
         parts = [_matched(part, to, widen) for part in law.parts]

@@ -76,6 +76,12 @@ class Plan:
     doubtful: bool = False
     """Whether each replication has a model and a processor of its own, within what is known."""
 
+    def lasting(self, duration_s: float, rate_per_s: float) -> "Plan":
+        """Return the plan at another rate, for so long or until the service is full."""
+        length_s = max(duration_s, self.filling_s)
+        warmup_s = max(min(self.warmup_s, length_s / 4.0), self.filling_s)
+        return replace(self, rate_per_s=rate_per_s, duration_s=length_s, warmup_s=warmup_s)
+
     def __post_init__(self) -> None:
         for name, value in (("rate", self.rate_per_s), ("duration", self.duration_s)):
             if not 0.0 < value < math.inf:
@@ -150,17 +156,22 @@ class Replications:
         seeds = replication_seeds(self.seed, len(self))
         return [draw_processor(costs, duration_s, seed) for seed in seeds]
 
-    def idle_logs(self, endpoint: str | None) -> Floats:
+    def idle_logs(self) -> dict[str | None, Floats]:
         """Return by how much a request without queueing takes longer in each replication's model.
 
-        Logarithms; of laws and paths alone, without the processor. Empty without doubt.
+        Logarithms, by endpoint and for all together; of laws and paths alone, without the
+        processor. Empty without doubt.
         """
         if not self.plan.doubtful:
-            return np.zeros(0)
+            return {}
         plan, seeds = self.plan, replication_seeds(self.seed, len(self))
-        usual = _idle_s(plan.model, plan.mix, endpoint)
-        drawn = [_idle_s(draw_model(plan.model, seed), plan.mix, endpoint) for seed in seeds]
-        return np.log(np.maximum(drawn, _SHORTEST_S) / max(usual, _SHORTEST_S))
+        models = [plan.model, *(draw_model(plan.model, seed) for seed in seeds)]
+        idle_s = np.array([[endpoint_mean_s(e) for e in model.endpoints] for model in models])
+        shares = [plan.mix.get(e.name, 0.0) if plan.mix else e.share for e in plan.model.endpoints]
+        columns: dict[str | None, Floats] = dict(zip(self.endpoints, idle_s.T, strict=True))
+        columns[None] = (idle_s * shares).sum(axis=1)
+        times = {name: np.maximum(column, _SHORTEST_S) for name, column in columns.items()}
+        return {name: np.log(column[1:] / column[0]) for name, column in times.items()}
 
     def each(self, value: Callable[[Measures], float]) -> Floats:
         """Return one number for each replication."""
@@ -168,16 +179,6 @@ class Replications:
 
 
 _SHORTEST_S = 1e-9
-
-
-def _idle_s(model: ServiceModel, mix: Mapping[str, float], endpoint: str | None) -> float:
-    """Return the mean time of a request that meets no other, of one endpoint or of the mix."""
-    if endpoint is not None:
-        return sum(endpoint_mean_s(each) for each in model.endpoints if each.name == endpoint)
-    return sum(
-        (mix.get(each.name, 0.0) if mix else each.share) * endpoint_mean_s(each)
-        for each in model.endpoints
-    )
 
 
 def replicate(
@@ -213,7 +214,7 @@ def replicate(
         raise InputError(f"jobs must be at least 1, not {jobs}")
     seeds = replication_seeds(seed, replications)
     processes = min(_wanted(plan, replications) if jobs is None else jobs, replications)
-    report = on_progress or _silent
+    report = on_progress or silent
     if processes == 1:
         runs = _one_by_one(plan, seeds, report, keep=keep)
     else:
@@ -307,7 +308,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _silent(_done: int, _total: int) -> None:
+def silent(_done: int, _total: int) -> None:
     """Report to nobody."""
 
 

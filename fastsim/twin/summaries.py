@@ -2,12 +2,13 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from fastsim.model import ServiceModel
 from fastsim.result import Estimate, LoopUse, ResourceUse, Series, Summary
-from fastsim.twin.metrics import CAUSES, IN_FLIGHT, OK
+from fastsim.twin.metrics import CAUSES, IN_FLIGHT, OK, Measures
 from fastsim.twin.model_doubt import ModelDoubt
 from fastsim.twin.replicate import Replications
 from fastsim.twin.statistics import CONFIDENCE, replicated_estimate, replicated_latency
@@ -83,13 +84,19 @@ def _recorded(model: ServiceModel, endpoint: str | None) -> int:
     return sum(each.requests for each in model.endpoints if endpoint in {None, each.name})
 
 
+def _use(
+    found: Replications, doubt: ModelDoubt, utilisation: Callable[[Measures], float]
+) -> Estimate:
+    """Return how busy something is in the mean of the replications."""
+    each, half = found.each(utilisation), doubt.of(utilisation)
+    return replicated_estimate(float(each.mean()), each, unit="ratio", most=1.0, doubt=half)
+
+
 def loop(found: Replications, doubt: ModelDoubt) -> LoopUse:
     """Return how busy the event loops are, and how late."""
-    half = doubt.of(lambda run: run.loop.utilisation)
-    use = found.each(lambda run: run.loop.utilisation)
     loops = [run.loop for run in found.runs]
     return LoopUse(
-        utilisation=replicated_estimate(float(use.mean()), use, unit="ratio", most=1.0, doubt=half),
+        utilisation=_use(found, doubt, lambda run: run.loop.utilisation),
         lag_mean_s=float(np.mean([loop.lag_mean_s for loop in loops])),
         lag_p99_s=float(np.mean([loop.lag_p99_s for loop in loops])),
         ready_queue_mean=float(np.mean([loop.ready_mean for loop in loops])),
@@ -99,16 +106,12 @@ def loop(found: Replications, doubt: ModelDoubt) -> LoopUse:
 
 def resource(found: Replications, doubt: ModelDoubt, name: str) -> ResourceUse:
     """Return how busy a resource is, and how long requests wait for it."""
-    half = doubt.of(lambda run: run.resources[name].utilisation)
     uses = [run.resources[name] for run in found.runs]
     limits = found.plan.deployment.limits
-    busy = np.array([use.utilisation for use in uses])
     return ResourceUse(
         capacity=uses[0].capacity,
         rate_per_s=limits[name].rate if name in limits else None,
-        utilisation=replicated_estimate(
-            float(busy.mean()), busy, unit="ratio", most=1.0, doubt=half
-        ),
+        utilisation=_use(found, doubt, lambda run: run.resources[name].utilisation),
         mean_wait_s=float(np.mean([use.mean_wait_s for use in uses])),
         max_queue=max(use.max_queue for use in uses),
     )

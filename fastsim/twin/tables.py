@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.distributions import cdf, quantile
+from fastsim.distributions import percentiles, quantile
 from fastsim.model import Constant, Counts, Distribution, Empirical, Mixture, Simple
 
 FloatArray = npt.NDArray[np.float64]
@@ -209,7 +209,7 @@ def table_of(law: Distribution, *, in_order: bool = False) -> Table:
         Whether larger numbers have to give larger values also of a mixture, which takes longer.
     """
     if in_order and isinstance(law, Mixture):
-        return Smooth(_mixed(law))
+        return Smooth(np.maximum(percentiles(law, _places()), 0.0))
     if isinstance(law, Constant):
         return Fixed(max(law.shift + law.value, 0.0))
     if isinstance(law, Mixture):
@@ -225,21 +225,6 @@ def table_of(law: Distribution, *, in_order: bool = False) -> Table:
     return Smooth(np.maximum(law.shift + scale * _unit(type(law), shape), 0.0))
 
 
-def _mixed(law: Mixture) -> FloatArray:
-    """Return the quantiles of a mixture, by bisection of its distribution function."""
-    at = _places()
-    low = np.zeros(len(at))
-    parts = [part for part, weight in zip(law.parts, law.weights, strict=True) if weight > 0.0]
-    high: FloatArray = np.max([quantile(part, at) for part in parts], axis=0)
-    for _ in range(_HALVES):
-        middle = (low + high) / 2.0
-        short = cdf(law, middle + law.shift) < at
-        low, high = np.where(short, middle, low), np.where(short, high, middle)
-    found: FloatArray = np.maximum(high + law.shift, 0.0)
-    return found
-
-
-_HALVES = 60
 _SCALE = {
     "expon": "mean",
     "gamma": "mean",

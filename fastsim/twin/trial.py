@@ -102,13 +102,9 @@ def run_trial(
     The plan's duration is not used: a trial lasts as long as its goals need.
     """
     rate = plan.rate_per_s if rate_per_s is None else rate_per_s
-    duration_s = max(trial_duration_s(rate, goals), plan.filling_s)
     changed = replace(
-        plan,
-        rate_per_s=rate,
+        plan.lasting(trial_duration_s(rate, goals), rate),
         deployment=plan.deployment if deployment is None else deployment,
-        duration_s=duration_s,
-        warmup_s=max(min(plan.warmup_s, max(1.0, duration_s / 4.0)), plan.filling_s),
     )
     return judge_trial(replicate(changed, replications=replications, seed=seed), goals)
 
