@@ -1,5 +1,6 @@
 """Intervals of a forecast hold what the recording does not know."""
 
+import importlib
 import math
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.spans import StepKind
 from fastsim.twin.counterpart import FromReplications, FromRun
 from fastsim.twin.forecast import forecast_run, make_plan
+from fastsim.twin.law_doubt import draw_model
 from fastsim.twin.model_doubt import doubt_of, has_doubt
 from fastsim.twin.replicate import replicate
 from fastsim.twin.statistics import METRICS
@@ -199,3 +201,24 @@ def test_runs_without_a_second_are_as_they_were() -> None:
     assert doubt.of(lambda run: run.loop.utilisation) == 0.0
     doubtful = replicate(replace(plan, doubtful=True), replications=3, seed=2)
     assert doubt_of(doubtful)[0] is doubtful
+
+
+def test_a_comparison_draws_its_models_once_however_many_rows_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A demo of five endpoints did not end: every row drew the models of all replications anew."""
+    module = importlib.import_module("fastsim.twin.replicate")
+    plan = make_plan(service(query=uncertain(QUERY, 0.1)), TRAFFIC, Deployment(), doubtful=True)
+    found = replicate(plan, replications=20, seed=1)
+    drawn: list[int] = []
+
+    def counted(model: ServiceModel, seed: int) -> ServiceModel:
+        drawn.append(seed)
+        return draw_model(model, seed)
+
+    monkeypatch.setattr(module, "draw_model", counted)
+    side = FromReplications(found, "client")
+    for endpoint in (None, "GET /"):
+        for metric in METRICS:
+            assert side.compared(endpoint, metric, 0.03, 2000, 0.1) is not None
+    assert len(drawn) == len(found)
