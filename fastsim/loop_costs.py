@@ -96,6 +96,9 @@ class LoopCosts(Part):
     )
     per_event: Duration = Field(0.0, description="per finished wait: poll result and its callback")
     per_pass: Duration = Field(0.0, description="per turn of the loop: select and bookkeeping")
+    timer_late: Duration = Field(
+        0.0, description="how late a timer wakes a sleeping loop, beyond whole milliseconds"
+    )
     handover: Duration | None = Field(
         None,
         ge=0.0,

@@ -108,6 +108,7 @@ def build_model(
                 "doubt": speed.doubt,
                 "pauses": fit_pauses(observed),
                 "background": fit_background(requests.loop_series),
+                "timer_late": requests.loop_series.timer_late_s,
             }
         )
     else:

@@ -41,11 +41,15 @@ class LoopSeries:
     collections_s: FloatArray
     """Shape (k,): lengths of the full garbage collections, seconds."""
     background_s: Mapping[str, float] = field(default_factory=dict)
+    """Time on the loops of work that belongs to no request, by its name, seconds."""
     jobs: Mapping[str, Sequence[JobWindow]] = field(default_factory=dict)
     """What each kind of work of no request did, about once a second in which it ran."""
     seconds_s: FloatArray = field(default_factory=lambda: np.zeros(0))
     """How long each of those seconds is."""
-    """Time on the loops of work that belongs to no request, by its name, seconds."""
+    timer_wakes: int = 0
+    """How often a timer ended a loop's sleep."""
+    timer_late_s: float = 0.0
+    """How late each of them did so in the mean, beyond whole milliseconds."""
 
     def __len__(self) -> int:
         return len(self.at_s)
@@ -76,7 +80,11 @@ def read_loop_series(found: Iterable[Attributes]) -> LoopSeries:
     background: Counter[str] = Counter()
     jobs: dict[str, list[JobWindow]] = {}
     seconds: list[float] = []
+    wakes, late_ns = 0, 0
     for attributes in found:
+        woken, late = (attributes.get(name) for name in (spans.TIMER_WAKES, spans.TIMER_LATE_NS))
+        if isinstance(woken, int) and isinstance(late, int):
+            wakes, late_ns = wakes + woken, late_ns + late
         ran = _background(attributes, len(seconds))
         seconds.append(float(_column(attributes, spans.LOOP_WINDOW_NS).sum()) / 1e9)
         for name, window in ran.items():
@@ -103,6 +111,8 @@ def read_loop_series(found: Iterable[Attributes]) -> LoopSeries:
         background_s={name: spent_ns / 1e9 for name, spent_ns in background.most_common()},
         jobs=jobs,
         seconds_s=np.array(seconds),
+        timer_wakes=wakes,
+        timer_late_s=max(late_ns, 0) / 1e9 / wakes if wakes > 0 else 0.0,
     )
 
 

@@ -267,6 +267,7 @@ def build_series_span(
     windows: Sequence[Window],
     collections: Sequence[tuple[int, int]],
     background: Sequence[Work] = (),
+    timers: tuple[int, int] = (0, 0),
 ) -> Span:
     """Return a span of the loop's own: what it did in each of the windows."""
     unix_offset = clocks.time_ns() - clocks.perf_counter_ns()
@@ -289,6 +290,8 @@ def build_series_span(
             spans.BACKGROUND_RUNS: list(runs),
             spans.BACKGROUND_SQUARE_US2: list(squares),
         }
+    if timers[0]:
+        attributes |= {spans.TIMER_WAKES: timers[0], spans.TIMER_LATE_NS: timers[1]}
     if collections:
         began, lasted = zip(*collections, strict=True)
         attributes |= {spans.GC_AT_NS: list(began), spans.GC_NS: list(lasted)}

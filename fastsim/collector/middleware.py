@@ -227,7 +227,7 @@ class FastSimMiddleware:
         if windows and (self._requests_seen > self._reported or clock.series.in_flight):
             self._reported = self._requests_seen
             background = clock.background.take()
-            span = build_series_span(windows, collections, background)
+            span = build_series_span(windows, collections, background, clock.series.take_timers())
             self._writer.submit(lambda: encode_span(span))
 
     def _count(self, clock: LoopClock) -> Counters:

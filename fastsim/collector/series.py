@@ -43,6 +43,8 @@ class LoopSeries:
         "collections",
         "in_flight",
         "on_full",
+        "timer_late",
+        "timer_wakes",
         "until",
         "windows",
     )
@@ -56,6 +58,10 @@ class LoopSeries:
         self.collections: list[tuple[int, int]] = []
         """Full garbage collections: (at, length)."""
         self.on_full: Callable[[], None] | None = None
+        self.timer_wakes = 0
+        """How often a timer ended the loop's sleep, where its polls are seen."""
+        self.timer_late = 0
+        """How late it did so, summed: beyond the whole milliseconds that were asked for."""
 
     def end_window(self, now: int, busy: int, squares: int, longest: int) -> None:
         """Begin another window.
@@ -86,6 +92,12 @@ class LoopSeries:
         windows, self.windows = self.windows, []
         collections, self.collections = self.collections, []
         return windows, collections
+
+    def take_timers(self) -> tuple[int, int]:
+        """Return how often timers woke the loop since the last call, and how late, summed."""
+        wakes, late = self.timer_wakes, self.timer_late
+        self.timer_wakes = self.timer_late = 0
+        return wakes, late
 
 
 class _Collections:

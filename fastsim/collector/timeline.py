@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
-from math import exp
+from math import ceil, exp
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastsim.collector import clocks
@@ -163,6 +163,12 @@ class LoopClock:
                     self.idle_total += waited
                     self.fresh_idle = waited
                     self.idle_wakeups += 1
+                    if not events and timeout:
+                        # A timer ended it, which is asked for in whole milliseconds, or a signal.
+                        late = waited - ceil(timeout * 1e3) * 1_000_000
+                        if late >= 0:
+                            series.timer_wakes += 1
+                            series.timer_late += late
                     # Who resumes in the very pass that woke had a chain shorter than usual.
                     far = (after, UNKNOWN, int(self.idle_at_wake * 1e6), after)
                     self.limits = (far, far, far)

@@ -322,10 +322,11 @@ class Worker:
         if self.timers and self.timers[0][0] < due:
             timer = self.timers[0][0]
             if self.rounds_timers and timer > self.idle_since:
-                # epoll sleeps whole milliseconds, counted from when it began.
+                # epoll sleeps whole milliseconds, counted from when it began, and the kernel
+                # takes a while to wake it.
                 slept = timer - self.idle_since
                 whole = math.ceil(slept * 1000.0 - 1e-6) / 1000.0
-                timer = max(timer, self.idle_since + whole)
+                timer = max(timer, self.idle_since + whole + self.costs.timer_late)
             due = min(due, timer)
         return due
 

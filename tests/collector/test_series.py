@@ -116,7 +116,7 @@ def test_the_span_says_it_all_again() -> None:
     for step in range(1, 6):
         passes(series, [30 * MS], step * 100 * MS)
     windows, _ = series.take()
-    span = build_series_span(windows, [(5, 80 * MS)])
+    span = build_series_span(windows, [(5, 80 * MS)], timers=(4, 600_000))
     assert is_loop_span(span)
     read = read_loop_series([span.attributes, {"fastsim.loop.at_ns": "damaged"}])
     assert len(read) == 5
@@ -124,6 +124,8 @@ def test_the_span_says_it_all_again() -> None:
     assert read.lag_s == pytest.approx(0.0045)
     assert read.in_flight.tolist() == [3.0] * 5
     assert read.collections_s.tolist() == [0.08]
+    assert read.timer_wakes == 4
+    assert read.timer_late_s == pytest.approx(150e-6)
 
 
 def test_without_windows_nothing_is_claimed() -> None:

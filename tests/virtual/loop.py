@@ -20,11 +20,18 @@ Ready = list[tuple[selectors.SelectorKey, int]]
 
 
 class Clock:
-    """Wall time and CPU of the one thread there is, seconds."""
+    """Wall time and CPU of the one thread there is, seconds.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    timer_late_s
+        How late the kernel wakes who sleeps until a time.
+    """
+
+    def __init__(self, timer_late_s: float = 0.0) -> None:
         self.wall_s = 0.0
         self.cpu_s = 0.0
+        self.timer_late_s = timer_late_s
 
     def burn(self, seconds: float) -> None:
         """Have code run for so long."""
@@ -57,7 +64,9 @@ class VirtualSelector(selectors.SelectSelector):
             heapq.heappop(due)  # a socket that nobody reads any longer
         if timeout is None or timeout > 0.0:
             # epoll waits whole milliseconds, rounded up.
-            woken_s = math.inf if timeout is None else clock.wall_s + math.ceil(timeout * 1e3) / 1e3
+            woken_s = math.inf
+            if timeout is not None:
+                woken_s = clock.wall_s + math.ceil(timeout * 1e3) / 1e3 + clock.timer_late_s
             event_s = due[0][0] if due else math.inf
             if woken_s == event_s == math.inf:
                 raise RuntimeError("everybody waits and nothing is going to happen")
@@ -136,9 +145,9 @@ def _resolve(future: "asyncio.Future[None]") -> None:
 
 
 @contextmanager
-def virtual_loop(*, per_turn_s: float = 0.0) -> Iterator[VirtualLoop]:
+def virtual_loop(*, per_turn_s: float = 0.0, timer_late_s: float = 0.0) -> Iterator[VirtualLoop]:
     """Yield a new virtual loop whose clock the recorder reads too."""
-    clock = Clock()
+    clock = Clock(timer_late_s)
     loop = VirtualLoop(clock, per_turn_s=per_turn_s)
     thread = threading.get_ident()
 

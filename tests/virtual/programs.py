@@ -52,10 +52,11 @@ def respond_times(
     pools: Mapping[str, int],
     make_pool: Callable[[int], Limit] = QueuePool,
     served: Collection[int] | None = None,
+    timer_late_s: float = 0.0,
 ) -> FloatArray:
     """Return when each request responds, seconds, shape (n,); NaN for those not served."""
     rows = range(len(workload)) if served is None else served
-    with virtual_loop() as loop:
+    with virtual_loop(timer_late_s=timer_late_s) as loop:
         slots = [make_pool(pools[name]) for name in workload.resources]
         return _Truth(loop, workload, slots).run(rows)
 

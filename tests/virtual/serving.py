@@ -78,6 +78,7 @@ def serve(
     sample_ratio: float = 1.0,
     accept_s: float = 0.0,
     per_turn_s: float = 0.0,
+    timer_late_s: float = 0.0,
     beside: Callable[[], Awaitable[None]] | None = None,
 ) -> Served:
     """Serve all arrivals as uvicorn would: a readable socket, then a task one pass later.
@@ -91,7 +92,7 @@ def serve(
     beside
         Something else that runs on the loop until all requests are served.
     """
-    with virtual_loop(per_turn_s=per_turn_s) as loop:
+    with virtual_loop(per_turn_s=per_turn_s, timer_late_s=timer_late_s) as loop:
         return _Server(loop, app, arrivals, record, sample_ratio).run(accept_s, beside)
 
 

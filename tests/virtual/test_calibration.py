@@ -283,6 +283,22 @@ def test_sampling_leaves_the_model_as_it_is(ratio: float, tmp_path: Path) -> Non
     assert code_s(model) == pytest.approx(service.code_s, rel=0.04)
 
 
+def test_how_late_timers_wake_the_loop_is_found_and_no_part_of_waits(tmp_path: Path) -> None:
+    draw = random.Random(5)
+
+    async def work() -> None:
+        burn(0.001)
+        await asyncio.sleep(gamma(draw, 0.010, 4.0))
+        burn(0.001)
+
+    arrivals = poisson({"/": 1.0}, rate_per_s=150.0, requests=2_000, seed=7)
+    serve(app_of(work), arrivals, record=tmp_path, timer_late_s=0.0002)
+    model = build_model(read_requests([tmp_path], skip_first_s=0.0))
+    assert model.loop.timer_late == pytest.approx(0.0002, rel=0.01)
+    [wait] = [step for step in model.endpoints[0].variants[0].steps if isinstance(step, WaitStep)]
+    assert step_mean_s(wait) == pytest.approx(0.010, rel=0.025)
+
+
 def test_a_periodic_job_is_found_and_costs_requests_nothing(tmp_path: Path) -> None:
     service = SERVICES["periodic job"]
     arrivals = poisson(service.mix, rate_per_s=0.4 / service.code_s, requests=2_000, seed=7)
