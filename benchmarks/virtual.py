@@ -5,6 +5,7 @@
 
 Each service is recorded at shares of its capacity, its model predicts other loads, and the
 errors against a virtual live run of many requests are printed: twin over live, minus 1. With
+``--plain`` services are recorded without FastSim, by OpenTelemetry's instrumentation alone. With
 ``--intervals`` also whether the 95 % intervals that ``fastsim run`` prints hold the live values
 (``+`` above, ``-`` below, ``=`` held, ``.`` none given), and how many of all did.
 """
@@ -22,6 +23,7 @@ from fastsim.calibrate.build import build_model, read_requests
 from fastsim.model import ServiceModel
 from fastsim.scenario import TrafficPlan
 from fastsim.twin import ArrivalReplay, forecast_run
+from tests.virtual.plain import recorded_plainly
 from tests.virtual.services import SERVICES, Service
 from tests.virtual.serving import Arrivals, Served, poisson, serve
 
@@ -47,6 +49,19 @@ def record(
             beside=service.beside,
         )
         return build_model(read_requests([Path(directory)]))
+
+
+def record_plainly(service: Service, load: float, requests: int, seed: int) -> ServiceModel:
+    """Record the same with OpenTelemetry alone and fit the model of that."""
+    arrivals = poisson(
+        service.mix, rate_per_s=load / service.code_s, requests=requests, seed=100 + seed
+    )
+    app = service.make(random.Random(1000 + seed))
+    with tempfile.TemporaryDirectory() as directory:
+        traces = Path(directory) / "traces.jsonl"
+        with recorded_plainly(app, traces):
+            serve(app, arrivals, beside=service.beside)
+        return build_model(read_requests([traces]))
 
 
 def live(service: Service, load: float, requests: int, seed: int) -> Served:
@@ -118,6 +133,7 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=4)
     parser.add_argument("--sample", type=float, default=1.0, help="share of requests recorded")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plain", action="store_true", help="record with OpenTelemetry alone")
     parser.add_argument("--intervals", action="store_true")
     asked = parser.parse_args()
     unknown = [name for name in asked.services if name not in SERVICES]
@@ -133,9 +149,12 @@ def main() -> None:
         }
         for recorded in map(float, asked.records.split(",")):
             begun = time.process_time()
-            model = record(
-                service, recorded, asked.requests, sample_ratio=asked.sample, seed=asked.seed
-            )
+            if asked.plain:
+                model = record_plainly(service, recorded, asked.requests, asked.seed)
+            else:
+                model = record(
+                    service, recorded, asked.requests, sample_ratio=asked.sample, seed=asked.seed
+                )
             spent = time.process_time() - begun
             for load, served in lives.items():
                 twins = [

@@ -13,12 +13,12 @@ from fastsim.calibrate.arrivals import describe_arrivals
 from fastsim.calibrate.background import background_warnings, fit_background
 from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.cold import code_runs, fit_cold
-from fastsim.calibrate.gaps import Assumption, assume
 from fastsim.calibrate.growth import unsampled
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
 from fastsim.calibrate.loop_windows import loop_windows, stolen_per_request_s
 from fastsim.calibrate.observed import walk
 from fastsim.calibrate.pauses import fit_pauses
+from fastsim.calibrate.plain import plain_spans
 from fastsim.calibrate.readers import Columns, open_traces, trace_files
 from fastsim.calibrate.recorder_cost import without_recorder
 from fastsim.calibrate.requests import RequestSet, collect_requests
@@ -26,10 +26,9 @@ from fastsim.calibrate.steps import StepFitter
 from fastsim.calibrate.variants import (
     ObservedEndpoint,
     ObservedVariant,
-    Programs,
     group_variants,
 )
-from fastsim.calibrate.wander import MachineSpeed, fit_wander
+from fastsim.calibrate.wander import fit_wander
 from fastsim.errors import NotEnoughDataError
 from fastsim.model import (
     Endpoint,
@@ -78,9 +77,19 @@ def build_model(
     command: str = "",
     data_sha256: str = "",
     assume_cpu: float | None = None,
+    loops: int = 1,
     on_progress: Progress | None = None,
 ) -> ServiceModel:
     """Fit a model to the requests of a recording.
+
+    Parameters
+    ----------
+    command, data_sha256
+        What the model says of where it comes from.
+    assume_cpu
+        Where spans are all there is: part of the gaps between calls that is code, 0 to 1.
+    loops
+        Where spans are all there is: event loops (workers) behind one instance of them.
 
     Raises
     ------
@@ -95,27 +104,31 @@ def build_model(
             + ("" if requests.recorded.any() else " (with fastsim record, to tell CPU from waits)"),
         )
     remarks: list[str] = []
+    busy = utilisation(requests)
     if requests.recorded.any():
         observed = group_variants(requests)
-        runs = code_runs(requests, observed)
-        windows = loop_windows(requests, observed)
-        costs = fit_loop_costs(requests, observed, windows, fit_cold(runs))
-        stolen_s = stolen_per_request_s(windows)
-        speed = fit_wander(requests, runs, costs.cold)
-        costs = costs.model_copy(
-            update={
-                "wander": speed.law,
-                "doubt": speed.doubt,
-                "pauses": fit_pauses(observed),
-                "background": fit_background(requests.loop_series),
-                "timer_late": requests.loop_series.timer_late_s,
-            }
-        )
     else:
-        assumption, programs = assumed_programs(requests, assume_cpu)
-        remarks.append(assumption.sentence())
-        observed = group_variants(requests, programs)
-        costs, speed, stolen_s = LoopCosts(), MachineSpeed.steady(), 0.0
+        found = plain_spans(requests, code_share=assume_cpu, workers=loops)
+        remarks += found.sentences()
+        busy = found.utilisation
+        observed = group_variants(requests, found.programs)
+    runs = code_runs(requests, observed)
+    cold = fit_cold(runs)
+    costs, stolen_s = LoopCosts(cold=cold), 0.0
+    if requests.recorded.any():
+        windows = loop_windows(requests, observed)
+        costs = fit_loop_costs(requests, observed, windows, cold)
+        stolen_s = stolen_per_request_s(windows)
+    speed = fit_wander(requests, runs, costs.cold)
+    costs = costs.model_copy(
+        update={
+            "wander": speed.law,
+            "doubt": speed.doubt,
+            "pauses": fit_pauses(observed),
+            "background": fit_background(requests.loop_series),
+            "timer_late": requests.loop_series.timer_late_s,
+        }
+    )
     fitter = StepFitter(requests, costs.cold, speed, fit_thread_use(requests, observed))
     all_requests = sum(endpoint.requests for endpoint in observed)
     endpoints = []
@@ -123,7 +136,7 @@ def build_model(
         if on_progress is not None:
             on_progress(endpoint.name, position / len(observed))
         endpoints.append(_endpoint(endpoint, fitter, all_requests))
-    traffic, more = _traffic(requests)
+    traffic, more = _traffic(requests, busy)
     model = ServiceModel(
         service=requests.service,
         provenance=Provenance(
@@ -133,7 +146,7 @@ def build_model(
             recorded_at=_recorded_at(requests),
         ),
         warnings=[*remarks, *_warnings(requests, observed), *more],
-        process=_process(requests),
+        process=_process(requests, loops),
         traffic=traffic,
         loop=costs,
         resources=_resources(requests),
@@ -142,23 +155,6 @@ def build_model(
     model, said = close_account(model, requests, stolen_s)
     model.warnings += said
     return without_recorder(model, requests)
-
-
-def assumed_programs(requests: RequestSet, code_share: float | None) -> tuple[Assumption, Programs]:
-    """Return what requests without timelines did, and what had to be assumed for it."""
-    rows = np.flatnonzero(requests.fittable).tolist()
-    if not rows:
-        raise NotEnoughDataError("no request in the traces was answered by an endpoint")
-    starts = requests.start_ns[rows].tolist()
-    ends = (requests.start_ns[rows] + requests.duration_ns[rows]).tolist()
-    assumption, programs = assume(
-        starts,
-        ends,
-        [requests.waits[row] for row in rows],
-        processes=len(set(requests.instance[rows].tolist())),
-        code_share=code_share,
-    )
-    return assumption, dict(zip(rows, programs, strict=True))
 
 
 def hash_inputs(paths: Sequence[str | Path]) -> str:
@@ -203,7 +199,7 @@ def _recorded_at(requests: RequestSet) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _process(requests: RequestSet) -> Process:
+def _process(requests: RequestSet, loops: int) -> Process:
     facts = [instance.facts for instance in requests.instances]
     used = facts[0] if facts else {}
     versions = requests.instances[0].resource if requests.instances else {}
@@ -211,7 +207,7 @@ def _process(requests: RequestSet) -> Process:
     quota = used.get(spans.PROCESS_CPU_QUOTA)
     return Process(
         # Spans of others say nothing of workers, but each process has a name of its own.
-        workers=_number(used, spans.PROCESS_WORKERS, max(len(requests.instances), 1)),
+        workers=_number(used, spans.PROCESS_WORKERS, max(len(requests.instances), 1) * loops),
         loop="uvloop" if used.get(spans.PROCESS_LOOP) == "uvloop" else "asyncio",
         cores=_number(used, spans.PROCESS_CORES, 1),
         cpu_quota=float(quota) if isinstance(quota, (int, float)) else None,
@@ -234,7 +230,7 @@ def _number(facts: Attributes, name: str, default: int) -> int:
     return value if isinstance(value, int) and value >= 1 else default
 
 
-def _traffic(requests: RequestSet) -> tuple[Traffic, list[str]]:
+def _traffic(requests: RequestSet, busy: float | None) -> tuple[Traffic, list[str]]:
     """Rate, from the counters of requests seen where sampling left some out, and pattern."""
     start_s = (requests.start_ns - requests.start_ns.min()) / 1e9
     steady = start_s[~requests.warm_up]
@@ -253,7 +249,7 @@ def _traffic(requests: RequestSet) -> tuple[Traffic, list[str]]:
         burst=found.burst,
         duration=span_s,
         dispersion=None if dispersion is None else round(dispersion, 3),
-        utilisation=utilisation(requests),
+        utilisation=busy,
     )
     remarks = []
     if found.mix_changed:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fastsim.spans import Attributes, Span, SpanKind, StepKind
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 _DEEPEST = 64
 _CACHES = frozenset({"redis", "memcached", "valkey"})
@@ -69,13 +70,42 @@ class InnerSpans:
             Shape (n,): the requests' own keys, ``hash((trace_id, span_id))``.
         """
         found: list[list[Wait]] = [[] for _ in range(len(requests))]
-        if not len(self._key) or not len(requests):
-            return found
+        what = np.frombuffer(self._what, np.int64)
+        # A wait below another one is a part of it.
+        rows, owner = self._owners(requests, what >= 0, through=what < 0)
+        for row, request in zip(rows.tolist(), owner.tolist(), strict=True):
+            kind, label = self._names[self._what[row]]
+            found[request].append(Wait(kind, label, self._start[row], self._end[row]))
+        for waits in found:
+            waits.sort(key=lambda wait: (wait.start_ns, wait.end_ns))
+        return found
+
+    def last_ends_of(self, requests: IntArray, respond_ns: IntArray) -> IntArray:
+        """Return when the last span ended that a request began after its answer; 0 without any.
+
+        Parameters
+        ----------
+        requests, respond_ns
+            Shape (n,): the requests' own keys, and when their own spans ended, nanoseconds.
+        """
+        found = np.zeros(len(requests), np.int64)
+        everything = np.ones(len(self), np.bool_)
+        rows, owner = self._owners(requests, everything, through=everything)
+        begun = np.frombuffer(self._start, np.int64)[rows]
+        after = begun >= respond_ns[owner]
+        np.maximum.at(found, owner[after], np.frombuffer(self._end, np.int64)[rows[after]])
+        return found
+
+    def _owners(
+        self, requests: IntArray, chosen: BoolArray, *, through: BoolArray
+    ) -> tuple[IntArray, IntArray]:
+        """Return which of the chosen spans are below a request through others, and whose."""
+        rows = np.flatnonzero(chosen)
+        if not len(rows) or not len(requests):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
         key = np.frombuffer(self._key, np.int64)
         parent = np.frombuffer(self._parent, np.int64)
-        what = np.frombuffer(self._what, np.int64)
         inner_order, request_order = np.argsort(key), np.argsort(requests)
-        rows = np.flatnonzero(what >= 0)
         above = parent[rows]
         owner = np.full(len(rows), -1, np.int64)
         alive = np.ones(len(rows), np.bool_)
@@ -87,15 +117,10 @@ class InnerSpans:
             owner[reached] = at[reached]
             alive &= ~reached
             up = _find(key, inner_order, above)
-            # A wait below another one is a part of it; a span without a known parent is lost.
-            alive &= (up >= 0) & (what[np.maximum(up, 0)] < 0)
+            # A span without a known parent is lost.
+            alive &= (up >= 0) & through[np.maximum(up, 0)]
             above = np.where(alive, parent[np.maximum(up, 0)], 0)
-        for row, request in zip(rows[owner >= 0].tolist(), owner[owner >= 0].tolist(), strict=True):
-            kind, label = self._names[self._what[row]]
-            found[request].append(Wait(kind, label, self._start[row], self._end[row]))
-        for waits in found:
-            waits.sort(key=lambda wait: (wait.start_ns, wait.end_ns))
-        return found
+        return rows[owner >= 0], owner[owner >= 0]
 
 
 def _find(keys: IntArray, order: IntArray, wanted: IntArray) -> IntArray:

@@ -126,6 +126,9 @@ class RequestSet:
     trace_ids: tuple[str, ...]
     waits: tuple[tuple[Wait, ...], ...]
     """Calls found in spans, per request; only where no request has a timeline, else empty."""
+    last_end_ns: IntArray
+    """When the last span ended that each request began after its answer; 0 without any, and where
+    there are timelines."""
     account: RequestAccount
     reading: tuple[str, ...]
     """What of the files was not used, and why; empty if everything was."""
@@ -278,6 +281,13 @@ def _build(
         counters={name: columns[name] for name in COUNTERS},
         trace_ids=tuple(collector.trace_ids[row] for row in order.tolist()),
         waits=_waits(collector, columns["key"]) if not any(timelines) else (),
+        last_end_ns=(
+            np.zeros(len(order), np.int64)
+            if any(timelines)
+            else collector.inner_spans.last_ends_of(
+                columns["key"], columns["start_ns"] + columns["duration_ns"]
+            )
+        ),
         account=account,
         reading=(),
         loop_series=read_loop_series(

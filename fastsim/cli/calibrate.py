@@ -43,6 +43,12 @@ def calibrate(
         str | None,
         typer.Option("--assume-cpu", help="without FastSim's timeline: code's share of the gaps"),
     ] = None,
+    loops: Annotated[
+        int,
+        typer.Option(
+            "--loops", min=1, help="without FastSim's timeline: workers that share an instance id"
+        ),
+    ] = 1,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="replay the recording through the twin")
     ] = True,
@@ -90,6 +96,7 @@ def calibrate(
             command=command,
             data_sha256=hash_inputs(traces),
             assume_cpu=code_share,
+            loops=loops,
             on_progress=lambda what, done: bar(done, f"fitting {what}"),
         )
     if check or client is not None:

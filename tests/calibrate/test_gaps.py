@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fastsim.calibrate.build import build_model
-from fastsim.calibrate.gaps import Assumption, assume, gaps_of, program
+from fastsim.calibrate.gaps import program
 from fastsim.calibrate.inner_spans import InnerSpans, Wait, wait_of
+from fastsim.calibrate.layouts import layout_of
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.distributions import mean
 from fastsim.errors import NotEnoughDataError
@@ -22,8 +23,9 @@ def call(begin: float, end: float, label: str = "db", kind: StepKind = StepKind.
     return Wait(kind, label, round(begin * MS), round(end * MS))
 
 
-def story(*waits: Wait, share: float = 1.0, end: float = 30.0) -> list[tuple[str, float]]:
-    steps = program(0, round(end * MS), waits, share)
+def story(*waits: Wait, share: float = 1.0, last: float = 0.0) -> list[tuple[str, float]]:
+    layout = layout_of(0, 30 * MS, waits, round(last * MS))
+    steps = program(layout, [((end - begin) * share, 0.0) for begin, end in layout.gaps()])
     return [(step.label or step.do, round(step.wall_s * 1e3, 6)) for step in steps]
 
 
@@ -34,7 +36,8 @@ def test_calls_and_the_gaps_between_them() -> None:
 
 
 def test_the_whole_time_is_tiled() -> None:
-    steps = program(0, 30 * MS, [call(5, 15), call(10, 20), call(25, 40)], 0.4)
+    layout = layout_of(0, 30 * MS, [call(5, 15), call(10, 20), call(25, 40)])
+    steps = program(layout, [(MS, 0.4 * MS)] * 3)
     at = 0.0
     for step in steps:
         assert step.start_s == pytest.approx(at)
@@ -43,13 +46,14 @@ def test_the_whole_time_is_tiled() -> None:
 
 
 def test_what_is_not_code_is_an_unknown_wait() -> None:
-    assert story(call(5, 25), share=0.2)[:4] == [
-        ("cpu", 1.0), ("unknown", 4.0), ("db", 20.0), ("cpu", 1.0),
+    assert story(call(5, 25), share=0.2)[:5] == [
+        ("cpu", 1.0), ("unknown", 4.0), ("cpu", 0.0), ("db", 20.0), ("cpu", 1.0),
     ]  # fmt: skip
 
 
 def test_calls_at_the_same_time_are_side_by_side() -> None:
-    steps = program(0, 30 * MS, [call(5, 15), call(6, 20, "prices")], 1.0)
+    layout = layout_of(0, 30 * MS, [call(5, 15), call(6, 20, "prices")])
+    steps = program(layout, [(5.0 * MS, 0.0), (10.0 * MS, 0.0)])
     [parallel] = [step for step in steps if step.do == "parallel"]
     assert [branch[0].label for branch in parallel.branches] == ["db", "prices"]
     assert parallel.wall_s == pytest.approx(0.015)
@@ -59,17 +63,14 @@ def test_calls_beyond_the_request_are_cut_off() -> None:
     assert story(call(-5, 5), call(25, 45), call(50, 60)) == [
         ("cpu", 0.0), ("db", 5.0), ("cpu", 20.0), ("db", 5.0), ("cpu", 0.0), ("respond", 0.0),
     ]  # fmt: skip
-    assert gaps_of(0, 30 * MS, [call(-5, 5), call(25, 45)]) == pytest.approx(0.020)
 
 
-def test_more_code_than_fits_into_the_time_is_not_assumed() -> None:
-    # Two requests at once, each 30 ms of gaps in 30 ms: one loop cannot run that.
-    assumption, _ = assume([0, 0], [30 * MS] * 2, [[], []], processes=1, code_share=None)
-    assert assumption == Assumption(0.35, chosen=False)
-    assumption, _ = assume([0, 0], [30 * MS] * 2, [[], []], processes=4, code_share=None)
-    assert assumption.code_share == 1.0
-    assumption, _ = assume([0, 0], [30 * MS] * 2, [[], []], processes=1, code_share=0.9)
-    assert assumption == Assumption(0.9, chosen=True)
+def test_what_follows_the_answer_is_work_in_the_background() -> None:
+    assert story(call(5, 25), call(33, 38), last=40.0) == [
+        ("cpu", 5.0), ("db", 20.0), ("cpu", 5.0), ("respond", 0.0),
+        ("cpu", 3.0), ("db", 5.0), ("cpu", 2.0),
+    ]  # fmt: skip
+    assert story(call(5, 25), last=33.0)[2:] == [("cpu", 5.0), ("respond", 0.0), ("cpu", 3.0)]
 
 
 @pytest.mark.parametrize(
@@ -157,13 +158,13 @@ def test_a_model_from_spans_alone_says_what_it_assumes() -> None:
     assert mean(query.time) == pytest.approx(0.010, rel=0.05)
     assert mean(first.time) == pytest.approx(0.005, rel=0.01)
     assert model.warnings[0].startswith("recorded without FastSim: spans do not tell CPU")
-    assert "100% of the time between calls is assumed" in model.warnings[0]
+    assert "100% of the time between calls is, assumed, code" in model.warnings[0]
     assert model.loop.wander.sigma == 0.0
 
 
 def test_the_share_of_code_can_be_chosen() -> None:
     model = build_model(recording(), assume_cpu=0.5)
-    assert "50% of the time between calls is as asked" in model.warnings[0]
+    assert "50% of the time between calls is, as asked, code" in model.warnings[0]
     steps = model.endpoints[0].variants[0].steps
     unknown = [step for step in steps if isinstance(step, WaitStep) and step.label == "unknown"]
     assert len(unknown) == 2

@@ -1,0 +1,64 @@
+"""The calls of a request, and the gaps around them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastsim.calibrate.inner_spans import Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One request: its calls, those that overlap put together, and the gaps around them."""
+
+    start_ns: int
+    respond_ns: int
+    """When the request's own span ended: it was answered."""
+    end_ns: int
+    """When the last span inside it ended, if it did more after its answer."""
+    groups: tuple[tuple[int, int, tuple[Wait, ...]], ...]
+    """(begin, end, calls), in order, without overlap, from start to end."""
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Return (begin, end) of the time before, between and after calls."""
+        edges = [self.start_ns]
+        for begin, over, _ in self.groups:
+            edges += (begin, over)
+        edges.append(max(self.end_ns, edges[-1]))
+        return list(zip(edges[::2], edges[1::2], strict=True))
+
+    def labels(self) -> tuple[str, ...]:
+        """Return what each group waits for."""
+        return tuple(
+            "+".join(sorted(f"{call.kind.value} {call.label}" for call in calls))
+            for _, _, calls in self.groups
+        )
+
+    def gap_s(self) -> float:
+        """Return the time outside calls, seconds."""
+        return sum(end - begin for begin, end in self.gaps()) / 1e9
+
+
+def layout_of(
+    start_ns: int, respond_ns: int, waits: Sequence[Wait], last_end_ns: int = 0
+) -> Layout:
+    """Join calls that overlap, and cut off what lies before the request.
+
+    Parameters
+    ----------
+    last_end_ns
+        When the last span inside the request ended.
+    """
+    end_ns = max(respond_ns, last_end_ns)
+    groups: list[tuple[int, int, tuple[Wait, ...]]] = []
+    for wait in waits:
+        # A call that is nobody's business once the answer is out is cut off there.
+        until_ns = respond_ns if wait.start_ns < respond_ns else end_ns
+        begin, over = max(wait.start_ns, start_ns), min(wait.end_ns, until_ns)
+        if over <= begin:
+            continue
+        if groups and begin < groups[-1][1]:
+            first, last, calls = groups[-1]
+            groups[-1] = (first, max(last, over), (*calls, wait))
+        else:
+            groups.append((begin, over, (wait,)))
+    return Layout(start_ns, respond_ns, end_ns, tuple(groups))
