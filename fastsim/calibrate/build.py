@@ -1,6 +1,7 @@
 """From traces to a ServiceModel: the whole of ``fastsim calibrate`` but the printing."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.cold import code_runs, fit_cold
 from fastsim.calibrate.growth import unsampled
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
+from fastsim.calibrate.loop_queueing import without_queueing
 from fastsim.calibrate.loop_windows import loop_windows, stolen_per_request_s
 from fastsim.calibrate.observed import walk
 from fastsim.calibrate.pauses import fit_pauses
@@ -77,6 +79,7 @@ def build_model(
     command: str = "",
     data_sha256: str = "",
     assume_cpu: float | None = None,
+    busy: float | None = None,
     loops: int = 1,
     on_progress: Progress | None = None,
 ) -> ServiceModel:
@@ -88,6 +91,8 @@ def build_model(
         What the model says of where it comes from.
     assume_cpu
         Where spans are all there is: part of the gaps between calls that is code, 0 to 1.
+    busy
+        Where spans are all there is: CPU of each process while recorded, of one core.
     loops
         Where spans are all there is: event loops (workers) behind one instance of them.
 
@@ -104,13 +109,13 @@ def build_model(
             + ("" if requests.recorded.any() else " (with fastsim record, to tell CPU from waits)"),
         )
     remarks: list[str] = []
-    busy = utilisation(requests)
+    used = utilisation(requests)
     if requests.recorded.any():
         observed = group_variants(requests)
     else:
-        found = plain_spans(requests, code_share=assume_cpu, workers=loops)
+        found = plain_spans(requests, code_share=assume_cpu, busy=busy, workers=loops)
         remarks += found.sentences()
-        busy = found.utilisation
+        used = found.utilisation
         observed = group_variants(requests, found.programs)
     runs = code_runs(requests, observed)
     cold = fit_cold(runs)
@@ -120,10 +125,15 @@ def build_model(
         costs = fit_loop_costs(requests, observed, windows, cold)
         stolen_s = stolen_per_request_s(windows)
     speed = fit_wander(requests, runs, costs.cold)
+    doubt = speed.doubt
+    if not requests.recorded.any():
+        costs = costs.model_copy(update={"accept": found.accept_s})
+        error = min(math.hypot(doubt.error, found.doubt), 1.0)
+        doubt = doubt.model_copy(update={"error": error})
     costs = costs.model_copy(
         update={
             "wander": speed.law,
-            "doubt": speed.doubt,
+            "doubt": doubt,
             "pauses": fit_pauses(observed),
             "background": fit_background(requests.loop_series),
             "timer_late": requests.loop_series.timer_late_s,
@@ -136,7 +146,7 @@ def build_model(
         if on_progress is not None:
             on_progress(endpoint.name, position / len(observed))
         endpoints.append(_endpoint(endpoint, fitter, all_requests))
-    traffic, more = _traffic(requests, busy)
+    traffic, more = _traffic(requests, used)
     model = ServiceModel(
         service=requests.service,
         provenance=Provenance(
@@ -152,6 +162,8 @@ def build_model(
         resources=_resources(requests),
         endpoints=endpoints,
     )
+    if not requests.recorded.any() and found.hidden:
+        model = without_queueing(model, requests)
     model, said = close_account(model, requests, stolen_s)
     model.warnings += said
     return without_recorder(model, requests)

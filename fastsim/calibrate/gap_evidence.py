@@ -12,9 +12,11 @@ Sampling thins events inside and outside alike, and does no harm.
 
 What happened while code ran happens right after it, so this share is too small where a gap is both
 code and wait. There the code at its two ends is taken from how long it lasts until something else
-happens, or since something did, compared with how long that is from where calls begin and end.
+happens, or since something did, compared with how long that is from where calls begin and end. Code
+between its ends cannot be told from waits: at most it is what gaps last in which nothing happens.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +33,8 @@ LEAST_EVENTS = 12
 """Foreign events to be expected in gaps of one place, were they waits, to tell anything."""
 MOSTLY = 0.5
 """A place with a greater share of code has code alone in every gap in which nothing happened."""
+OFTEN_QUIET = 0.2
+"""Where in so many gaps nothing else happens, they may be code but for short hops."""
 _PER_WINDOW = 300
 """Calls, or requests without any, of which the rate of events is taken at a time."""
 _OFTEN = 50
@@ -49,8 +53,10 @@ class GapEvidence:
     """Code that it begins with; all of it where it is code alone."""
     last_ns: FloatArray
     """Code that it ends with, after a wait."""
+    more_ns: FloatArray
+    """What else of it may be code, between its ends."""
     told: BoolArray
-    """Whether anything tells; else the two are 0."""
+    """Whether anything tells; else the others are 0."""
 
     @property
     def length_ns(self) -> FloatArray:
@@ -92,7 +98,8 @@ def weigh_gaps(
     place = _places(layouts, endpoints)
     around = _Around(begin, end, request, layouts, np.asarray(instances, np.int64))
     length = (end - begin).astype(np.float64)
-    first, last, told = np.zeros(len(begin)), np.zeros(len(begin)), np.zeros(len(begin), np.bool_)
+    first, last, more = np.zeros((3, len(begin)))
+    told = np.zeros(len(begin), np.bool_)
     expected = np.bincount(place, around.expected)
     seen = np.bincount(place, around.inside)
     share = workers * (1.0 - seen / np.maximum(expected, 1e-9))
@@ -110,23 +117,28 @@ def weigh_gaps(
             first[quiet] = length[quiet]
         else:
             first[mine], last[mine] = around.code_at_ends(mine)
-    return GapEvidence(request, begin, end, first, last, told)
+            quiet = mine & (around.inside == 0)
+            if quiet.sum() >= OFTEN_QUIET * mine.sum():
+                # Short hops between code look like this, short waits as well.
+                code = np.minimum(length[mine], length[quiet].mean())
+                more[mine] = np.maximum(code - first[mine] - last[mine], 0.0)
+    return GapEvidence(request, begin, end, first, last, more, told)
+
+
+def program_keys(layouts: Sequence[Layout], endpoints: Sequence[int]) -> list[object]:
+    """Return what requests have in common that make the same calls in the same order."""
+    return [(endpoint, each.labels()) for endpoint, each in zip(endpoints, layouts, strict=True)]
 
 
 def _places(layouts: Sequence[Layout], endpoints: Sequence[int]) -> IntArray:
     """Number the places in programs where gaps are; in rare programs by the calls around."""
-    programs = [
-        (endpoint, layout.labels()) for endpoint, layout in zip(endpoints, layouts, strict=True)
-    ]
-    count: dict[object, int] = {}
-    for program in programs:
-        count[program] = count.get(program, 0) + 1
+    programs = program_keys(layouts, endpoints)
+    count = Counter(programs)
     numbers: dict[object, int] = {}
     places: list[int] = []
-    for program in programs:
-        endpoint, labels = program
-        around = ("", *labels, "")
-        for n in range(len(labels) + 1):
+    for program, endpoint, layout in zip(programs, endpoints, layouts, strict=True):
+        around = ("", *layout.labels(), "")
+        for n in range(len(around) - 1):
             often = count[program] >= _OFTEN
             key = (program, n) if often else (endpoint, around[n], around[n + 1])
             places.append(numbers.setdefault(key, len(numbers)))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastsim.calibrate.inner_spans import Wait
-from fastsim.calibrate.layouts import Layout
+from fastsim.calibrate.layouts import Group, Layout
 from fastsim.calibrate.observed import ObservedStep
 from fastsim.calibrate.span_queues import BusyChains
 from fastsim.spans import StepKind, Via
@@ -25,6 +25,7 @@ _SHORTEST_S = 1e-6
 def program(
     layout: Layout,
     code_ns: Sequence[tuple[float, float]],
+    branch_ns: Sequence[float],
     loop: BusyChains | None = None,
 ) -> tuple[ObservedStep, ...]:
     """Return the steps of one request: its calls in order, and code or waits between them.
@@ -36,6 +37,8 @@ def program(
     ----------
     code_ns
         How much code each gap begins and ends with, nanoseconds; between is a wait.
+    branch_ns
+        Code after each call of a group that overlaps, nanoseconds.
     loop
         What the event loop ran, which bounds how long the ends of calls had to wait for it; None
         if nobody knows: not at all.
@@ -46,9 +49,13 @@ def program(
     if loop is not None:
         idle = loop.idle_at(np.array([begin for begin, _ in gaps])).tolist()
     answered = False
-    for number, (begin, end) in enumerate(gaps):
+    for number, (whole, end) in enumerate(gaps):
         first, last = code_ns[number]
-        at = begin
+        at = begin = whole
+        if number and len(layout.groups[number - 1][2]) > 1:
+            # The code of the branch that was over last is the first of this gap.
+            at = begin = min(whole + int(branch_ns[number - 1]), end)
+            first = max(first - branch_ns[number - 1], 0.0)
         if not answered and end >= layout.respond_ns:
             answered, at = True, max(layout.respond_ns, begin)
             # What follows the answer has its code after its waits.
@@ -59,7 +66,7 @@ def program(
         if at != layout.end_ns:
             steps += _gap(at - start_ns, end - at, (first, last), idle[number])
         if number < len(layout.groups):
-            steps.append(_calls(start_ns, *layout.groups[number], loop))
+            steps.append(_calls(start_ns, layout.groups[number], branch_ns[number], loop))
     return tuple(steps)
 
 
@@ -92,9 +99,8 @@ def _code(start_s: float, length_s: float, idle_share: float) -> ObservedStep:
     )
 
 
-def _calls(
-    start_ns: int, begin: int, over: int, calls: Sequence[Wait], loop: BusyChains | None
-) -> ObservedStep:
+def _calls(start_ns: int, group: Group, branch_ns: float, loop: BusyChains | None) -> ObservedStep:
+    begin, over, calls = group
     ends = [min(call.end_ns, over) for call in calls]
     low, high = ends, ends
     if loop is not None:
@@ -108,12 +114,18 @@ def _calls(
     return ObservedStep(
         do="parallel",
         start_s=(begin - start_ns) / 1e9,
-        wall_s=(over - begin) / 1e9,
+        wall_s=(over - begin + int(branch_ns)) / 1e9,
         kind=StepKind.IO,
         label="parallel",
         # A call that began later than the first is a branch that waits for its turn.
-        branches=tuple((wait,) for wait in waits),
+        branches=tuple((wait, *_after(wait, branch_ns)) for wait in waits),
     )
+
+
+def _after(wait: ObservedStep, code_ns: float) -> list[ObservedStep]:
+    if code_ns < 1.0:
+        return []
+    return [_code(wait.start_s + wait.wall_s, int(code_ns) / 1e9, 0.0)]
 
 
 def _wait(start_ns: int, begin: int, wait: Wait, ended_ns: tuple[int, int, int]) -> ObservedStep:

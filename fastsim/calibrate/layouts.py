@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from fastsim.calibrate.inner_spans import Wait
 
+Group = tuple[int, int, tuple[Wait, ...]]
+"""Begin and end of calls that overlap, nanoseconds, and the calls."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -15,8 +18,8 @@ class Layout:
     """When the request's own span ended: it was answered."""
     end_ns: int
     """When the last span inside it ended, if it did more after its answer."""
-    groups: tuple[tuple[int, int, tuple[Wait, ...]], ...]
-    """(begin, end, calls), in order, without overlap, from start to end."""
+    groups: tuple[Group, ...]
+    """In order, without overlap, from start to end."""
 
     def gaps(self) -> list[tuple[int, int]]:
         """Return (begin, end) of the time before, between and after calls."""
@@ -49,7 +52,7 @@ def layout_of(
         When the last span inside the request ended.
     """
     end_ns = max(respond_ns, last_end_ns)
-    groups: list[tuple[int, int, tuple[Wait, ...]]] = []
+    groups: list[Group] = []
     for wait in waits:
         # A call that is nobody's business once the answer is out is cut off there.
         until_ns = respond_ns if wait.start_ns < respond_ns else end_ns

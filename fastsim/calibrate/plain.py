@@ -1,14 +1,17 @@
 """Requests recorded without FastSim: their programs, and what had to be assumed for them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from fastsim.calibrate.gap_evidence import GapEvidence, weigh_gaps
+from fastsim.calibrate.branch_code import branch_code
+from fastsim.calibrate.gap_evidence import weigh_gaps
 from fastsim.calibrate.gaps import program
 from fastsim.calibrate.layouts import Layout, layout_of
 from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.server_work import server_work_s
 from fastsim.calibrate.slower_calls import SlowerCalls, slower_calls
 from fastsim.calibrate.span_queues import BusyChains, busy_chains
 from fastsim.calibrate.variants import Programs
@@ -16,6 +19,14 @@ from fastsim.errors import NotEnoughDataError
 
 MOST_BUSY = 0.7
 """Code that is assumed, not found, may not keep a recorded loop busier than this on average."""
+
+UNSEEN = 0.2
+"""Part of the requests' time in waits without spans that is worth a warning."""
+
+MOSTLY_SEEN = 0.9
+"""Of a service with more of its gaps in code, calls are known without their queueing."""
+BREAK_S = 1.0
+"""Without a request for so long, and much longer than usual, nothing was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +42,25 @@ class PlainSpans:
     """The share was the user's."""
     utilisation: float
     """Share of the time that an event loop runs code of spans."""
+    doubt: float
+    """Standard error of the code, relative: how much of the gaps may be code or not."""
+    elsewhere: float
+    """Part of the CPU of the process, where that is known, that is not in the model."""
+    accept_s: float
+    """CPU of each request outside its spans, seconds."""
+    unseen: float
+    """Part of the requests' time that is waits without spans."""
     workers: int
     """Event loops behind the spans of one instance."""
     overlapping: float
     """Part of the requests that have calls at the same time."""
     slower: tuple[SlowerCalls, ...]
     """Calls that take longer the more of them go on."""
+
+    @property
+    def hidden(self) -> bool:
+        """Whether some of what the loop runs is not seen, and so keeps waits waiting."""
+        return self.workers > 1 or self.code_share < MOSTLY_SEEN
 
     def sentences(self) -> list[str]:
         """Say for people what the model rests on."""
@@ -51,12 +75,29 @@ class PlainSpans:
             "what the server does outside spans is not measured"
         )
         said = [rests]
+        if self.elsewhere > 0.05:
+            said.append(
+                f"{self.elsewhere:.0%} of the CPU of the process is in no gap between calls (other "
+                "threads, or inside waits): how it delays requests is not known"
+            )
+        elif self.doubt > 0.05:
+            said.append(
+                f"how much code there is may be off by {self.doubt:.0%}: in the gaps between calls "
+                "it cannot be told from short waits (--busy, the CPU of the process from your "
+                "metrics, says more)"
+            )
+        if self.unseen > UNSEEN:
+            said.append(
+                f"{self.unseen:.0%} of the time of requests is waits that have no span (threads, "
+                "streams, libraries that are not instrumented?): code in them, and how they grow "
+                "with load, is not seen"
+            )
         if not self.chosen and 0.01 < self.untold <= 0.5:
             said.append(f"of {self.untold:.0%} of the time between calls nothing tells: assumed")
         if self.overlapping > 0.05:
             calls = (
-                f"{self.overlapping:.0%} of the requests have calls at the same time: code that "
-                "runs while others of them go on is not seen, and missing from the model"
+                f"{self.overlapping:.0%} of the requests have calls at the same time: the code of "
+                "one that runs while others go on is known in its mean only"
             )
             said.append(calls)
         said += [slower.sentence() for slower in self.slower]
@@ -70,7 +111,11 @@ class PlainSpans:
 
 
 def plain_spans(
-    requests: RequestSet, *, code_share: float | None = None, workers: int = 1
+    requests: RequestSet,
+    *,
+    code_share: float | None = None,
+    busy: float | None = None,
+    workers: int = 1,
 ) -> PlainSpans:
     """Return what requests without timelines did.
 
@@ -78,6 +123,9 @@ def plain_spans(
     ----------
     code_share
         Part of every gap between calls that is code, 0 to 1; None to find out.
+    busy
+        CPU that each process used while recorded, of one core: there cannot be more code than
+        that. None if nobody knows.
     workers
         Event loops that make the spans of one instance.
 
@@ -104,23 +152,48 @@ def plain_spans(
     evidence = weigh_gaps(layouts, requests.endpoint.tolist(), instances, workers=workers)
     lengths_ns, untold = evidence.length_ns, ~evidence.told
     loops = workers * len(requests.instances)
-    over_s = float(ends.max() - requests.start_ns.min()) / 1e9 * loops
+    over_s = _observed_s(requests.start_ns) * loops
+    doubt_s = accept_s = elsewhere_s = 0.0
     if code_share is None:
         fits = MOST_BUSY * 1e9 * over_s - float(evidence.code_ns.sum())
         share = min(max(fits / max(float(lengths_ns[untold].sum()), 1e-3), 0.0), 1.0)
         evidence.first_ns[untold] = share * lengths_ns[untold]
+        more_s, known_s = float(evidence.more_ns.sum()) / 1e9, float(evidence.code_ns.sum()) / 1e9
+        part, doubt_s = 0.5, 0.5 * more_s
+        if workers == 1:
+            accept_s = server_work_s(layouts, evidence, instances)
+        if busy is not None:
+            missing_s = max(busy * over_s - known_s - accept_s * len(requests), 0.0)
+            part = min(missing_s / max(more_s, 1e-12), 1.0)
+            # The rest is other threads' or somewhere in waits: how it delays requests is not known.
+            elsewhere_s = max(missing_s - more_s, 0.0)
+            doubt_s = 0.5 * elsewhere_s
+        evidence.first_ns[:] += part * evidence.more_ns
     else:
         evidence.first_ns[:], evidence.last_ns[:] = code_share * lengths_ns, 0.0
     code_s = float(evidence.code_ns.sum()) / 1e9
     total_s = max(float(lengths_ns.sum()) / 1e9, 1e-12)
-    chains = busy_chains(evidence, instances) if workers == 1 else {}
-    programs = _programs(rows, layouts, evidence, [chains.get(code) for code in instances])
+    branches = [[0.0] * len(layout.groups) for layout in layouts]
+    chains: dict[int, BusyChains] = {}
+    if workers == 1:
+        if code_share is None:
+            branches = branch_code(layouts, requests.endpoint.tolist(), instances)
+        chains = busy_chains(evidence, instances, _stretches(layouts, branches, instances))
+    code_ns = evidence.of_requests(len(layouts))
+    programs = {
+        row: program(layouts[row], code_ns[row], branches[row], chains.get(instances[row]))
+        for row in rows
+    }
     return PlainSpans(
         programs=programs,
         code_share=code_s / total_s,
         untold=float(lengths_ns[untold].sum()) / 1e9 / total_s,
         chosen=code_share is not None,
         utilisation=min(code_s / max(over_s, 1e-12), 1.0),
+        doubt=doubt_s / max(code_s, 1e-12),
+        elsewhere=0.0 if busy is None else elsewhere_s / max(busy * over_s, 1e-12),
+        accept_s=accept_s,
+        unseen=(total_s - code_s) / max(float(requests.duration_ns.sum()) / 1e9, 1e-12),
         workers=workers,
         overlapping=float(
             np.mean([any(len(calls) > 1 for _, _, calls in each.groups) for each in layouts])
@@ -129,11 +202,21 @@ def plain_spans(
     )
 
 
-def _programs(
-    rows: Iterable[int],
-    layouts: Sequence[Layout],
-    evidence: GapEvidence,
-    loops: Sequence[BusyChains | None],
-) -> Programs:
-    code_ns = evidence.of_requests(len(layouts))
-    return {row: program(layouts[row], code_ns[row], loops[row]) for row in rows}
+def _observed_s(start_ns: npt.NDArray[np.int64]) -> float:
+    """Return for how long requests came, without long breaks between recordings, seconds."""
+    apart_s = np.diff(np.sort(start_ns)) / 1e9
+    longest_s = max(BREAK_S, 20.0 * float(np.median(apart_s))) if len(apart_s) else 0.0
+    return max(float(apart_s[np.less_equal(apart_s, longest_s)].sum()), 1e-6)
+
+
+def _stretches(
+    layouts: Sequence[Layout], branches: Sequence[Sequence[float]], instances: Sequence[int]
+) -> list[tuple[int, int, int]]:
+    """Return instance, begin and end of the code after calls that ended before others."""
+    return [
+        (instance, call.end_ns, min(call.end_ns + int(code_ns), over))
+        for layout, own, instance in zip(layouts, branches, instances, strict=True)
+        for (_, over, calls), code_ns in zip(layout.groups, own, strict=True)
+        for call in calls
+        if code_ns >= 1.0 and call.end_ns < over
+    ]

@@ -15,8 +15,8 @@ from fastsim.calibrate.loop_costs import utilisation
 from fastsim.calibrate.parallel import ON_LOOP
 from fastsim.calibrate.requests import RequestSet
 from fastsim.model import CheckRow, ServiceModel
-from fastsim.scenario import Deployment, resolve_deployment
-from fastsim.twin import Compared, Judgement, judge, sample_at, simulate
+from fastsim.scenario import Deployment, ResolvedDeployment, resolve_deployment
+from fastsim.twin import Compared, Judgement, Outcome, judge, sample_at, simulate
 from fastsim.units import format_duration, format_share
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,30 +53,68 @@ class _Parts:
     rest_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """The arrivals of a recording, in order, and how long its requests took."""
+
+    names: list[str]
+    rows: npt.NDArray[np.int64]
+    """Of the request set."""
+    arrival_s: FloatArray
+    endpoint: npt.NDArray[np.int64]
+    """Index into ``names``."""
+    counted: npt.NDArray[np.bool_]
+    """Not of the warm-up."""
+    recorded_s: FloatArray
+    deployment: ResolvedDeployment
+
+    @classmethod
+    def of(cls, model: ServiceModel, requests: RequestSet) -> "_Replay":
+        names = [endpoint.name for endpoint in model.endpoints]
+        known = np.array([names.index(n) if n in names else -1 for n in requests.endpoints])
+        endpoint = known[requests.endpoint]
+        used = np.flatnonzero((endpoint >= 0) & ~requests.rejected)
+        arrival = (requests.start_ns[used] - requests.start_ns[used].min()) / 1e9
+        order = np.argsort(arrival, kind="stable")
+        rows = used[order]
+        return cls(
+            names=names,
+            rows=rows,
+            arrival_s=arrival[order],
+            endpoint=endpoint[rows],
+            counted=~requests.warm_up[rows],
+            recorded_s=served_s(requests)[rows],
+            deployment=resolve_deployment(model, Deployment()),
+        )
+
+    def run(self, model: ServiceModel, seed: int, number: int) -> tuple[Outcome, FloatArray]:
+        """Simulate them once; return what became of them, and when they arrived, seconds."""
+        workload = sample_at(model, self.arrival_s, self.endpoint, seed)
+        return simulate(workload, self.deployment, model.loop, seed=number), workload.arrival_s
+
+    def means(self, latency_s: FloatArray) -> FloatArray:
+        """Return the mean of each endpoint, without the warm-up; nan without requests."""
+        weight = np.bincount(self.endpoint, self.counted, len(self.names))
+        total = np.bincount(self.endpoint, np.where(self.counted, latency_s, 0.0), len(self.names))
+        return np.where(weight > 0, total / np.maximum(weight, 1.0), np.nan)
+
+
 def replay_recording(
     model: ServiceModel, requests: RequestSet, *, seed: int = 1, replays: int = REPLAYS
 ) -> SelfCheck:
     """Replay the recorded arrivals through the twin and compare server-span latencies."""
     model = model.with_recorder()
-    names = [endpoint.name for endpoint in model.endpoints]
-    known = np.array([names.index(n) if n in names else -1 for n in requests.endpoints])
-    endpoint = known[requests.endpoint]
-    used = (endpoint >= 0) & ~requests.rejected
-    arrival = (requests.start_ns[used] - requests.start_ns[used].min()) / 1e9
-    order = np.argsort(arrival, kind="stable")
-    arrival, endpoint = arrival[order], endpoint[used][order]
-    counted = ~requests.warm_up[used][order]
-    recorded = served_s(requests)[used][order]
-    deployment = resolve_deployment(model, Deployment())
+    replay_of = _Replay.of(model, requests)
+    names, endpoint, counted = replay_of.names, replay_of.endpoint, replay_of.counted
+    recorded = replay_of.recorded_s
     latencies: list[FloatArray] = []
     before: list[FloatArray] = []
     running: list[FloatArray] = []
     busy: list[float] = []
     for replay in range(replays):
-        workload = sample_at(model, arrival, endpoint, seed * 1000 + replay)
-        outcome = simulate(workload, deployment, model.loop, seed=replay)
+        outcome, arrival_s = replay_of.run(model, seed * 1000 + replay, replay)
         latencies.append(outcome.respond_s - outcome.start_s)
-        before.append(outcome.start_s - workload.arrival_s)
+        before.append(outcome.start_s - arrival_s)
         running.append(outcome.running_s)
         busy.append(float(outcome.loop_busy_s.mean() / max(outcome.end_s, 1e-9)))
     named: list[tuple[str, str, Compared]] = []
@@ -106,7 +144,7 @@ def replay_recording(
     ]
     use = float(np.mean(busy))
     off = list(dict.fromkeys(row.endpoint for row in rows if row.verdict == "off"))
-    code_s = _recorded_code_s(requests)[used][order]
+    code_s = _recorded_code_s(requests)[replay_of.rows]
     for name in off:
         mine = counted & (endpoint == names.index(name)) & np.isfinite(code_s)
         if mine.any():
@@ -166,6 +204,24 @@ def served_s(requests: RequestSet) -> FloatArray:
         if timeline.response_s is not None:
             served[index] = timeline.response_s
     return served
+
+
+def replayed_means(
+    model: ServiceModel, requests: RequestSet, *, seed: int, replays: int = 3
+) -> dict[str, tuple[float, float]]:
+    """Return the mean latency of each endpoint's requests, recorded and of the twin, seconds."""
+    replay = _Replay.of(model, requests)
+    sums = np.zeros(len(replay.names))
+    for number in range(replays):
+        outcome, _ = replay.run(model, seed * 1000 + number, number)
+        latency_s = outcome.respond_s - outcome.start_s
+        sums += replay.means(latency_s) / replays
+    live_s = replay.means(replay.recorded_s)
+    return {
+        name: (float(live_s[number]), float(sums[number]))
+        for number, name in enumerate(replay.names)
+        if np.isfinite(live_s[number])
+    }
 
 
 def _compared(recorded_s: FloatArray, twin_s: Sequence[FloatArray], p: float) -> Compared:

@@ -125,8 +125,21 @@ def _shortest_sleep(breaks_ns: IntArray) -> int:
     return max(short, SHORT_NS[0])
 
 
-def busy_chains(evidence: GapEvidence, instances: Sequence[int]) -> dict[int, BusyChains]:
-    """Return the chains of each instance; its gaps must be those of one event loop."""
+def busy_chains(
+    evidence: GapEvidence,
+    instances: Sequence[int],
+    more: Sequence[tuple[int, int, int]] = (),
+) -> dict[int, BusyChains]:
+    """Return the chains of each instance; its gaps must be those of one event loop.
+
+    Parameters
+    ----------
+    instances
+        Of each request.
+    more
+        Other stretches of code: instance, begin and end, nanoseconds.
+    """
+    other = np.array(more, np.int64).reshape(-1, 3)
     instance = np.asarray(instances, np.int64)[evidence.request]
     first = evidence.begin_ns + evidence.first_ns.astype(np.int64)
     last = np.maximum(evidence.end_ns - evidence.last_ns.astype(np.int64), first)
@@ -136,5 +149,8 @@ def busy_chains(evidence: GapEvidence, instances: Sequence[int]) -> dict[int, Bu
         begin = np.concatenate([evidence.begin_ns[own], last[own]])
         end = np.concatenate([first[own], evidence.end_ns[own]])
         some = np.concatenate([evidence.first_ns[own] >= 1.0, evidence.last_ns[own] >= 1.0])
-        chains[number] = BusyChains(begin[some], end[some])
+        beside = other[other[:, 0] == number]
+        chains[number] = BusyChains(
+            np.append(begin[some], beside[:, 1]), np.append(end[some], beside[:, 2])
+        )
     return chains

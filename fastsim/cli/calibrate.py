@@ -43,6 +43,12 @@ def calibrate(
         str | None,
         typer.Option("--assume-cpu", help="without FastSim's timeline: code's share of the gaps"),
     ] = None,
+    busy: Annotated[
+        str | None,
+        typer.Option(
+            "--busy", help="without FastSim's timeline: CPU of each process, of one core (40%)"
+        ),
+    ] = None,
     loops: Annotated[
         int,
         typer.Option(
@@ -80,6 +86,9 @@ def calibrate(
     code_share = None if assume_cpu is None else parse_share(assume_cpu)
     if code_share is not None and not 0.0 <= code_share <= 1.0:
         raise InputError(f"{assume_cpu!r} is not a share from 0% to 100%", where="--assume-cpu")
+    used = None if busy is None else parse_share(busy)
+    if used is not None and not 0.0 < used <= 8.0:
+        raise InputError(f"{busy!r} is not the CPU of a process", where="--busy")
     named = None if columns is None else parse_columns(columns)
     skip_first_s = None if skip_first is None else parse_duration(skip_first)
     refuse_existing(output, force=force)
@@ -96,6 +105,7 @@ def calibrate(
             command=command,
             data_sha256=hash_inputs(traces),
             assume_cpu=code_share,
+            busy=used,
             loops=loops,
             on_progress=lambda what, done: bar(done, f"fitting {what}"),
         )

@@ -11,6 +11,7 @@ from fastsim.twin.forecast import Forecast, forecast_run
 from fastsim.twin.live import LiveSample, simulate_live
 from fastsim.twin.replicate import ArrivalReplay, Plan, Replications, replicate
 from fastsim.twin.sampling import sample, sample_at
+from fastsim.twin.workload import Outcome
 
 __all__ = [
     "ArrivalReplay",
@@ -18,6 +19,7 @@ __all__ = [
     "Forecast",
     "Judgement",
     "LiveSample",
+    "Outcome",
     "Plan",
     "Replications",
     "compare",

@@ -25,7 +25,11 @@ def call(begin: float, end: float, label: str = "db", kind: StepKind = StepKind.
 
 def story(*waits: Wait, share: float = 1.0, last: float = 0.0) -> list[tuple[str, float]]:
     layout = layout_of(0, 30 * MS, waits, round(last * MS))
-    steps = program(layout, [((end - begin) * share, 0.0) for begin, end in layout.gaps()])
+    steps = program(
+        layout,
+        [((end - begin) * share, 0.0) for begin, end in layout.gaps()],
+        [0.0] * len(layout.groups),
+    )
     return [(step.label or step.do, round(step.wall_s * 1e3, 6)) for step in steps]
 
 
@@ -37,7 +41,7 @@ def test_calls_and_the_gaps_between_them() -> None:
 
 def test_the_whole_time_is_tiled() -> None:
     layout = layout_of(0, 30 * MS, [call(5, 15), call(10, 20), call(25, 40)])
-    steps = program(layout, [(MS, 0.4 * MS)] * 3)
+    steps = program(layout, [(MS, 0.4 * MS)] * 3, [0.0] * 2)
     at = 0.0
     for step in steps:
         assert step.start_s == pytest.approx(at)
@@ -53,10 +57,19 @@ def test_what_is_not_code_is_an_unknown_wait() -> None:
 
 def test_calls_at_the_same_time_are_side_by_side() -> None:
     layout = layout_of(0, 30 * MS, [call(5, 15), call(6, 20, "prices")])
-    steps = program(layout, [(5.0 * MS, 0.0), (10.0 * MS, 0.0)])
+    steps = program(layout, [(5.0 * MS, 0.0), (10.0 * MS, 0.0)], [0.0])
     [parallel] = [step for step in steps if step.do == "parallel"]
     assert [branch[0].label for branch in parallel.branches] == ["db", "prices"]
     assert parallel.wall_s == pytest.approx(0.015)
+
+
+def test_the_code_of_branches_is_theirs() -> None:
+    layout = layout_of(0, 30 * MS, [call(5, 15), call(6, 20, "prices")])
+    steps = program(layout, [(5.0 * MS, 0.0), (10.0 * MS, 0.0)], [2.0 * MS])
+    _, parallel, rest, _ = steps
+    assert [[step.do for step in branch] for branch in parallel.branches] == [["wait", "cpu"]] * 2
+    assert [branch[1].cpu_s for branch in parallel.branches] == [0.002] * 2
+    assert (parallel.wall_s, rest.start_s, rest.cpu_s) == pytest.approx((0.017, 0.022, 0.008))
 
 
 def test_calls_beyond_the_request_are_cut_off() -> None:

@@ -81,6 +81,7 @@ def test_the_code_at_both_ends_of_a_gap_is_a_stretch_each() -> None:
         end_ns=begin + 5 * MS,
         first_ns=np.array([5.0, 1.0, 5.0]) * MS,
         last_ns=np.array([0.0, 2.0, 0.0]) * MS,
+        more_ns=np.zeros(3),
         told=np.ones(3, np.bool_),
     )
     found = busy_chains(evidence, [0, 0, 1])

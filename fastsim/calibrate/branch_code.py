@@ -1,0 +1,120 @@
+"""Code after calls that end while others of the same request go on: no gap shows it.
+
+A branch of a ``gather`` runs on when its call is over, and meanwhile nothing else happens. So from
+the end of such a call on fewer things happen than are usual while a request waits; for how long,
+is its code, in the mean over all such ends of a place.
+"""
+
+import itertools
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim.calibrate.gap_evidence import program_keys
+from fastsim.calibrate.layouts import Layout
+
+FloatArray = npt.NDArray[np.float64]
+
+LEAST_ENDS = 30
+PER_STEP = 25.0
+"""Events that are usual, over all ends, in one step of time."""
+STEPS = 2_000
+LEAST_QUIET = 0.3
+"""Chance that nothing has become ready, down to which the code of branches is looked for."""
+
+Quiet = tuple[float, bool]
+"""How long nothing happened, nanoseconds, and whether something of others ended that."""
+
+
+def branch_code(
+    layouts: Sequence[Layout], endpoints: Sequence[int], instances: Sequence[int]
+) -> list[list[float]]:
+    """Return the mean code after a call of each group of calls that overlap, nanoseconds.
+
+    Parameters
+    ----------
+    layouts, endpoints, instances
+        One entry per request, as for ``weigh_gaps``; each instance is one event loop.
+    """
+    instance = np.asarray(instances, np.int64)
+    keys = program_keys(layouts, endpoints)
+    after_ends: dict[object, list[Quiet]] = {}
+    after_begins: list[Quiet] = []
+    for number in np.unique(instance).tolist():
+        rows = np.flatnonzero(instance == number).tolist()
+        events = _Events(layouts, rows)
+        for row in rows:
+            for group, (_, over, calls) in enumerate(layouts[row].groups):
+                ends = sorted({min(call.end_ns, over) for call in calls})
+                began = max(call.start_ns for call in calls)
+                # Others may run in the very moment in which a request has begun to wait.
+                shared = events.shared(began, row)
+                after_begins.append((0.0, True) if shared else events.quiet(began, ends))
+                for end, later in itertools.pairwise(ends):
+                    seen = events.quiet(end, [later])
+                    after_ends.setdefault((keys[row], group), []).append(seen)
+    code = {place: _excess(seen, after_begins) for place, seen in after_ends.items()}
+    return [
+        [code.get((keys[row], group), 0.0) for group in range(len(layout.groups))]
+        for row, layout in enumerate(layouts)
+    ]
+
+
+class _Events:
+    """All times at which spans of an instance begin or end, and whose they are."""
+
+    def __init__(self, layouts: Sequence[Layout], rows: Sequence[int]) -> None:
+        found: list[tuple[int, int]] = []
+        for row in rows:
+            times = [layouts[row].start_ns, layouts[row].end_ns]
+            for begin, over, calls in layouts[row].groups:
+                times += (begin, over)
+                if len(calls) > 1:
+                    times += [call.start_ns for call in calls] + [call.end_ns for call in calls]
+            found += [(at, row) for at in times]
+        found.sort()
+        self._at = [at for at, _ in found]
+        self._row = [row for _, row in found]
+
+    def shared(self, at: int, row: int) -> bool:
+        """Tell whether it is the time of events of others."""
+        same = slice(bisect_left(self._at, at), bisect_right(self._at, at))
+        return any(other != row for other in self._row[same])
+
+    def quiet(self, at: int, own: Sequence[int]) -> Quiet:
+        """Return how long nothing of others happens, up to the request's own next event."""
+        limit = next((end for end in own if end > at), at)
+        after = bisect_right(self._at, at)
+        if after < len(self._at) and self._at[after] < limit:
+            return float(self._at[after] - at), True
+        return float(limit - at), False
+
+
+def _excess(seen: Sequence[Quiet], usual: Sequence[Quiet]) -> float:
+    """Return the mean code after ends, nanoseconds.
+
+    Things become ready at a rate ``r``, as often as they happen while a request waits. What became
+    ready while code ran happens right after it. So nothing has happened by ``t`` if code runs then
+    still, or if nothing became ready::
+
+        P(nothing by t) = P(code > t) + P(code <= t) exp(-r t)
+
+    which is solved for the distribution of the code, whose mean is the integral over ``t``.
+    """
+    # A request may begin to wait in the very moment in which others begin to run: no wait.
+    waits, ended = np.array([each for each in usual if each[0] > 0.0] or [(1.0, False)]).T
+    rate = float(ended.sum() / waits.sum())
+    if len(seen) < LEAST_ENDS or rate <= 0.0:
+        return 0.0
+    lengths, happened = np.array(sorted(seen)).T
+    quiet = np.cumprod(1.0 - happened / np.arange(len(lengths), 0, -1))  # Kaplan and Meier
+    at = PER_STEP / (rate * len(seen)) * np.arange(1, STEPS)
+    still = np.append(1.0, quiet)[np.searchsorted(lengths, at, "right")]
+    none_ready = np.exp(-rate * at)
+    runs = np.clip((still - none_ready) / (1.0 - none_ready), 0.0, 1.0)
+    # Later, what becomes ready by chance is all that can be seen.
+    over = np.flatnonzero((runs <= 0.0) | (none_ready < LEAST_QUIET))
+    runs = runs[: over[0]] if len(over) else runs
+    return float(runs.sum() * at[0]) if len(runs) else 0.0

@@ -1,0 +1,60 @@
+"""Code of branches, where no gap shows it."""
+
+import numpy as np
+import pytest
+
+from fastsim.calibrate.branch_code import branch_code
+from fastsim.calibrate.inner_spans import Wait
+from fastsim.calibrate.layouts import Layout, layout_of
+from fastsim.spans import StepKind
+
+MS = 1_000_000
+
+
+def gathering(requests: int, code_ms: float, seed: int) -> list[Layout]:
+    """Serve requests of three calls side by side on one loop; each has code after its call."""
+    rng = np.random.default_rng(seed)
+    arrivals = np.cumsum(rng.exponential(8.0, requests))
+    pending = [(at, n, "") for n, at in enumerate(arrivals.tolist())]
+    start, begun, over = [0.0] * requests, [0.0] * requests, [0.0] * requests
+    ends: list[list[float]] = [[] for _ in range(requests)]
+    free = 0.0
+    while pending:
+        pending.sort()
+        at, n, step = pending.pop(0)
+        begin = max(at, free)
+        if not step:
+            start[n], begun[n] = begin, begin + 0.5
+            pending += [(begin + 0.5 + rng.gamma(3.0, 4.0), n, "call") for _ in range(3)]
+            free = begun[n]
+        else:
+            ends[n].append(begin)
+            free = over[n] = begin + code_ms + 0.001
+    return [
+        layout_of(
+            round(start[n] * MS),
+            round(over[n] * MS),
+            [Wait(StepKind.HTTP, "peer", round(begun[n] * MS), round(e * MS)) for e in ends[n]],
+        )
+        for n in range(requests)
+    ]
+
+
+@pytest.mark.parametrize("code_ms", [0.4, 1.0])
+def test_the_code_after_calls_is_found_from_what_does_not_happen(code_ms: float) -> None:
+    layouts = gathering(1_500, code_ms, seed=1)
+    zeros = [0] * len(layouts)
+    found = branch_code(layouts, zeros, zeros)
+    assert found[5] == found[50]
+    assert found[5][0] / MS == pytest.approx(code_ms, rel=0.25)
+
+
+def test_without_code_next_to_none_is_found() -> None:
+    layouts = gathering(1_500, 0.0, seed=1)
+    zeros = [0] * len(layouts)
+    assert branch_code(layouts, zeros, zeros)[5][0] / MS < 0.15
+
+
+def test_calls_one_after_the_other_have_gaps_instead() -> None:
+    one = layout_of(0, 30 * MS, [Wait(StepKind.DB, "db", 5 * MS, 10 * MS)])
+    assert branch_code([one] * 40, [0] * 40, [0] * 40) == [[0.0]] * 40

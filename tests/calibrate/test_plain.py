@@ -1,0 +1,93 @@
+"""What is assumed of spans alone, and what is said of it."""
+
+import numpy as np
+import pytest
+
+from fastsim.calibrate.build import build_model
+from fastsim.calibrate.plain import plain_spans
+from fastsim.calibrate.requests import RequestSet, collect_requests
+from fastsim.spans import Attributes, Span, SpanKind
+
+MS = 1_000_000
+START = 1_760_000_000_000_000_000
+HTTP: Attributes = {
+    "http.request.method": "GET", "http.route": "/a", "http.response.status_code": 200,
+}  # fmt: skip
+
+
+def hopping(requests: int, hops: int, *, pause_ms: float = 0.2) -> RequestSet:
+    """Requests of 1 ms of code before and after each short hop that has no span, then a query."""
+    rng = np.random.default_rng(3)
+    pending = [(at, n, 0) for n, at in enumerate(np.cumsum(rng.exponential(8.0, requests)))]
+    begun, ended = np.zeros((requests, hops + 2)), np.zeros((requests, hops + 2))
+    free = 0.0
+    while pending:
+        pending.sort()
+        at, n, step = pending.pop(0)
+        begun[n, step] = begin = max(at, free)
+        ended[n, step] = free = begin + 1.0
+        if step <= hops:
+            wait = pause_ms if step < hops else rng.gamma(3.0, 4.0)
+            pending.append((free + wait, n, step + 1))
+    spans = []
+    for n in range(requests):
+        edges = [begun[n, 0], ended[n, hops], begun[n, hops + 1], ended[n, hops + 1]]
+        start, query, answer, end = (START + round(edge * MS) for edge in edges)
+        spans += [
+            Span(f"{n}", "r", None, SpanKind.SERVER, "GET /a", start, end, service="shop",
+                 attributes=HTTP),
+            Span(f"{n}", "c", "r", SpanKind.CLIENT, "select", query, answer, service="shop",
+                 attributes={"db.system": "postgresql"}),
+        ]  # fmt: skip
+    return collect_requests(spans, skip_first_s=0.0)
+
+
+def test_code_between_short_hops_is_doubted() -> None:
+    found = plain_spans(hopping(1_500, 2))
+    # Of 3 ms before the query and 1 ms after it.
+    assert found.utilisation == pytest.approx(4.0 / 8.0, abs=0.12)
+    assert 0.05 < found.doubt < 0.4
+    assert any("--busy" in said for said in found.sentences())
+    model = build_model(hopping(1_500, 2))
+    assert model.loop.doubt.error == pytest.approx(found.doubt, rel=0.1)
+
+
+def test_the_cpu_of_the_process_bounds_it() -> None:
+    known = plain_spans(hopping(1_500, 2), busy=0.5)
+    assert known.utilisation <= 0.51
+    assert known.utilisation > plain_spans(hopping(1_500, 2), busy=0.3).utilisation
+    much = plain_spans(hopping(1_500, 2), busy=0.9)
+    assert much.elsewhere > 0.3
+    assert any("CPU of the process is in no gap" in said for said in much.sentences())
+
+
+def test_waits_without_spans_are_said() -> None:
+    found = plain_spans(hopping(600, 1, pause_ms=60.0))
+    assert found.unseen > 0.6
+    assert any("waits that have no span" in said for said in found.sentences())
+
+
+def test_spans_of_many_loops_say_so() -> None:
+    found = plain_spans(hopping(400, 0), workers=3)
+    assert found.hidden
+    assert any("3 event loops" in said for said in found.sentences())
+
+
+def test_what_is_asked_is_done_and_said() -> None:
+    found = plain_spans(hopping(300, 0), code_share=0.25)
+    assert found.code_share == pytest.approx(0.25)
+    assert "25% of the time between calls is, as asked, code" in found.sentences()[0]
+
+
+def test_breaks_between_recordings_are_no_time() -> None:
+    spans = []
+    for n in range(100):
+        at = START + n * 20 * MS + (3_600_000 * MS if n >= 50 else 0)
+        spans.append(
+            Span(f"{n}", "r", None, SpanKind.SERVER, "GET /a", at, at + 10 * MS, service="shop",
+                 attributes=HTTP)
+        )  # fmt: skip
+    # Half of the time a request is there; were it all code, the loop would be half busy.
+    assert plain_spans(collect_requests(spans, skip_first_s=0.0)).utilisation == pytest.approx(
+        0.5, abs=0.02
+    )
