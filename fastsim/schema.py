@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from fastsim.errors import UnknownNameError
 from fastsim.load.traffic_file import TrafficFile
 from fastsim.model import ServiceModel
-from fastsim.result import Comparison, Limit, Run, Size
+from fastsim.result import Comparison, Limit, Outlook, Run, Size
 from fastsim.scenario import Scenario
 from fastsim.short_forms import HEADS, MARKS, WAITS
 from fastsim.short_laws import ALIASES
@@ -33,6 +33,7 @@ KINDS: Mapping[str, type[BaseModel]] = {
     "comparison": Comparison,
     "limit": Limit,
     "size": Size,
+    "forecast": Outlook,
 }
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

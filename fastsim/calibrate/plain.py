@@ -72,7 +72,8 @@ class PlainSpans:
         rests = (
             "recorded without FastSim: spans do not tell CPU from waiting. "
             f"{self.code_share:.0%} of the time between calls is, {told}code on the event loop; "
-            "what the server does outside spans is not measured"
+            "what the loop does for no request, and pools that were never full, are not seen "
+            "(fastsim record sees them)"
         )
         said = [rests]
         if self.elsewhere > 0.05:

@@ -11,9 +11,8 @@ import numpy as np
 
 from fastsim.calibrate.gap_evidence import GapEvidence
 from fastsim.calibrate.layouts import Layout
+from fastsim.calibrate.span_queues import shortest_sleep
 
-LONGEST_NS = 500_000
-"""In a longer break the loop slept."""
 LEAST_BREAKS = 30
 
 
@@ -38,13 +37,14 @@ def server_work_s(
         opens = evidence.begin_ns[mine] == begins[request]
         closes = evidence.end_ns[mine] >= answers[request]
         apart = evidence.begin_ns[mine][1:] - evidence.end_ns[mine][:-1]
-        rows.append(np.stack([apart, opens[1:], closes[:-1]], axis=1))
+        # In a longer break the loop slept.
+        short = (apart >= 0) & (apart <= shortest_sleep(apart))
+        rows.append(np.stack([apart, opens[1:], closes[:-1]], axis=1)[short])
     apart, opens, closes = np.concatenate(rows).T
-    short = (apart >= 0) & (apart <= LONGEST_NS)
     found = 0.0
     for flag, other in ((opens, closes), (closes, opens)):
-        with_it = apart[short & (flag == 1) & (other == 0)]
-        without = apart[short & (flag == 0) & (other == 0)]
+        with_it = apart[(flag == 1) & (other == 0)]
+        without = apart[(flag == 0) & (other == 0)]
         if min(len(with_it), len(without)) >= LEAST_BREAKS:
             found += max(float(np.median(with_it) - np.median(without)), 0.0)
     return found / 1e9

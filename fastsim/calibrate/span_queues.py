@@ -36,7 +36,7 @@ class BusyChains:
         order = np.argsort(begin_ns, kind="stable")
         self._begin = begin_ns[order]
         self._until = np.maximum.accumulate(end_ns[order]) if len(order) else end_ns
-        self.short_ns = _shortest_sleep(self._begin[1:] - self._until[:-1])
+        self.short_ns = shortest_sleep(self._begin[1:] - self._until[:-1])
         """A break of the loop up to this long was no sleep."""
         self._idle = self._idle_at_begins()
         self._low, self._high = self._begin.copy(), self._begin.copy()
@@ -105,7 +105,7 @@ class BusyChains:
         return int(np.maximum(covered, 0).sum())
 
 
-def _shortest_sleep(breaks_ns: IntArray) -> int:
+def shortest_sleep(breaks_ns: IntArray) -> int:
     """Tell how long breaks between stretches are in which the loop did not sleep.
 
     Sleep lasts until something happens, at any moment as likely as at another: its lengths fall off

@@ -20,6 +20,7 @@ from fastsim.cli.calibrate import calibrate
 from fastsim.cli.check import check
 from fastsim.cli.compare import compare
 from fastsim.cli.demo import demo
+from fastsim.cli.forecast import forecast
 from fastsim.cli.limit import limit
 from fastsim.cli.load import load
 from fastsim.cli.record import record
@@ -61,6 +62,7 @@ app.command(rich_help_panel=LEARN)(check)
 app.command(rich_help_panel=ASK)(run)
 app.command(rich_help_panel=ASK)(limit)
 app.command(rich_help_panel=ASK)(size)
+app.command(rich_help_panel=ASK)(forecast)
 app.command(rich_help_panel=ASK)(compare)
 app.command(rich_help_panel=SHARE)(report)
 app.command(rich_help_panel=SHARE)(schema)

@@ -86,28 +86,39 @@ def _changes(found: Replications) -> list[tuple[str, ResolvedDeployment]]:
     changes = []
     if float(found.each(lambda run: run.loop.utilisation).mean()) >= _USED:
         changes.append(_more_processes(deployment))
-    for name in found.runs[0].resources:
-        use = float(np.mean([run.resources[name].utilisation for run in found.runs]))
-        if use < _USED:
-            continue
-        if name == THREAD_POOL:
-            tokens = 2 * deployment.thread_tokens
-            changed = deployment.model_copy(update={"thread_tokens": tokens})
-            changes.append((f"thread_tokens={tokens}", changed))
-        elif name == PROCESSOR:
-            changes.append(_more_processor(deployment))
-        elif name in deployment.limits:
-            limit = deployment.limits[name]
-            rate = 2.0 * (limit.rate or 0.0)
-            limits = deployment.limits | {name: limit.model_copy(update={"rate": rate})}
-            changed = deployment.model_copy(update={"limits": limits})
-            changes.append((f"{name}={format_rate(rate)}", changed))
-        else:
-            slots = 2 * deployment.resources[name]
-            resources = deployment.resources | {name: slots}
-            changed = deployment.model_copy(update={"resources": resources})
-            changes.append((f"{name}={slots}", changed))
+    used = {
+        name: float(np.mean([run.resources[name].utilisation for run in found.runs]))
+        for name in found.runs[0].resources
+    }
+    return [
+        *changes,
+        *(_more_slots(name, deployment) for name, share in used.items() if share >= _USED),
+    ]
+
+
+def more_of(full: str, deployment: ResolvedDeployment) -> list[tuple[str, ResolvedDeployment]]:
+    """Return what may help where something is full: more of it, and more processes."""
+    changes = [_more_processes(deployment)]
+    if full in {THREAD_POOL, PROCESSOR} or full in {*deployment.limits, *deployment.resources}:
+        changes.insert(0, _more_slots(full, deployment))
     return changes
+
+
+def _more_slots(name: str, deployment: ResolvedDeployment) -> tuple[str, ResolvedDeployment]:
+    """Return a deployment with twice as much of something."""
+    if name == THREAD_POOL:
+        tokens = 2 * deployment.thread_tokens
+        return f"thread_tokens={tokens}", deployment.model_copy(update={"thread_tokens": tokens})
+    if name == PROCESSOR:
+        return _more_processor(deployment)
+    if name in deployment.limits:
+        limit = deployment.limits[name]
+        rate = 2.0 * (limit.rate or 0.0)
+        limits = deployment.limits | {name: limit.model_copy(update={"rate": rate})}
+        return f"{name}={format_rate(rate)}", deployment.model_copy(update={"limits": limits})
+    slots = 2 * deployment.resources[name]
+    resources = deployment.resources | {name: slots}
+    return f"{name}={slots}", deployment.model_copy(update={"resources": resources})
 
 
 def _more_processes(deployment: ResolvedDeployment) -> tuple[str, ResolvedDeployment]:

@@ -12,8 +12,10 @@ from fastsim.spans import StepKind
 US = 1_000
 
 
-def served(requests: int, before_us: float, after_us: float) -> tuple[list[Layout], GapEvidence]:
-    """Requests of 1 ms of code, a call, 1 ms of code on a loop that is never idle."""
+def served(
+    requests: int, before_us: float, after_us: float, *, asleep_us: float = 0.0
+) -> tuple[list[Layout], GapEvidence]:
+    """Requests of 1 ms of code, a call, 1 ms of code on a loop that is seldom idle."""
     rng = np.random.default_rng(2)
     order: list[tuple[int, int]] = []
     for n in range(requests):
@@ -21,7 +23,8 @@ def served(requests: int, before_us: float, after_us: float) -> tuple[list[Layou
         order.append((n, 1))
     at, edges = 0.0, np.zeros((requests, 4))
     for n, part in order:
-        at += 30.0 + (before_us if part == 0 else 0.0) + rng.exponential(3.0)
+        at += (0.0 if asleep_us else 30.0) + (before_us if part == 0 else 0.0)
+        at += rng.exponential(asleep_us * (2.0 if part == 0 else 1.0) if asleep_us else 3.0)
         edges[n, 2 * part : 2 * part + 2] = at, at + 1_000.0
         at += 1_000.0 + (after_us if part == 1 else 0.0)
     at_ns = (edges * US).astype(np.int64)
@@ -41,6 +44,12 @@ def test_reading_and_answering_are_found(before_us: float, after_us: float) -> N
     layouts, evidence = served(400, before_us, after_us)
     found_s = server_work_s(layouts, evidence, [0] * len(layouts))
     assert found_s * 1e6 == pytest.approx(before_us + after_us, abs=3.0)
+
+
+def test_sleep_is_no_work() -> None:
+    """Breaks that end with a request are longer where requests are rarer than answers."""
+    layouts, evidence = served(400, 0.0, 0.0, asleep_us=300.0)
+    assert server_work_s(layouts, evidence, [0] * len(layouts)) * 1e6 < 10.0
 
 
 def test_of_a_few_requests_nothing_is_claimed() -> None:

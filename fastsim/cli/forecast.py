@@ -1,0 +1,193 @@
+"""``fastsim forecast``: ask until when the service holds, by the load that it had."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastsim.cli.options import (
+    AsJson,
+    Faster,
+    Force,
+    Mix,
+    Output,
+    QuestionFile,
+    Seed,
+    Settings,
+    Slo,
+    Slow,
+)
+from fastsim.errors import FileFormatError, InputError
+
+if TYPE_CHECKING:
+    from fastsim.load.history import History
+    from fastsim.load.seasons import LoadEvent
+
+_DAY_S = 86400.0
+_MOST_DAYS = 400.0
+
+
+def forecast(
+    file: QuestionFile,
+    history: Annotated[
+        Path,
+        typer.Option(
+            "--history",
+            help="Rates over weeks: CSV (time, rate), a Prometheus answer, or traces.",
+            show_default=False,
+        ),
+    ],
+    *,
+    horizon: Annotated[str, typer.Option("--horizon", help="How far to look.")] = "30d",
+    growth: Annotated[
+        str | None,
+        typer.Option("--growth", help="Instead of what the history shows: 5%/month."),
+    ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--event",
+            metavar="DAY=TIMES",
+            help="Days of another load: 2026-11-27=x3, 2026-12-01..2026-12-24=x1.4. Repeatable.",
+        ),
+    ] = None,
+    slo: Slo = None,
+    mix: Mix = None,
+    settings: Settings = None,
+    slow: Slow = None,
+    faster: Faster = None,
+    seed: Seed = None,
+    replications: Annotated[
+        int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
+    ] = 6,
+    as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
+) -> None:
+    """Carry the load of past weeks on, and say when the goals are missed.
+
+    Ends with exit code 1 when a goal is more likely missed than met in some hour of the horizon.
+    Hours and days are those of UTC.
+
+    Example: fastsim forecast model.yaml --history rates.csv --growth 5%/month --slo 'p95 < 100ms'
+    """
+    from fastsim.cli.output import deliver, progress, refuse_existing
+    from fastsim.cli.question import (
+        apply_settings,
+        apply_traffic,
+        apply_what_if,
+        flag,
+        read_question,
+    )
+    from fastsim.report.outlook import render_outlook
+    from fastsim.twin.forecast import make_plan
+    from fastsim.twin.goals import parse_goals
+    from fastsim.twin.outlook import look_ahead
+    from fastsim.units import parse_duration
+
+    if output is not None:
+        refuse_existing(output, force=force)
+    with flag("--horizon"):
+        ahead_s = parse_duration(horizon)
+        if not 3600.0 <= ahead_s <= _MOST_DAYS * _DAY_S:
+            raise InputError(f"{horizon} is not between an hour and {_MOST_DAYS:g} days")
+    with flag("--growth"):
+        growth_per_month = None if growth is None else parse_growth(growth)
+    with flag("--event"):
+        parsed = [parse_event(text) for text in events or []]
+    question = apply_settings(read_question(file), settings or [])
+    question = apply_what_if(question, slow, faster)
+    scenario = question.scenario
+    apply_traffic(scenario, mix=mix)
+    past = _history(history)
+    if scenario.traffic.rate is None and question.model.traffic is None:
+        scenario.traffic.rate = 1.0
+    names = [endpoint.name for endpoint in question.model.endpoints]
+    goals = parse_goals([*scenario.slo, *(slo or [])], names)
+    plan = make_plan(question.model, scenario.traffic, scenario.deployment)
+    with progress("searching", total=1.0) as move:
+        answer = look_ahead(
+            plan,
+            goals,
+            past,
+            hours=round(ahead_s / 3600.0),
+            growth_per_month=growth_per_month,
+            events=parsed,
+            replications=replications,
+            seed=scenario.seed if seed is None else seed,
+            on_step=move,
+        )
+    answer.provenance = question.provenance()
+    deliver(answer, lambda: render_outlook(answer), as_json=as_json, output=output, force=force)
+    if answer.verdict == "no":
+        raise typer.Exit(1)
+
+
+def _history(path: Path) -> "History":
+    """Read rates, or else traces, whose requests are counted."""
+    from fastsim.load.history import from_arrivals, read_history
+
+    try:
+        return read_history(path)
+    except FileFormatError as no_rates:
+        if ":" in (no_rates.where or "").removeprefix(str(path)) or not path.exists():
+            raise
+        from fastsim.calibrate.build import read_requests
+        from fastsim.calibrate.growth import unsampled
+        from fastsim.cli.output import progress
+
+        try:
+            with progress("reading traces"):
+                requests = read_requests([path], skip_first_s=0.0)
+        except InputError:
+            raise no_rates from None
+        return from_arrivals(requests.start_ns, unsampled(requests))
+
+
+def parse_growth(text: str) -> float:
+    """Read a growth per month: ``5%/month``, ``-2%/month``, ``80%/year``, ``1%/week``.
+
+    Raises
+    ------
+    InputError
+        When it is none.
+    """
+    from fastsim.units import parse_share
+
+    amount, slash, per = (part.strip() for part in text.partition("/"))
+    months = {"month": 1.0, "year": 12.0, "week": 7.0 / 30.4375}.get(per)
+    sign = -1.0 if amount.startswith("-") else 1.0
+    try:
+        share = sign * parse_share(amount.lstrip("+-"))
+    except InputError:
+        months = None
+    if months is None or not slash or share <= -1.0:
+        raise InputError(f"{text!r} is no growth", hint="write it like 5%/month or 80%/year")
+    return float((1.0 + share) ** (1.0 / months) - 1.0)
+
+
+def parse_event(text: str) -> "LoadEvent":
+    """Read days of another load: ``2026-11-27=x3``, ``2026-12-01..2026-12-24=x1.4``.
+
+    Raises
+    ------
+    InputError
+        When it is none.
+    """
+    from datetime import UTC, datetime
+
+    from fastsim.load.seasons import LoadEvent
+
+    days, _, times = (part.strip() for part in text.partition("="))
+    first, _, last = (part.strip() for part in days.partition(".."))
+    try:
+        begin, end = (
+            datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
+            for day in (first, last or first)
+        )
+        factor = float(times.strip("x×"))
+    except ValueError:
+        factor = 0.0
+    if not 0.0 < factor < float("inf") or end < begin:
+        raise InputError(f"{text!r} is no event", hint="write it like 2026-11-27=x3")
+    return LoadEvent(begin, end + _DAY_S, factor)

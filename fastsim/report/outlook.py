@@ -1,0 +1,115 @@
+"""The answer of ``forecast`` as plain text: until when it holds, then what it rests on."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from fastsim.report.layout import columns, finish, labelled, warnings_text, wrapped
+from fastsim.report.wording import UNKNOWN, clean, plural, rate, share, signed_percent
+from fastsim.result import Estimate, LoadOutlook, Outlook, OutlookHour
+
+_WEEK_H = 168
+_LISTED = 9
+
+
+def render_outlook(found: Outlook) -> str:
+    """Write until when the goals are met, how the load grows, and what would hold longer."""
+    hours = found.hours
+    days = len(hours) / 24.0
+    lines = wrapped(
+        f"{clean(found.title)} · forecast · {days:.3g} days from {day(found.load.ends)} · twin · "
+        f"seed {found.seed}"
+    )
+    goals = ", ".join(map(clean, found.goals)) or f"{clean(found.limit.saturated)} not full"
+    limit = found.holds_up_to
+    if limit is None:
+        lines += labelled("Never holds", f"{goals} is missed even by a service with nothing to do")
+    elif found.breaks is None:
+        lines += labelled(
+            "Holds", f"{goals} until {moment(hours[-1].start)}, the end of the forecast"
+        )
+        if found.breaks_earliest is not None:
+            lines += labelled("", f"at the earliest missed {moment(found.breaks_earliest)} (5 %)")
+    else:
+        early = found.breaks_earliest
+        early = f", perhaps {moment(early)}" if early and early != found.breaks else ""
+        lines += labelled("Holds until", f"{moment(found.breaks)}{early}; then {goals} is missed")
+    if limit is not None:
+        lines += labelled("The limit", f"{_rate(limit)} in the busiest minutes")
+    lines += labelled("Load", _load(found.load))
+    if found.backtest is not None:
+        back = found.backtest
+        lines += labelled(
+            "Backtest",
+            f"of the last week, {share(back.covered)} of the hours lie in the band of "
+            f"{share(back.confidence)}; an hour is off by {share(back.median_error)}, the busiest "
+            f"by {signed_percent(back.peak_error)}",
+        )
+    lines += ["", *_weeks(hours), ""]
+    for way in found.ways:
+        until = f"until {moment(way.breaks)}" if way.breaks else "all the time"
+        lines += labelled("Try", f"{clean(way.change)}: holds {until}, {_rate(way.holds_up_to)}")
+    for on, times in found.load.exceptional[:_LISTED]:
+        lines += labelled("Left out", f"{clean(on)}, a day of {times:.2g} times the usual load")
+    lines += warnings_text(found.warnings)
+    trust = f"{plural(found.load.history_hours, 'hour')} of history"
+    lines += labelled("Trust", f"{trust}; {plural(len(found.limit.points), 'load')} simulated")
+    return finish(lines)
+
+
+def _load(load: LoadOutlook) -> str:
+    grown = "growth unknown"
+    if load.growth_per_month is not None:
+        grown = f"{signed_percent(load.growth_per_month)} a month"
+        if load.growth_asked:
+            grown += " as asked"
+        elif load.growth_low is not None and load.growth_high is not None:
+            low, high = signed_percent(load.growth_low), signed_percent(load.growth_high)
+            grown += f" ({low} to {high})"
+    within = f", busiest minutes ×{load.within_hour:.2f}" if load.within_hour > 1.0 else ""
+    return (
+        f"busiest hour of a week {rate(load.peak_now_per_s)} now, {rate(load.peak_then_per_s)} "
+        f"then; {grown}{within}"
+    )
+
+
+def _weeks(hours: Sequence[OutlookHour]) -> list[str]:
+    rows = []
+    for begin in range(0, len(hours), _WEEK_H):
+        week = hours[begin : begin + _WEEK_H]
+        peak = max(week, key=lambda hour: hour.rate_per_s)
+        rows.append(
+            [
+                short(week[0].start),
+                f"{short(peak.start)} {peak.start[11:16]}",
+                rate(peak.rate_per_s),
+                f"{rate(peak.low_per_s)} to {rate(peak.high_per_s)}",
+                UNKNOWN if peak.margin is None else share(peak.margin),
+                share(peak.utilisation),
+                f"{sum(hour.missed for hour in week):.0f} h",
+            ]
+        )
+    if len(rows) > _LISTED:
+        rows = [*rows[: _LISTED - 1], rows[-1]]
+    head = ["week of", "busiest hour", "load", "90 %", "of the limit", "busy", "missed"]
+    return columns(head, rows)
+
+
+def day(start: str) -> str:
+    """Say a day: ``2026-11-27``."""
+    return start[:10]
+
+
+def short(start: str) -> str:
+    """Say a day in a table: ``27 Nov``."""
+    return datetime.fromisoformat(start[:10]).strftime("%d %b")
+
+
+def moment(start: str) -> str:
+    """Say an hour: ``Fri 2026-11-27 13:00``."""
+    return datetime.fromisoformat(start).strftime("%a %Y-%m-%d %H:%M")
+
+
+def _rate(value: Estimate) -> str:
+    if value.low is None or value.high is None:
+        return rate(value.value)
+    return f"{rate(value.value)} ({rate(value.low)} to {rate(value.high)})"

@@ -1,0 +1,244 @@
+"""How long a deployment holds: the load to come, against the highest load that meets the goals.
+
+The load of an hour and the limit are both known with an error; both are taken for lognormal. The
+goals are missed in an hour with the chance that its busiest time passes the limit.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+
+from fastsim.load.history import History
+from fastsim.load.seasons import (
+    CONFIDENCE,
+    GROWS_AFTER_H,
+    WEEK_H,
+    LoadBand,
+    LoadEvent,
+    LoadModel,
+    fit_load,
+)
+from fastsim.result import (
+    Backtest,
+    Estimate,
+    Limit,
+    LoadOutlook,
+    Outlook,
+    OutlookHour,
+    OutlookWay,
+)
+from fastsim.scenario import Slo
+from fastsim.twin.advice import more_of
+from fastsim.twin.limit import find_limit
+from fastsim.twin.replicate import Plan
+
+FloatArray = npt.NDArray[np.float64]
+OnStep = Callable[[float, str], None]
+
+LIKELY, POSSIBLE = 0.5, 0.05
+"""Chances of a missed goal by which it is said when it breaks, and when it may at the earliest."""
+_Z95 = 1.959963984540054
+_USELESS = 1.02
+"""A change must raise the limit by so much to be worth naming."""
+
+
+def look_ahead(
+    plan: Plan,
+    goals: Sequence[Slo],
+    history: History,
+    *,
+    hours: int,
+    growth_per_month: float | None = None,
+    events: Sequence[LoadEvent] = (),
+    replications: int = 6,
+    seed: int = 1,
+    on_step: OnStep = lambda _done, _text: None,
+) -> Outlook:
+    """Forecast the load, and when the deployment no longer meets its goals.
+
+    Parameters
+    ----------
+    plan
+        The deployment; its rate is where the search for its limit starts.
+    hours
+        How far to look, from the end of the history.
+    growth_per_month
+        Instead of the growth seen in the history.
+    """
+    load = fit_load(history)
+    band = load.ahead(hours, growth_per_month=growth_per_month, events=events)
+    found = find_limit(
+        plan,
+        goals,
+        replications=replications,
+        seed=seed,
+        on_trial=lambda rate, done: on_step(0.5 * done, f"trying {rate:.3g}/s"),
+    )
+    holds = _holds(found, goals)
+    chance = _chance(band, history.peak, holds)
+    ways = []
+    if _first(chance, POSSIBLE) is not None:
+        changes = more_of(found.saturated, plan.deployment)
+        for number, (text, deployment) in enumerate(changes):
+            on_step(0.5 + 0.5 * number / len(changes), f"trying {text}")
+            other = replace(plan, deployment=deployment)
+            changed = find_limit(other, goals, replications=replications, seed=seed)
+            better = _holds(changed, goals)
+            if better is not None and (holds is None or better.value > _USELESS * holds.value):
+                until = _first(_chance(band, history.peak, better), LIKELY)
+                ways.append(
+                    OutlookWay(
+                        change=text,
+                        holds_up_to=better,
+                        breaks=None if until is None else _iso(band.start_s[until]),
+                    )
+                )
+    return Outlook(
+        title=plan.model.service,
+        seed=seed,
+        goals=[goal.text for goal in goals],
+        limit=found,
+        holds_up_to=holds,
+        load=_load(load, history, growth_per_month, band),
+        breaks=_when(band, chance, LIKELY),
+        breaks_earliest=_when(band, chance, POSSIBLE),
+        hours=_hours(band, chance, history.peak, found),
+        ways=ways,
+        backtest=backtest(history),
+        verdict="yes" if _first(chance, LIKELY) is None and holds is not None else "no",
+        warnings=[
+            *found.warnings,
+            *_warnings(load, history, growth_per_month),
+            *_beyond(events, band),
+        ],
+    )
+
+
+def backtest(history: History) -> Backtest | None:
+    """Forecast the last week from what was before it; None for less than three weeks."""
+    if len(history) < GROWS_AFTER_H:
+        return None
+    band = fit_load(history.before(len(history) - WEEK_H)).ahead(WEEK_H)
+    truth = history.rate_per_s[-WEEK_H:]
+    known = ~np.isnan(truth) & (truth > 0.0)
+    if not known.any():
+        return None
+    inside = (truth >= band.low_per_s) & (truth <= band.high_per_s)
+    off = np.abs(np.log(truth[known] / band.rate_per_s[known]))
+    peak = float(band.rate_per_s[known].max() / truth[known].max() - 1.0)
+    return Backtest(
+        hours=int(known.sum()),
+        covered=float(inside[known].mean()),
+        confidence=CONFIDENCE,
+        median_error=math.expm1(float(np.median(off))),
+        peak_error=peak,
+    )
+
+
+def _holds(found: Limit, goals: Sequence[Slo]) -> Estimate | None:
+    return found.rate if goals else found.saturation
+
+
+def _chance(band: LoadBand, peak: float, holds: Estimate | None) -> FloatArray:
+    """Return the chance that each hour's busiest time passes the limit."""
+    if holds is None:
+        return np.ones(len(band.start_s))
+    error = 0.0
+    if holds.low and holds.high:
+        error = math.log(holds.high / holds.low) / (2.0 * _Z95)
+    distance = np.log(np.maximum(peak * band.rate_per_s, 1e-300) / holds.value)
+    chance: FloatArray = ndtr(distance / np.sqrt(band.sigma**2 + error**2))
+    return chance
+
+
+def _first(chance: FloatArray, level: float) -> int | None:
+    found = np.flatnonzero(chance >= level)
+    return int(found[0]) if len(found) else None
+
+
+def _when(band: LoadBand, chance: FloatArray, level: float) -> str | None:
+    first = _first(chance, level)
+    return None if first is None else _iso(band.start_s[first])
+
+
+def _hours(band: LoadBand, chance: FloatArray, peak: float, found: Limit) -> list[OutlookHour]:
+    points = sorted(found.points, key=lambda point: point.rate_per_s)
+    rates = np.array([0.0, *(point.rate_per_s for point in points)])
+    use = np.array([0.0, *(point.utilisation for point in points)])
+    met = [point for point in points if point.margin is not None]
+    margin_at = np.array([point.rate_per_s for point in met])
+    margin = np.array([point.margin or 0.0 for point in met])
+    hours = []
+    for number in range(len(band.start_s)):
+        rate = float(band.rate_per_s[number])
+        asked = peak * rate
+        known = len(met) > 0 and asked <= margin_at[-1]
+        hours.append(
+            OutlookHour(
+                start=_iso(band.start_s[number]),
+                rate_per_s=rate,
+                low_per_s=float(band.low_per_s[number]),
+                high_per_s=float(band.high_per_s[number]),
+                utilisation=min(float(np.interp(asked, rates, use)), 1.0),
+                margin=float(np.interp(asked, margin_at, margin)) if known else None,
+                missed=float(chance[number]),
+            )
+        )
+    return hours
+
+
+def _load(load: LoadModel, history: History, growth: float | None, band: LoadBand) -> LoadOutlook:
+    error = None
+    if growth is None and math.isfinite(load.growth_error):
+        low, high = (
+            math.expm1((load.growth_per_s + sign * _Z95 * load.growth_error) * 30.4375 * 86400.0)
+            for sign in (-1.0, 1.0)
+        )
+        error = (low, high)
+    known = load.growth_per_month() if math.isfinite(load.growth_error) else None
+    recent = history.rate_per_s[-WEEK_H:]
+    return LoadOutlook(
+        history_hours=int((~np.isnan(history.rate_per_s)).sum()),
+        ends=_iso(load.end_s),
+        peak_now_per_s=float(np.nanmax(recent)),
+        peak_then_per_s=float(band.rate_per_s[-WEEK_H:].max()),
+        growth_per_month=known if growth is None else growth,
+        growth_low=None if error is None else error[0],
+        growth_high=None if error is None else error[1],
+        growth_asked=growth is not None,
+        within_hour=history.peak,
+        exceptional=[(_iso(at_s)[:10], times) for at_s, times in load.exceptional],
+    )
+
+
+def _warnings(load: LoadModel, history: History, growth: float | None) -> list[str]:
+    said = []
+    if growth is None and not math.isfinite(load.growth_error):
+        said.append(
+            f"{len(history)} hours of history cannot tell growth, none is assumed (--growth says "
+            "what to assume; three weeks tell)"
+        )
+    if len(history) < 2 * WEEK_H:
+        said.append("less than two weeks of history: what single weekdays are like is not known")
+    if history.peak == 1.0 and history.step_s > 900.0:
+        said.append("hourly rates: busier minutes within an hour are not seen")
+    return said
+
+
+def _beyond(events: Sequence[LoadEvent], band: LoadBand) -> list[str]:
+    """Name events of which no hour is forecast."""
+    last_s = float(band.start_s[-1])
+    return [
+        f"the event of {_iso(event.start_s)[:10]} is outside of what is forecast"
+        for event in events
+        if event.start_s > last_s or event.end_s <= float(band.start_s[0])
+    ]
+
+
+def _iso(at_s: float) -> str:
+    return datetime.fromtimestamp(float(at_s), UTC).strftime("%Y-%m-%dT%H:%MZ")

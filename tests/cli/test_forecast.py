@@ -1,0 +1,144 @@
+"""``fastsim forecast``: until when a service holds, by rates of the past."""
+
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fastsim.cli import main
+from fastsim.cli.forecast import parse_event, parse_growth
+from fastsim.errors import InputError
+
+Capture = pytest.CaptureFixture[str]
+
+MODEL = """\
+version: 1
+kind: model
+service: shop
+loop: {}
+endpoints:
+- name: GET /
+  share: 100%
+  variants:
+  - steps:
+    - {do: cpu, time: {family: gamma, mean: 5ms, shape: 4}}
+    - {do: wait, kind: db, time: {family: expon, mean: 10ms}}
+"""
+BEGIN_S = 1_790_000_000 // 86_400 * 86_400
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A service that is full at 200/s, and three weeks of 100/s at noon, growing."""
+    model = tmp_path / "model.yaml"
+    model.write_text(MODEL)
+    lines = ["time,rate"]
+    for n in range(21 * 24):
+        day = 1.0 + 0.5 * math.sin(2 * math.pi * (n % 24 - 6) / 24) + 0.02 * math.cos(7.3 * n)
+        rate = 66.0 * day * 1.10 ** (n / 24 / 30.4)
+        lines.append(f"{datetime.fromtimestamp(BEGIN_S + 3600 * n, UTC).isoformat()},{rate:.3f}")
+    rates = tmp_path / "rates.csv"
+    rates.write_text("\n".join(lines))
+    return model, rates
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def asked(files: tuple[Path, Path], *more: str) -> tuple[str | Path, ...]:
+    model, rates = files
+    return ("forecast", model, "--history", rates, "--slo", "p95 < 60ms", "--replications", "3",
+            *more)  # fmt: skip
+
+
+def test_it_says_until_when_it_holds_and_what_would_hold_longer(
+    files: tuple[Path, Path], capsys: Capture
+) -> None:
+    assert run(*asked(files, "--growth", "40%/month", "--horizon", "60d")) == 1
+    text = capsys.readouterr().out
+    said = " ".join(text.split())
+    assert "Holds until" in said
+    assert "then p95 < 60ms is missed" in said
+    assert "+40.0 % a month as asked" in said
+    assert "Backtest" in said
+    assert "workers=2" in said
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_it_holds_where_nothing_grows(files: tuple[Path, Path], capsys: Capture) -> None:
+    assert run(*asked(files, "--growth", "0%/month", "--horizon", "14d")) == 0
+    assert "the end of the forecast" in capsys.readouterr().out
+
+
+def test_an_event_breaks_it_on_its_day(files: tuple[Path, Path], capsys: Capture) -> None:
+    more = ("--growth", "0%/month", "--horizon", "14d", "--event", "2026-10-20=x4", "--json")
+    assert run(*asked(files, *more)) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["kind"] == "forecast"
+    assert found["breaks"].startswith("2026-10-20")
+    assert len(found["hours"]) == 14 * 24
+    missed = [hour["start"][:10] for hour in found["hours"] if hour["missed"] > 0.5]
+    assert set(missed) == {"2026-10-20"}
+
+
+def test_same_seed_same_bytes(files: tuple[Path, Path], tmp_path: Path) -> None:
+    outputs = [tmp_path / "a.json", tmp_path / "b.json"]
+    for output in outputs:
+        run(*asked(files, "--horizon", "2d", "-o", str(output)))
+    first, second = (json.loads(path.read_text()) for path in outputs)
+    assert {**first, "provenance": 0} == {**second, "provenance": 0}
+
+
+def test_events_beyond_the_horizon_are_said(files: tuple[Path, Path], capsys: Capture) -> None:
+    run(*asked(files, "--horizon", "2d", "--event", "2027-01-01=x3"))
+    assert "event of 2027-01-01 is outside" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--growth", "5%"), "is no growth"),
+        (("--growth", "lots/month"), "is no growth"),
+        (("--event", "soon=x3"), "is no event"),
+        (("--event", "2026-11-27=x-1"), "is no event"),
+        (("--horizon", "900d"), "is not between"),
+    ],
+)
+def test_wrong_words_are_refused(
+    files: tuple[Path, Path], more: tuple[str, ...], said: str, capsys: Capture
+) -> None:
+    assert run(*asked(files, *more)) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_history_that_is_none_is_refused(files: tuple[Path, Path], capsys: Capture) -> None:
+    model, _ = files
+    assert run("forecast", model, "--history", model) == 2
+    assert "holds no rates over time" in " ".join(capsys.readouterr().err.split())
+
+
+def test_too_little_history_is_no_honest_answer(
+    files: tuple[Path, Path], tmp_path: Path, capsys: Capture
+) -> None:
+    model, rates = files
+    short = tmp_path / "short.csv"
+    short.write_text("\n".join(rates.read_text().splitlines()[:30]))
+    assert run("forecast", model, "--history", short) == 3
+    assert "two days or more" in " ".join(capsys.readouterr().err.split())
+
+
+def test_growth_and_events_are_read() -> None:
+    assert parse_growth("5%/month") == pytest.approx(0.05)
+    assert parse_growth("-10%/month") == pytest.approx(-0.10)
+    assert parse_growth("80%/year") == pytest.approx(1.8 ** (1 / 12) - 1)
+    event = parse_event("2026-12-01..2026-12-24=x1.4")
+    assert event.end_s - event.start_s == 24 * 86_400.0
+    assert event.times == 1.4
+    with pytest.raises(InputError, match="no event"):
+        parse_event("2026-12-24..2026-12-01=x1.4")
