@@ -22,7 +22,7 @@ def render_outlook(found: Outlook) -> str:
     goals = ", ".join(map(clean, found.goals)) or f"{clean(found.limit.saturated)} not full"
     limit = found.holds_up_to
     if limit is None:
-        lines += labelled("Never holds", f"{goals} is missed even by a service with nothing to do")
+        lines += labelled("Holds", f"never: {goals} is missed even by a service with nothing to do")
     elif found.breaks is None:
         lines += labelled(
             "Holds", f"{goals} until {moment(hours[-1].start)}, the end of the forecast"
@@ -32,7 +32,7 @@ def render_outlook(found: Outlook) -> str:
     else:
         early = found.breaks_earliest
         early = f", perhaps {moment(early)}" if early and early != found.breaks else ""
-        lines += labelled("Holds until", f"{moment(found.breaks)}{early}; then {goals} is missed")
+        lines += labelled("Holds", f"until {moment(found.breaks)}{early}; then {goals} is missed")
     if limit is not None:
         lines += labelled("The limit", f"{_rate(limit)} in the busiest minutes")
     lines += labelled("Load", _load(found.load))
