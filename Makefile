@@ -26,7 +26,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/fastsim demo --force $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tests $(ARGS)
 
 beside: $(VENV)/.dev
 	@FASTSIM_BESIDE="$$($(BIN)/python requirements/beside.py)" && export FASTSIM_BESIDE && \

@@ -1,12 +1,21 @@
-"""Order of the tests: what needs no server first, so that most mistakes show in seconds."""
+"""Which tests need the machine for themselves, and their order: what needs no server first."""
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("anywhere", deadline=None)
+settings.load_profile("anywhere")
 
 _SLOW = ("live", "examples")
 """Folders whose tests start processes and wait for them."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _needs_a_server(item) or item.get_closest_marker("timed") is not None:
+            item.add_marker("alone")
     items.sort(key=_needs_a_server)
 
 

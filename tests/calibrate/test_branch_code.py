@@ -1,5 +1,7 @@
 """Code of branches, where no gap shows it."""
 
+import heapq
+
 import numpy as np
 import pytest
 
@@ -20,12 +22,12 @@ def gathering(requests: int, code_ms: float, seed: int) -> list[Layout]:
     ends: list[list[float]] = [[] for _ in range(requests)]
     free = 0.0
     while pending:
-        pending.sort()
-        at, n, step = pending.pop(0)
+        at, n, step = heapq.heappop(pending)
         begin = max(at, free)
         if not step:
             start[n], begun[n] = begin, begin + 0.5
-            pending += [(begin + 0.5 + rng.gamma(3.0, 4.0), n, "call") for _ in range(3)]
+            for _ in range(3):
+                heapq.heappush(pending, (begin + 0.5 + rng.gamma(3.0, 4.0), n, "call"))
             free = begun[n]
         else:
             ends[n].append(begin)

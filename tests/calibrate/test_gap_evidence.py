@@ -1,5 +1,7 @@
 """Code or wait: what else happens during a gap tells."""
 
+import heapq
+
 import numpy as np
 import pytest
 
@@ -21,15 +23,14 @@ def one_loop(requests: int, *, unseen_ms: float, seed: int) -> list[Layout]:
     ended: list[list[float]] = [[] for _ in range(requests)]
     free = 0.0
     while pending:
-        pending.sort()
-        at, n, step = pending.pop(0)
+        at, n, step = heapq.heappop(pending)
         begin = max(at, free)
         free = begin + rng.gamma(4.0, 0.25)
         begun[n].append(begin)
         ended[n].append(free)
         if step < 2:
             waits = rng.gamma(2.0, 5.0) if step == 0 else unseen_ms * rng.gamma(2.0, 0.5)
-            pending.append((free + waits, n, step + 1))
+            heapq.heappush(pending, (free + waits, n, step + 1))
     return [
         layout_of(
             round(begin[0] * MS),

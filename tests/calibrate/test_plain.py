@@ -1,5 +1,7 @@
 """What is assumed of spans alone, and what is said of it."""
 
+import heapq
+
 import numpy as np
 import pytest
 
@@ -22,13 +24,12 @@ def hopping(requests: int, hops: int, *, pause_ms: float = 0.2) -> RequestSet:
     begun, ended = np.zeros((requests, hops + 2)), np.zeros((requests, hops + 2))
     free = 0.0
     while pending:
-        pending.sort()
-        at, n, step = pending.pop(0)
+        at, n, step = heapq.heappop(pending)
         begun[n, step] = begin = max(at, free)
         ended[n, step] = free = begin + 1.0
         if step <= hops:
             wait = pause_ms if step < hops else rng.gamma(3.0, 4.0)
-            pending.append((free + wait, n, step + 1))
+            heapq.heappush(pending, (free + wait, n, step + 1))
     spans = []
     for n in range(requests):
         edges = [begun[n, 0], ended[n, hops], begun[n, hops + 1], ended[n, hops + 1]]
