@@ -16,6 +16,7 @@ happens, or since something did, compared with how long that is from where calls
 between its ends cannot be told from waits: at most it is what gaps last in which nothing happens.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 LEAST_EVENTS = 12
 """Foreign events to be expected in gaps of one place, were they waits, to tell anything."""
+SURE_EVENTS = 200
+"""Events to be expected at a place of which much is known."""
 MOSTLY = 0.5
 """A place with a greater share of code has code alone in every gap in which nothing happened."""
 OFTEN_QUIET = 0.2
@@ -57,6 +60,8 @@ class GapEvidence:
     """What else of it may be code, between its ends."""
     told: BoolArray
     """Whether anything tells; else the others are 0."""
+    purest: float
+    """Share of code of the place that is most so, of those of which much is known; nan without."""
 
     @property
     def length_ns(self) -> FloatArray:
@@ -122,7 +127,9 @@ def weigh_gaps(
                 # Short hops between code look like this, short waits as well.
                 code = np.minimum(length[mine], length[quiet].mean())
                 more[mine] = np.maximum(code - first[mine] - last[mine], 0.0)
-    return GapEvidence(request, begin, end, first, last, more, told)
+    sure = share[expected >= SURE_EVENTS]
+    purest = float(sure.max()) if len(sure) else math.nan
+    return GapEvidence(request, begin, end, first, last, more, told, purest)
 
 
 def program_keys(layouts: Sequence[Layout], endpoints: Sequence[int]) -> list[object]:

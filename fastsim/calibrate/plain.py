@@ -25,6 +25,8 @@ UNSEEN = 0.2
 
 MOSTLY_SEEN = 0.9
 """Of a service with more of its gaps in code, calls are known without their queueing."""
+IMPURE = 0.75
+"""Were the process one event loop, some place would be more code than that."""
 BREAK_S = 1.0
 """Without a request for so long, and much longer than usual, nothing was recorded."""
 
@@ -52,6 +54,8 @@ class PlainSpans:
     """Part of the requests' time that is waits without spans."""
     workers: int
     """Event loops behind the spans of one instance."""
+    purest: float
+    """Share of code of the place in programs that is most so; nan if nothing is known."""
     overlapping: float
     """Part of the requests that have calls at the same time."""
     slower: tuple[SlowerCalls, ...]
@@ -102,6 +106,13 @@ class PlainSpans:
             )
             said.append(calls)
         said += [slower.sentence() for slower in self.slower]
+        if self.purest < IMPURE and not self.chosen:
+            several = (
+                "no gap between calls is free of other requests' spans: do several workers share a "
+                f"service.instance.id? (about {max(round(1.0 / max(self.purest, 0.02)), 2)}, "
+                "--loops says how many)"
+            )
+            said.append(several)
         if self.workers > 1:
             mixed = (
                 f"spans of {self.workers} event loops that cannot be told apart: calls contain the "
@@ -196,6 +207,7 @@ def plain_spans(
         accept_s=accept_s,
         unseen=(total_s - code_s) / max(float(requests.duration_ns.sum()) / 1e9, 1e-12),
         workers=workers,
+        purest=evidence.purest,
         overlapping=float(
             np.mean([any(len(calls) > 1 for _, _, calls in each.groups) for each in layouts])
         ),

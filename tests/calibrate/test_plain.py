@@ -1,5 +1,6 @@
 """What is assumed of spans alone, and what is said of it."""
 
+import dataclasses
 import heapq
 
 import numpy as np
@@ -17,9 +18,17 @@ HTTP: Attributes = {
 }  # fmt: skip
 
 
-def hopping(requests: int, hops: int, *, pause_ms: float = 0.2) -> RequestSet:
+def collected(spans: list[Span]) -> RequestSet:
+    return collect_requests(spans, skip_first_s=0.0)
+
+
+def renamed(spans: list[Span], loop: int) -> list[Span]:
+    return [dataclasses.replace(span, trace_id=f"{loop}-{span.trace_id}") for span in spans]
+
+
+def hopping(requests: int, hops: int, *, pause_ms: float = 0.2, seed: int = 3) -> list[Span]:
     """Requests of 1 ms of code before and after each short hop that has no span, then a query."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     pending = [(at, n, 0) for n, at in enumerate(np.cumsum(rng.exponential(8.0, requests)))]
     begun, ended = np.zeros((requests, hops + 2)), np.zeros((requests, hops + 2))
     free = 0.0
@@ -40,42 +49,51 @@ def hopping(requests: int, hops: int, *, pause_ms: float = 0.2) -> RequestSet:
             Span(f"{n}", "c", "r", SpanKind.CLIENT, "select", query, answer, service="shop",
                  attributes={"db.system": "postgresql"}),
         ]  # fmt: skip
-    return collect_requests(spans, skip_first_s=0.0)
+    return spans
 
 
 def test_code_between_short_hops_is_doubted() -> None:
-    found = plain_spans(hopping(1_500, 2))
+    found = plain_spans(collected(hopping(1_500, 2)))
     # Of 3 ms before the query and 1 ms after it.
     assert found.utilisation == pytest.approx(4.0 / 8.0, abs=0.12)
     assert 0.05 < found.doubt < 0.4
     assert any("--busy" in said for said in found.sentences())
-    model = build_model(hopping(1_500, 2))
+    model = build_model(collected(hopping(1_500, 2)))
     assert model.loop.doubt.error == pytest.approx(found.doubt, rel=0.1)
 
 
 def test_the_cpu_of_the_process_bounds_it() -> None:
-    known = plain_spans(hopping(1_500, 2), busy=0.5)
+    known = plain_spans(collected(hopping(1_500, 2)), busy=0.5)
     assert known.utilisation <= 0.51
-    assert known.utilisation > plain_spans(hopping(1_500, 2), busy=0.3).utilisation
-    much = plain_spans(hopping(1_500, 2), busy=0.9)
+    assert known.utilisation > plain_spans(collected(hopping(1_500, 2)), busy=0.3).utilisation
+    much = plain_spans(collected(hopping(1_500, 2)), busy=0.9)
     assert much.elsewhere > 0.3
     assert any("CPU of the process is in no gap" in said for said in much.sentences())
 
 
 def test_waits_without_spans_are_said() -> None:
-    found = plain_spans(hopping(600, 1, pause_ms=60.0))
+    found = plain_spans(collected(hopping(600, 1, pause_ms=60.0)))
     assert found.unseen > 0.6
     assert any("waits that have no span" in said for said in found.sentences())
 
 
 def test_spans_of_many_loops_say_so() -> None:
-    found = plain_spans(hopping(400, 0), workers=3)
+    found = plain_spans(collected(hopping(400, 0)), workers=3)
     assert found.hidden
     assert any("3 event loops" in said for said in found.sentences())
 
 
+def test_several_loops_that_look_like_one_are_noticed() -> None:
+    loops = [hopping(700, 0, seed=seed) for seed in (1, 2, 3)]
+    spans = [span for number, each in enumerate(loops) for span in renamed(each, number)]
+    merged = plain_spans(collect_requests(spans, skip_first_s=0.0))
+    [said] = [said for said in merged.sentences() if "--loops" in said]
+    assert "about 3" in said
+    assert not any("--loops" in said for said in plain_spans(collected(loops[0])).sentences())
+
+
 def test_what_is_asked_is_done_and_said() -> None:
-    found = plain_spans(hopping(300, 0), code_share=0.25)
+    found = plain_spans(collected(hopping(300, 0)), code_share=0.25)
     assert found.code_share == pytest.approx(0.25)
     assert "25% of the time between calls is, as asked, code" in found.sentences()[0]
 

@@ -36,7 +36,7 @@ def served(
     zeros = np.zeros(len(begin))
     request = np.repeat(np.arange(requests), 2)
     told = np.ones(len(begin), np.bool_)
-    return layouts, GapEvidence(request, begin, end, length, zeros, zeros, told)
+    return layouts, GapEvidence(request, begin, end, length, zeros, zeros, told, 1.0)
 
 
 @pytest.mark.parametrize(("before_us", "after_us"), [(0.0, 0.0), (150.0, 80.0), (0.0, 200.0)])

@@ -83,6 +83,7 @@ def test_the_code_at_both_ends_of_a_gap_is_a_stretch_each() -> None:
         last_ns=np.array([0.0, 2.0, 0.0]) * MS,
         more_ns=np.zeros(3),
         told=np.ones(3, np.bool_),
+        purest=1.0,
     )
     found = busy_chains(evidence, [0, 0, 1])
     assert found[0].busy_ns() == 8 * MS
