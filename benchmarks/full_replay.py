@@ -60,9 +60,11 @@ def replay(requests: RequestSet) -> None:
     observed = group_variants(requests)
     cold = fit_cold(code_runs(requests, observed))
     costs = fit_loop_costs(requests, observed, loop_windows(requests, observed), cold)
+    costs = costs.model_copy(update={"timer_late": requests.loop_series.timer_late_s})
     thread_cpu = fit_thread_use(requests, observed).cpu_per_wait_s
     lines = dict(requests.timelines())
     capacity = {event.name: event.capacity for line in lines.values() for event in line.events}
+    wakes = {event.name for line in lines.values() for event in line.events if event.wakes}
     resources = sorted(capacity)
     rows = sorted(lines, key=lambda row: int(requests.start_ns[row]))
     code = Code()
@@ -88,6 +90,7 @@ def replay(requests: RequestSet) -> None:
         limit_concurrency=None,
         gil=True,
         resources=capacity,
+        hand_over=dict.fromkeys(wakes, "wake"),
     )
     outcome = simulate(workload, deployment, costs)
     print(f"utilisation live {utilisation(requests) or 0:.3f}, "
