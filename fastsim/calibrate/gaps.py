@@ -6,6 +6,7 @@ that cannot tell, all of a gap is *assumed* to be code, or as much as fits into 
 How long the loop kept ended calls waiting is bounded by what it ran then (``span_queues``).
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,6 +49,12 @@ def program(
     idle = [0.0] * len(gaps)
     if loop is not None:
         idle = loop.idle_at(np.array([begin for begin, _ in gaps])).tolist()
+    ends = [[min(call.end_ns, over) for call in calls] for _, over, calls in layout.groups]
+    flat = [end for group in ends for end in group]
+    low, high = flat, flat
+    if loop is not None and flat:
+        low, high = (found.tolist() for found in loop.ready(np.array(flat)))
+    ended = iter(zip(flat, low, high, strict=True))
     answered = False
     for number, (whole, end) in enumerate(gaps):
         first, last = code_ns[number]
@@ -66,7 +73,8 @@ def program(
         if at != layout.end_ns:
             steps += _gap(at - start_ns, end - at, (first, last), idle[number])
         if number < len(layout.groups):
-            steps.append(_calls(start_ns, layout.groups[number], branch_ns[number], loop))
+            of_calls = list(itertools.islice(ended, len(ends[number])))
+            steps.append(_calls(start_ns, layout.groups[number], branch_ns[number], of_calls))
     return tuple(steps)
 
 
@@ -99,15 +107,14 @@ def _code(start_s: float, length_s: float, idle_share: float) -> ObservedStep:
     )
 
 
-def _calls(start_ns: int, group: Group, branch_ns: float, loop: BusyChains | None) -> ObservedStep:
+def _calls(
+    start_ns: int, group: Group, branch_ns: float, ended: Sequence[tuple[int, int, int]]
+) -> ObservedStep:
+    """Describe calls by their ends, and when at the earliest and at the latest they were over."""
     begin, over, calls = group
-    ends = [min(call.end_ns, over) for call in calls]
-    low, high = ends, ends
-    if loop is not None:
-        low, high = (found.tolist() for found in loop.ready(np.array(ends)))
     waits = [
         _wait(start_ns, begin, call, (end, end - early, end - late))
-        for call, end, early, late in zip(calls, ends, low, high, strict=True)
+        for call, (end, early, late) in zip(calls, ended, strict=True)
     ]
     if len(waits) == 1:
         return waits[0]

@@ -27,6 +27,8 @@ MOSTLY_SEEN = 0.9
 """Of a service with more of its gaps in code, calls are known without their queueing."""
 IMPURE = 0.75
 """Were the process one event loop, some place would be more code than that."""
+MOST_REQUESTS, BLOCK, ENOUGH = 40_000, 500, 200
+"""Requests that are fitted; how many in a row; and how many of an endpoint at least."""
 BREAK_S = 1.0
 """Without a request for so long, and much longer than usual, nothing was recorded."""
 
@@ -146,25 +148,26 @@ def plain_spans(
     NotEnoughDataError
         Without any request that was answered by an endpoint.
     """
-    rows = np.flatnonzero(requests.fittable).tolist()
-    if not rows:
+    fittable = requests.fittable
+    if not fittable.any():
         raise NotEnoughDataError("no request in the traces was answered by an endpoint")
-    ends = requests.start_ns + requests.duration_ns
+    taken = _taken(requests)
+    starts = requests.start_ns[taken]
     layouts = [
-        layout_of(start, end, waits, last)
-        for start, end, waits, last in zip(
-            requests.start_ns.tolist(),
-            ends.tolist(),
-            requests.waits,
-            requests.last_end_ns.tolist(),
+        layout_of(start, end, requests.waits[row], last)
+        for row, start, end, last in zip(
+            taken.tolist(),
+            starts.tolist(),
+            (starts + requests.duration_ns[taken]).tolist(),
+            requests.last_end_ns[taken].tolist(),
             strict=True,
         )
     ]
-    instances = requests.instance.tolist()
-    evidence = weigh_gaps(layouts, requests.endpoint.tolist(), instances, workers=workers)
+    instances, endpoints = requests.instance[taken].tolist(), requests.endpoint[taken].tolist()
+    evidence = weigh_gaps(layouts, endpoints, instances, workers=workers)
     lengths_ns, untold = evidence.length_ns, ~evidence.told
     loops = workers * len(requests.instances)
-    over_s = _observed_s(requests.start_ns) * loops
+    over_s = _observed_s(starts) * loops
     doubt_s = accept_s = elsewhere_s = 0.0
     if code_share is None:
         fits = MOST_BUSY * 1e9 * over_s - float(evidence.code_ns.sum())
@@ -175,7 +178,7 @@ def plain_spans(
         if workers == 1:
             accept_s = server_work_s(layouts, evidence, instances)
         if busy is not None:
-            missing_s = max(busy * over_s - known_s - accept_s * len(requests), 0.0)
+            missing_s = max(busy * over_s - known_s - accept_s * len(layouts), 0.0)
             part = min(missing_s / max(more_s, 1e-12), 1.0)
             # The rest is other threads' or somewhere in waits: how it delays requests is not known.
             elsewhere_s = max(missing_s - more_s, 0.0)
@@ -189,12 +192,13 @@ def plain_spans(
     chains: dict[int, BusyChains] = {}
     if workers == 1:
         if code_share is None:
-            branches = branch_code(layouts, requests.endpoint.tolist(), instances)
+            branches = branch_code(layouts, endpoints, instances)
         chains = busy_chains(evidence, instances, _stretches(layouts, branches, instances))
     code_ns = evidence.of_requests(len(layouts))
     programs = {
-        row: program(layouts[row], code_ns[row], branches[row], chains.get(instances[row]))
-        for row in rows
+        row: program(layouts[n], code_ns[n], branches[n], chains.get(instances[n]))
+        for n, row in enumerate(taken.tolist())
+        if fittable[row]
     }
     return PlainSpans(
         programs=programs,
@@ -205,7 +209,7 @@ def plain_spans(
         doubt=doubt_s / max(code_s, 1e-12),
         elsewhere=0.0 if busy is None else elsewhere_s / max(busy * over_s, 1e-12),
         accept_s=accept_s,
-        unseen=(total_s - code_s) / max(float(requests.duration_ns.sum()) / 1e9, 1e-12),
+        unseen=(total_s - code_s) / max(float(requests.duration_ns[taken].sum()) / 1e9, 1e-12),
         workers=workers,
         purest=evidence.purest,
         overlapping=float(
@@ -213,6 +217,25 @@ def plain_spans(
         ),
         slower=slower_calls(requests, programs),
     )
+
+
+def _taken(requests: RequestSet) -> npt.NDArray[np.int64]:
+    """Return the rows that are looked at: all, or of many stretches of time, and rare endpoints.
+
+    What happens at the same time must stay together, and laws of so many requests are known.
+    """
+    number = np.arange(len(requests), dtype=np.int64)
+    if len(requests) <= MOST_REQUESTS:
+        return number
+    block = number // BLOCK
+    kept = np.zeros(int(block[-1]) + 1, np.bool_)
+    kept[np.linspace(0, len(kept) - 1, MOST_REQUESTS // BLOCK).astype(np.int64)] = True
+    for code in range(len(requests.endpoints)):
+        own = block[requests.endpoint == code]
+        missing = min(len(own), ENOUGH) - int(kept[own].sum())
+        if missing > 0:
+            kept[own[~kept[own]][:missing]] = True
+    return np.flatnonzero(kept[block])
 
 
 def _observed_s(start_ns: npt.NDArray[np.int64]) -> float:

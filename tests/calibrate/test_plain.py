@@ -110,3 +110,28 @@ def test_breaks_between_recordings_are_no_time() -> None:
     assert plain_spans(collect_requests(spans, skip_first_s=0.0)).utilisation == pytest.approx(
         0.5, abs=0.02
     )
+
+
+def test_of_many_requests_stretches_are_looked_at_and_rare_endpoints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fastsim.calibrate.plain.MOST_REQUESTS", 600)
+    monkeypatch.setattr("fastsim.calibrate.plain.BLOCK", 100)
+    spans = hopping(3_000, 0)
+    rare: Attributes = {**HTTP, "http.route": "/rare"}
+    # 40 of the 3,000, all in one place.
+    spans = [
+        dataclasses.replace(span, name="GET /rare", attributes=rare)
+        if span.kind is SpanKind.SERVER and 1_250 <= int(span.trace_id) < 1_290
+        else span
+        for span in spans
+    ]
+    requests = collected(spans)
+    found = plain_spans(requests)
+    assert 600 <= len(found.programs) <= 1_000
+    rows = np.array(sorted(found.programs))
+    assert np.median(np.diff(rows)) == 1.0
+    assert rows.max() - rows.min() > 2_900
+    names = [requests.endpoints[code] for code in requests.endpoint[rows]]
+    assert names.count("GET /rare") == 40
+    assert found.utilisation == pytest.approx(0.25, abs=0.03)
