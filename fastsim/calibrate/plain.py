@@ -79,7 +79,7 @@ class PlainSpans:
             "recorded without FastSim: spans do not tell CPU from waiting. "
             f"{self.code_share:.0%} of the time between calls is, {told}code on the event loop; "
             "what the loop does for no request, and pools that were never full, are not seen "
-            "(fastsim record sees them)"
+            "(fastsim record sees them); rates are those of the traces, sampled or not"
         )
         said = [rests]
         if self.elsewhere > 0.05:
