@@ -39,6 +39,7 @@ from fastsim.program import (
     AcquireStep,
     Branch,
     CallStep,
+    Change,
     ChooseStep,
     CpuStep,
     LimitStep,
@@ -54,6 +55,7 @@ from fastsim.program import (
     Way,
     YieldStep,
     all_steps,
+    changed,
 )
 from fastsim.units import Duration, Rate, Share
 
@@ -131,6 +133,14 @@ class Endpoint(Part):
     share: Share = Field(description="part of all requests")
     requests: int = Field(0, description="requests recorded")
     variants: list[Variant] = Field(min_length=1)
+
+    def with_steps(self, change: Change, in_threads: Change | None = None) -> Self:
+        """Return the endpoint with every step of its paths changed; see ``program.changed``."""
+        variants = [
+            each.model_copy(update={"steps": changed(each.steps, change, in_threads)})
+            for each in self.variants
+        ]
+        return self.model_copy(update={"variants": variants})
 
 
 # --- the service ------------------------------------------------------------------------------

@@ -101,34 +101,33 @@ def build_model(
     NotEnoughDataError
         With fewer than 50 requests.
     """
+    recorded = bool(requests.recorded.any())
     if len(requests) < LEAST_REQUESTS:
         raise NotEnoughDataError(
             f"only {len(requests)} requests in the traces"
-            + ("" if requests.recorded.any() else ", recorded without FastSim"),
+            + ("" if recorded else ", recorded without FastSim"),
             hint=f"record at least {LEAST_REQUESTS}; a few hundred per endpoint are good"
-            + ("" if requests.recorded.any() else " (with fastsim record, to tell CPU from waits)"),
+            + ("" if recorded else " (with fastsim record, to tell CPU from waits)"),
         )
     remarks: list[str] = []
     used = utilisation(requests)
-    if requests.recorded.any():
-        observed = group_variants(requests)
-    else:
-        found = plain_spans(requests, code_share=assume_cpu, busy=busy, workers=loops)
-        remarks += found.sentences()
-        used = found.utilisation
-        observed = group_variants(requests, found.programs)
+    plain = None
+    if not recorded:
+        plain = plain_spans(requests, code_share=assume_cpu, busy=busy, workers=loops)
+        remarks += plain.sentences()
+        used = plain.utilisation
+    observed = group_variants(requests, None if plain is None else plain.programs)
     runs = code_runs(requests, observed)
     cold = fit_cold(runs)
-    costs, stolen_s = LoopCosts(cold=cold), 0.0
-    if requests.recorded.any():
+    speed = fit_wander(requests, runs, cold)
+    doubt, stolen_s = speed.doubt, 0.0
+    if plain is None:
         windows = loop_windows(requests, observed)
         costs = fit_loop_costs(requests, observed, windows, cold)
         stolen_s = stolen_per_request_s(windows)
-    speed = fit_wander(requests, runs, costs.cold)
-    doubt = speed.doubt
-    if not requests.recorded.any():
-        costs = costs.model_copy(update={"accept": found.accept_s})
-        error = min(math.hypot(doubt.error, found.doubt), 1.0)
+    else:
+        costs = LoopCosts(accept=plain.accept_s, cold=cold)
+        error = min(math.hypot(doubt.error, plain.doubt), 1.0)
         doubt = doubt.model_copy(update={"error": error})
     costs = costs.model_copy(
         update={
@@ -162,7 +161,7 @@ def build_model(
         resources=_resources(requests),
         endpoints=endpoints,
     )
-    if not requests.recorded.any() and found.hidden:
+    if plain is not None and plain.hidden:
         model = without_queueing(model, requests)
     model, said = close_account(model, requests, stolen_s)
     model.warnings += said

@@ -30,6 +30,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+ProgramKey = tuple[int, tuple[str, ...]]
+"""An endpoint, and what its groups of calls wait for."""
+
 LEAST_EVENTS = 12
 """Foreign events to be expected in gaps of one place, were they waits, to tell anything."""
 SURE_EVENTS = 200
@@ -100,7 +103,7 @@ def weigh_gaps(
     """
     gaps = [(begin, end, n) for n, layout in enumerate(layouts) for begin, end in layout.gaps()]
     begin, end, request = np.array(gaps, np.int64).reshape(-1, 3).T
-    place = _places(layouts, endpoints)
+    place = _places(program_keys(layouts, endpoints))
     around = _Around(begin, end, request, layouts, np.asarray(instances, np.int64))
     length = (end - begin).astype(np.float64)
     first, last, more = np.zeros((3, len(begin)))
@@ -111,18 +114,17 @@ def weigh_gaps(
     error = workers * np.sqrt(np.maximum(seen, 1.0)) / np.maximum(expected, 1e-9)
     for number in np.flatnonzero(expected >= LEAST_EVENTS).tolist():
         mine = place == number
+        quiet = mine & (around.inside == 0)
         told[mine] = True
         if share[number] + 2.0 * error[number] >= 1.0:
             first[mine] = length[mine]
         elif workers > 1 or not len(around.until):
             first[mine] = length[mine] * min(max(share[number], 0.0), 1.0)
         elif share[number] > MOSTLY:
-            quiet = mine & (around.inside == 0)
             first[mine] = np.minimum(length[mine], length[quiet].mean() if quiet.any() else 0.0)
             first[quiet] = length[quiet]
         else:
             first[mine], last[mine] = around.code_at_ends(mine)
-            quiet = mine & (around.inside == 0)
             if quiet.sum() >= OFTEN_QUIET * mine.sum():
                 # Short hops between code look like this, short waits as well.
                 code = np.minimum(length[mine], length[quiet].mean())
@@ -132,19 +134,19 @@ def weigh_gaps(
     return GapEvidence(request, begin, end, first, last, more, told, purest)
 
 
-def program_keys(layouts: Sequence[Layout], endpoints: Sequence[int]) -> list[object]:
+def program_keys(layouts: Sequence[Layout], endpoints: Sequence[int]) -> list[ProgramKey]:
     """Return what requests have in common that make the same calls in the same order."""
     return [(endpoint, each.labels()) for endpoint, each in zip(endpoints, layouts, strict=True)]
 
 
-def _places(layouts: Sequence[Layout], endpoints: Sequence[int]) -> IntArray:
+def _places(programs: Sequence[ProgramKey]) -> IntArray:
     """Number the places in programs where gaps are; in rare programs by the calls around."""
-    programs = program_keys(layouts, endpoints)
     count = Counter(programs)
     numbers: dict[object, int] = {}
     places: list[int] = []
-    for program, endpoint, layout in zip(programs, endpoints, layouts, strict=True):
-        around = ("", *layout.labels(), "")
+    for program in programs:
+        endpoint, labels = program
+        around = ("", *labels, "")
         for n in range(len(around) - 1):
             often = count[program] >= _OFTEN
             key = (program, n) if often else (endpoint, around[n], around[n + 1])

@@ -31,8 +31,8 @@ def program(
 ) -> tuple[ObservedStep, ...]:
     """Return the steps of one request: its calls in order, and code or waits between them.
 
-    Calls that overlap become branches side by side. What lies beyond the request's own span
-    is cut off.
+    Calls that overlap become branches side by side. What begins after the answer is work in the
+    background.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from fastsim.calibrate.selfcheck import replayed_means
 from fastsim.distributions import scaled
 from fastsim.means import step_mean_s
 from fastsim.model import Endpoint, ServiceModel, Step, WaitStep
-from fastsim.program import all_steps, changed
+from fastsim.program import all_steps
 
 ROUNDS = 3
 ENOUGH = 0.01
@@ -59,8 +59,4 @@ def _shortened(endpoint: Endpoint, by_s: float) -> Endpoint:
             return step.model_copy(update={"time": scaled(step.time, factor)})
         return step
 
-    variants = [
-        variant.model_copy(update={"steps": changed(variant.steps, shorten)})
-        for variant in endpoint.variants
-    ]
-    return endpoint.model_copy(update={"variants": variants})
+    return endpoint.with_steps(shorten)

@@ -40,8 +40,7 @@ class BusyChains:
         """A break of the loop up to this long was no sleep."""
         self._idle = self._idle_at_begins()
         self._low, self._high = self._begin.copy(), self._begin.copy()
-        self._generation = self._begin.copy()
-        """When the generation that each stretch is of began."""
+        """Between which times each stretch became ready: ``high`` is when its generation began."""
         self._divide()
 
     def _divide(self) -> None:
@@ -60,7 +59,6 @@ class BusyChains:
             for before, begin, after in zip(edges, edges[1:], edges[2:], strict=False):
                 self._low[begin:after] = self._begin[before]
                 self._high[begin:after] = self._begin[begin]
-                self._generation[begin:after] = self._begin[begin]
 
     def _idle_at_begins(self) -> FloatArray:
         """Return the recent idle share when each stretch begins."""
@@ -76,12 +74,13 @@ class BusyChains:
         """Return between which times became ready what the loop ran at these times."""
         if not len(self._begin):
             return at_ns, at_ns
-        here = np.minimum(np.searchsorted(self._begin, at_ns, "left"), len(self._begin) - 1)
+        found = np.searchsorted(self._begin, at_ns, "left")
+        here = np.minimum(found, len(self._begin) - 1)
         runs = self._begin[here] == at_ns
         # Code without a stretch of its own: next after what ran.
-        last = np.maximum(np.searchsorted(self._begin, at_ns, "left") - 1, 0)
+        last = np.maximum(found - 1, 0)
         busy = (self._begin[last] < at_ns) & (at_ns - self._until[last] <= self.short_ns)
-        low = np.where(runs, self._low[here], np.where(busy, self._generation[last], at_ns))
+        low = np.where(runs, self._low[here], np.where(busy, self._high[last], at_ns))
         high = np.where(runs, self._high[here], at_ns)
         return np.minimum(low, at_ns), np.minimum(high, at_ns)
 
@@ -96,13 +95,6 @@ class BusyChains:
         idle = self._idle[some] * np.exp(-busy_ns / RECENT_NS)
         idle = 1.0 - (1.0 - idle) * np.exp(-slept_ns / RECENT_NS)
         return np.where(last >= 0, idle, 1.0)
-
-    def busy_ns(self) -> int:
-        """Return the time that the stretches cover together."""
-        if not len(self._begin):
-            return 0
-        covered = self._until - np.maximum(self._begin, np.append(0, self._until[:-1]))
-        return int(np.maximum(covered, 0).sum())
 
 
 def shortest_sleep(breaks_ns: IntArray) -> int:

@@ -11,10 +11,9 @@ from fastsim.model import (
     Step,
     StreamStep,
     ThreadStep,
-    Variant,
     WaitStep,
 )
-from fastsim.program import all_steps, changed
+from fastsim.program import all_steps
 
 
 def with_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
@@ -52,18 +51,7 @@ def _scaled(
         name: getattr(loop, name) * factor
         for name in ("accept", "per_suspend", "per_event", "per_pass")
     }
-    endpoints = [
-        endpoint.model_copy(
-            update={"variants": [_variant(each, factor, threads) for each in endpoint.variants]}
-        )
-        for endpoint in model.endpoints
-    ]
-    return model.model_copy(
-        update={"loop": loop.model_copy(update={**own, **costs}), "endpoints": endpoints}
-    )
 
-
-def _variant(variant: Variant, factor: float, threads: float) -> Variant:
     def change_in_threads(step: Step) -> Step:
         if isinstance(step, CpuStep):
             return step.model_copy(update={"time": scaled(step.time, threads)})
@@ -82,8 +70,10 @@ def _variant(variant: Variant, factor: float, threads: float) -> Variant:
             case _:
                 return step
 
-    steps = changed(variant.steps, change, change_in_threads)
-    return variant.model_copy(update={"steps": steps})
+    endpoints = [endpoint.with_steps(change, change_in_threads) for endpoint in model.endpoints]
+    return model.model_copy(
+        update={"loop": loop.model_copy(update={**own, **costs}), "endpoints": endpoints}
+    )
 
 
 CPU, THREADS = "cpu", "thread"
@@ -137,15 +127,5 @@ def slowed(model: ServiceModel, part: str, factor: float) -> ServiceModel:
             case _:
                 return step
 
-    endpoints = [
-        endpoint.model_copy(
-            update={
-                "variants": [
-                    variant.model_copy(update={"steps": changed(variant.steps, change)})
-                    for variant in endpoint.variants
-                ]
-            }
-        )
-        for endpoint in model.endpoints
-    ]
+    endpoints = [endpoint.with_steps(change) for endpoint in model.endpoints]
     return model.model_copy(update={"endpoints": endpoints})
