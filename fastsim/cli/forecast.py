@@ -10,6 +10,7 @@ from fastsim.cli.options import (
     Faster,
     Force,
     Mix,
+    OfEachLoad,
     Output,
     QuestionFile,
     Seed,
@@ -17,7 +18,7 @@ from fastsim.cli.options import (
     Slo,
     Slow,
 )
-from fastsim.errors import FileFormatError, InputError
+from fastsim.errors import InputError
 
 if TYPE_CHECKING:
     from fastsim.load.history import History
@@ -57,9 +58,7 @@ def forecast(
     slow: Slow = None,
     faster: Faster = None,
     seed: Seed = None,
-    replications: Annotated[
-        int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
-    ] = 6,
+    replications: OfEachLoad = 6,
     as_json: AsJson = False,
     output: Output = None,
     force: Force = False,
@@ -78,10 +77,9 @@ def forecast(
         apply_what_if,
         flag,
         read_question,
+        search_plan,
     )
     from fastsim.report.outlook import render_outlook
-    from fastsim.twin.forecast import make_plan
-    from fastsim.twin.goals import parse_goals
     from fastsim.twin.outlook import look_ahead
     from fastsim.units import parse_duration
 
@@ -100,11 +98,7 @@ def forecast(
     scenario = question.scenario
     apply_traffic(scenario, mix=mix)
     past = _history(history)
-    if scenario.traffic.rate is None and question.model.traffic is None:
-        scenario.traffic.rate = 1.0
-    names = [endpoint.name for endpoint in question.model.endpoints]
-    goals = parse_goals([*scenario.slo, *(slo or [])], names)
-    plan = make_plan(question.model, scenario.traffic, scenario.deployment)
+    plan, goals = search_plan(question, slo, from_anywhere=True)
     with progress("searching", total=1.0) as move:
         answer = look_ahead(
             plan,
@@ -125,13 +119,11 @@ def forecast(
 
 def _history(path: Path) -> "History":
     """Read rates, or else traces, whose requests are counted."""
-    from fastsim.load.history import from_arrivals, read_history
+    from fastsim.load.history import NoRatesError, from_arrivals, read_history
 
     try:
         return read_history(path)
-    except FileFormatError as no_rates:
-        if ":" in (no_rates.where or "").removeprefix(str(path)) or not path.exists():
-            raise
+    except NoRatesError as no_rates:
         from fastsim.calibrate.build import read_requests
         from fastsim.calibrate.growth import unsampled
         from fastsim.cli.output import progress
@@ -152,10 +144,12 @@ def parse_growth(text: str) -> float:
     InputError
         When it is none.
     """
+    from fastsim.load.history import HOUR_S
+    from fastsim.load.seasons import DAY_H, MONTH_S
     from fastsim.units import parse_share
 
     amount, slash, per = (part.strip() for part in text.partition("/"))
-    months = {"month": 1.0, "year": 12.0, "week": 7.0 / 30.4375}.get(per)
+    months = {"month": 1.0, "year": 12.0, "week": 7.0 * DAY_H * HOUR_S / MONTH_S}.get(per)
     sign = -1.0 if amount.startswith("-") else 1.0
     try:
         share = sign * parse_share(amount.lstrip("+-"))

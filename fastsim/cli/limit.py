@@ -1,7 +1,5 @@
 """``fastsim limit``: ask the twin where the service breaks."""
 
-from typing import Annotated
-
 import typer
 
 from fastsim.cli.options import (
@@ -9,6 +7,7 @@ from fastsim.cli.options import (
     Faster,
     Force,
     Mix,
+    OfEachLoad,
     Output,
     QuestionFile,
     Seed,
@@ -27,9 +26,7 @@ def limit(
     slow: Slow = None,
     faster: Faster = None,
     seed: Seed = None,
-    replications: Annotated[
-        int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
-    ] = 6,
+    replications: OfEachLoad = 6,
     as_json: AsJson = False,
     output: Output = None,
     force: Force = False,
@@ -47,11 +44,10 @@ def limit(
         apply_traffic,
         apply_what_if,
         read_question,
+        search_plan,
     )
     from fastsim.report.decisions import render_limit
     from fastsim.report.wording import rate as rate_text
-    from fastsim.twin.forecast import make_plan
-    from fastsim.twin.goals import parse_goals
     from fastsim.twin.limit import find_limit
 
     if output is not None:
@@ -60,11 +56,7 @@ def limit(
     question = apply_what_if(question, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, mix=mix)
-    if scenario.traffic.rate is None and question.model.traffic is None:
-        scenario.traffic.rate = 1.0  # the search finds its way from anywhere
-    names = [endpoint.name for endpoint in question.model.endpoints]
-    goals = parse_goals([*scenario.slo, *(slo or [])], names)
-    plan = make_plan(question.model, scenario.traffic, scenario.deployment)
+    plan, goals = search_plan(question, slo, from_anywhere=True)
     with progress("searching", total=1.0) as move:
         answer = find_limit(
             plan,

@@ -39,6 +39,9 @@ Slo = Annotated[
     list[str] | None, typer.Option("--slo", help="A goal, such as 'p95 < 100ms'. Repeatable.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same answer.")]
+OfEachLoad = Annotated[
+    int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the result as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]

@@ -20,7 +20,8 @@ from fastsim.units import parse_duration, parse_rate, parse_share
 if TYPE_CHECKING:
     from fastsim.model import ServiceModel
     from fastsim.result import RunProvenance
-    from fastsim.scenario import Scenario
+    from fastsim.scenario import Scenario, Slo
+    from fastsim.twin.replicate import Plan
 
 SETTING_HINT = "write it like --set deployment.workers=4"
 
@@ -130,6 +131,27 @@ def apply_what_if(
         return question
     model = model.model_copy(update={"service": f"{model.service} with {', '.join(said)}"})
     return Question(model, question.scenario, question.inputs)
+
+
+def search_plan(
+    question: Question, slo: Iterable[str] | None, *, from_anywhere: bool = False
+) -> "tuple[Plan, list[Slo]]":
+    """Return what a search simulates, and the goals of the scenario and of ``--slo``.
+
+    Parameters
+    ----------
+    from_anywhere
+        The search finds the rate itself: where none is known, it begins at 1/s.
+    """
+    from fastsim.twin.forecast import make_plan
+    from fastsim.twin.goals import parse_goals
+
+    model, scenario = question.model, question.scenario
+    if from_anywhere and scenario.traffic.rate is None and model.traffic is None:
+        scenario.traffic.rate = 1.0
+    names = [endpoint.name for endpoint in model.endpoints]
+    goals = parse_goals([*scenario.slo, *(slo or [])], names)
+    return make_plan(model, scenario.traffic, scenario.deployment), goals
 
 
 def _part_and_times(text: str) -> tuple[str, float]:

@@ -67,10 +67,9 @@ def size(
         apply_traffic,
         apply_what_if,
         read_question,
+        search_plan,
     )
     from fastsim.report.decisions import render_size, settings_text
-    from fastsim.twin.forecast import make_plan
-    from fastsim.twin.goals import parse_goals
     from fastsim.twin.size import find_size
 
     if output is not None:
@@ -79,9 +78,7 @@ def size(
     question = apply_what_if(question, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, rate=rate, mix=mix)
-    names = [endpoint.name for endpoint in question.model.endpoints]
-    goals = parse_goals([*scenario.slo, *(slo or [])], names)
-    plan = make_plan(question.model, scenario.traffic, scenario.deployment)
+    plan, goals = search_plan(question, slo)
     with progress("searching", total=1.0) as move:
         answer = find_size(
             plan,

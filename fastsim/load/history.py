@@ -30,6 +30,10 @@ _PEAK = 0.95
 """Of the steps of an hour, the one that stands for its busiest time."""
 
 
+class NoRatesError(FileFormatError):
+    """A file that holds something else than rates over time."""
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """Mean rates of consecutive hours."""
@@ -60,8 +64,10 @@ def read_history(path: Path) -> History:
 
     Raises
     ------
-    FileFormatError
+    NoRatesError
         When it is no table of times and rates.
+    FileFormatError
+        When it cannot be read, or a line of it is wrong.
     NotEnoughDataError
         When it covers less than two days.
     """
@@ -216,9 +222,9 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _not_rates(path: Path, why: str) -> FileFormatError:
+def _not_rates(path: Path, why: str) -> NoRatesError:
     names: Sequence[str] = ("time", "rate")
-    return FileFormatError(
+    return NoRatesError(
         f"{path} holds no rates over time: {why}",
         hint=f"a CSV file with the columns {' and '.join(names)} (requests per second) or count",
         where=str(path),

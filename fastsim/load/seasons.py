@@ -79,9 +79,9 @@ class LoadModel:
     exceptional: tuple[tuple[float, float], ...]
     """Days left out: begin, seconds since 1970, and how many times the usual they had."""
 
-    def growth_per_month(self) -> float:
-        """Return the growth over a month, as a share."""
-        return math.expm1(self.growth_per_s * MONTH_S)
+    def growth_per_month(self, errors: float = 0.0) -> float:
+        """Return the growth over a month, as a share, or what is so many standard errors off it."""
+        return math.expm1((self.growth_per_s + errors * self.growth_error) * MONTH_S)
 
     def ahead(
         self, hours: int, *, growth_per_month: float | None = None, events: Sequence[LoadEvent] = ()

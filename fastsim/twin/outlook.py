@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from fastsim.load.history import History
 from fastsim.load.seasons import (
@@ -42,7 +42,7 @@ OnStep = Callable[[float, str], None]
 
 LIKELY, POSSIBLE = 0.5, 0.05
 """Chances of a missed goal by which it is said when it breaks, and when it may at the earliest."""
-_Z95 = 1.959963984540054
+_Z95 = float(ndtri(0.975))
 _USELESS = 1.02
 """A change must raise the limit by so much to be worth naming."""
 
@@ -193,24 +193,18 @@ def _hours(band: LoadBand, chance: FloatArray, peak: float, found: Limit) -> lis
 
 
 def _load(load: LoadModel, history: History, growth: float | None, band: LoadBand) -> LoadOutlook:
-    error = None
-    if growth is None and math.isfinite(load.growth_error):
-        low, high = (
-            math.expm1((load.growth_per_s + sign * _Z95 * load.growth_error) * 30.4375 * 86400.0)
-            for sign in (-1.0, 1.0)
-        )
-        error = (low, high)
-    known = load.growth_per_month() if math.isfinite(load.growth_error) else None
+    known = math.isfinite(load.growth_error)
+    asked = growth is not None
     recent = history.rate_per_s[-WEEK_H:]
     return LoadOutlook(
         history_hours=int((~np.isnan(history.rate_per_s)).sum()),
         ends=_iso(load.end_s),
         peak_now_per_s=float(np.nanmax(recent)),
         peak_then_per_s=float(band.rate_per_s[-WEEK_H:].max()),
-        growth_per_month=known if growth is None else growth,
-        growth_low=None if error is None else error[0],
-        growth_high=None if error is None else error[1],
-        growth_asked=growth is not None,
+        growth_per_month=growth if asked else load.growth_per_month() if known else None,
+        growth_low=load.growth_per_month(-_Z95) if known and not asked else None,
+        growth_high=load.growth_per_month(_Z95) if known and not asked else None,
+        growth_asked=asked,
         within_hour=history.peak,
         exceptional=[(_iso(at_s)[:10], times) for at_s, times in load.exceptional],
     )
