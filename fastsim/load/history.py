@@ -71,6 +71,8 @@ def read_history(path: Path) -> History:
     NotEnoughDataError
         When it covers less than two days.
     """
+    if path.is_dir():
+        raise _not_rates(path, "it is a directory")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -123,6 +123,35 @@ def test_a_history_that_is_none_is_refused(files: tuple[Path, Path], capsys: Cap
     assert "holds no rates over time" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_directory_of_traces_is_counted(
+    files: tuple[Path, Path], tmp_path: Path, capsys: Capture
+) -> None:
+    model, _ = files
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    assert run("forecast", model, "--history", traces) == 2
+    assert "it is a directory" in " ".join(capsys.readouterr().err.split())
+    spans = [
+        {
+            "traceId": f"{n + 1:032x}", "spanId": f"{n + 1:016x}", "name": "GET /", "kind": 2,
+            "startTimeUnixNano": str((BEGIN_S + 600 * n) * 10**9),
+            "endTimeUnixNano": str((BEGIN_S + 600 * n) * 10**9 + 10**6),
+            "attributes": [
+                {"key": "http.request.method", "value": {"stringValue": "GET"}},
+                {"key": "http.route", "value": {"stringValue": "/"}},
+            ],
+        }
+        for n in range(6 * 60)
+    ]  # fmt: skip
+    line = {"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": spans}]}]}
+    (traces / "traces.jsonl").write_text(json.dumps(line) + "\n")
+    more = ("--horizon", "6h", "--replications", "2", "--json")
+    assert run("forecast", model, "--history", traces, *more) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["load"]["history_hours"] == 60
+    assert found["hours"][0]["rate_per_s"] == pytest.approx(1 / 600, rel=0.05)
+
+
 def test_too_little_history_is_no_honest_answer(
     files: tuple[Path, Path], tmp_path: Path, capsys: Capture
 ) -> None:
