@@ -16,11 +16,13 @@ Effect = Literal["meets the goal", "helps", "does not help", "still overloaded"]
 """What a change of the deployment does."""
 
 
-class _Block(BaseModel):
+class Block(BaseModel):
+    """Part of an answer."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class Estimate(_Block):
+class Estimate(Block):
     """A value with its 95 % interval; the bounds are absent when they are not known."""
 
     value: float
@@ -34,7 +36,7 @@ class Estimate(_Block):
     )
 
 
-class Latency(_Block):
+class Latency(Block):
     """Latency summary, seconds."""
 
     mean: Estimate
@@ -45,7 +47,7 @@ class Latency(_Block):
     p999: Estimate
 
 
-class Summary(_Block):
+class Summary(Block):
     """One endpoint, or all of them together."""
 
     requests: int = Field(description="requests counted (arrived in the measured time)")
@@ -64,7 +66,7 @@ class Summary(_Block):
     )
 
 
-class ResourceUse(_Block):
+class ResourceUse(Block):
     """Use of one resource, pooled over workers."""
 
     capacity: int | float
@@ -74,7 +76,7 @@ class ResourceUse(_Block):
     max_queue: int = 0
 
 
-class LoopUse(_Block):
+class LoopUse(Block):
     """The event loops, averaged over workers."""
 
     utilisation: Estimate
@@ -84,7 +86,7 @@ class LoopUse(_Block):
     ready_queue_max: int = 0
 
 
-class Series(_Block):
+class Series(Block):
     """Windows of equal length over the run; lists have one entry per window."""
 
     window_s: float
@@ -97,7 +99,7 @@ class Series(_Block):
     in_flight: list[float] = Field(default_factory=list)
 
 
-class SloResult(_Block):
+class SloResult(Block):
     """One goal and whether it was met."""
 
     text: str
@@ -108,9 +110,23 @@ class SloResult(_Block):
     low: float | None = None
     high: float | None = None
     met: bool
+    phase: str | None = Field(None, description="in which it is furthest from being met")
 
 
-class RequestTable(_Block):
+class PhaseResult(Block):
+    """What one phase of the traffic was like: the requests that arrived in it."""
+
+    name: str
+    start_s: float
+    length_s: float
+    begin_per_s: float = Field(description="rate of arrivals when it begins")
+    end_per_s: float = Field(description="and when it ends; in between it changes evenly")
+    total: Summary = Field(description="without where the time goes")
+    utilisation: float | None = Field(description="of the event loops in the mean, 0 to 1")
+    waiting: float = Field(description="requests in flight when it ends")
+
+
+class RequestTable(Block):
     """One row per request, as columns. ``endpoint[i]`` indexes ``endpoints``."""
 
     endpoints: list[str]
@@ -124,7 +140,7 @@ class RequestTable(_Block):
     )
 
 
-class DriverUse(_Block):
+class DriverUse(Block):
     """How well the load driver itself kept up; all counted requests."""
 
     lag_mean_s: float = Field(description="sent minus scheduled")
@@ -134,7 +150,7 @@ class DriverUse(_Block):
     cpu_share: float = Field(description="CPU of the sending thread over elapsed time, 0 to 1")
 
 
-class CapacityFound(_Block):
+class CapacityFound(Block):
     """From which load something is full."""
 
     per_s: float
@@ -145,7 +161,7 @@ class CapacityFound(_Block):
     )
 
 
-class Advice(_Block):
+class Advice(Block):
     """What one change of the deployment would do at the same load."""
 
     change: str
@@ -156,7 +172,7 @@ class Advice(_Block):
     effect: Effect
 
 
-class RunProvenance(_Block):
+class RunProvenance(Block):
     """How to repeat the run."""
 
     command: str = ""
@@ -164,7 +180,7 @@ class RunProvenance(_Block):
     inputs: dict[str, str] = Field(default_factory=dict, description="file name to sha256")
 
 
-class Run(_Block):
+class Run(Block):
     """The result of ``run``, ``load`` or a recording."""
 
     schema_version: Literal[1] = 1
@@ -183,6 +199,9 @@ class Run(_Block):
     loop: LoopUse | None = None
     resources: dict[str, ResourceUse] = Field(default_factory=dict)
     series: Series | None = None
+    phases: list[PhaseResult] = Field(
+        default_factory=list, description="of traffic whose rate changes"
+    )
     slo: list[SloResult] = Field(default_factory=list)
     verdict: Literal["yes", "no", "none"] = "none"
     capacity: CapacityFound | None = Field(None, description="twin: where the deployment is full")
@@ -195,7 +214,7 @@ class Run(_Block):
     table: RequestTable | None = None
 
 
-class CompareRow(_Block):
+class CompareRow(Block):
     """One metric of one endpoint: live against twin."""
 
     endpoint: str
@@ -217,7 +236,7 @@ class CompareRow(_Block):
     verdict: Finding
 
 
-class Comparison(_Block):
+class Comparison(Block):
     """Twin against live."""
 
     schema_version: Literal[1] = 1
@@ -235,146 +254,5 @@ class Comparison(_Block):
     reasons: list[str] = Field(
         default_factory=list, description="off: steps of the live recording that differ for sure"
     )
-    warnings: list[str] = Field(default_factory=list)
-    provenance: RunProvenance = RunProvenance()
-
-
-class LimitPoint(_Block):
-    """One load that the search for a limit tried."""
-
-    rate_per_s: float
-    margin: float | None = Field(
-        description="largest value over its goal's limit, mean of the replications; below 1 "
-        "every goal is met; absent under overload"
-    )
-    met: bool
-    utilisation: float = Field(description="of the busiest loop or resource, 0 to 1")
-
-
-class Limit(_Block):
-    """The highest load at which goals are met, and where the service saturates."""
-
-    schema_version: Literal[1] = 1
-    kind: Literal["limit"] = "limit"
-    title: str = ""
-    seed: int
-    replications: int
-    goals: list[str]
-    rate: Estimate | None = Field(description="highest load that meets every goal; absent if none")
-    decided_by: str = Field(description="the goal that is missed first; empty without goals")
-    saturation: Estimate = Field(description="what the service gets done when it is overloaded")
-    saturated: str = Field(description="what is full then")
-    points: list[LimitPoint]
-    verdict: Literal["yes", "no"]
-    warnings: list[str] = Field(default_factory=list)
-    provenance: RunProvenance = RunProvenance()
-
-
-class Candidate(_Block):
-    """One deployment that was considered."""
-
-    settings: dict[str, float]
-    cost: float
-    margin: float | None = Field(None, description="as in LimitPoint; absent if not simulated")
-    meets: float | None = Field(
-        None, description="probability that it meets every goal, given the simulations"
-    )
-    verdict: Literal["meets", "misses", "open", "implied"] = Field(
-        description="implied: not simulated, because a larger one misses"
-    )
-    utilisation: float | None = None
-
-
-class Size(_Block):
-    """The cheapest deployment that meets goals."""
-
-    schema_version: Literal[1] = 1
-    kind: Literal["size"] = "size"
-    title: str = ""
-    seed: int
-    rate_per_s: float
-    goals: list[str]
-    prices: dict[str, float]
-    best: Candidate | None
-    confidence: float | None = Field(
-        None, description="probability that the choice meets and nothing cheaper does"
-    )
-    considered: int
-    simulated: int
-    candidates: list[Candidate] = Field(description="simulated ones, cheapest first")
-    pareto: list[Candidate] = Field(description="no other is both cheaper and further from a miss")
-    verdict: Literal["yes", "no"]
-    warnings: list[str] = Field(default_factory=list)
-    provenance: RunProvenance = RunProvenance()
-
-
-class OutlookHour(_Block):
-    """One hour to come."""
-
-    start: str = Field(description="UTC, ISO 8601")
-    rate_per_s: float = Field(description="mean of the hour, in the median")
-    low_per_s: float = Field(description="of a band of 90 %")
-    high_per_s: float
-    utilisation: float = Field(description="of the busiest loop or resource, 0 to 1")
-    margin: float | None = Field(
-        description="largest value over its goal's limit in its busiest time; absent under overload"
-    )
-    missed: float = Field(description="chance that a goal is missed, 0 to 1")
-
-
-class LoadOutlook(_Block):
-    """What the history says of the load."""
-
-    history_hours: int
-    ends: str = Field(description="end of the history, UTC")
-    peak_now_per_s: float = Field(description="busiest hour of its last week")
-    peak_then_per_s: float = Field(description="busiest hour of the last week to come")
-    growth_per_month: float | None = Field(description="as a share; absent when nothing tells")
-    growth_low: float | None = None
-    growth_high: float | None = None
-    growth_asked: bool = Field(description="given, not seen in the history")
-    within_hour: float = Field(description="busiest minutes over the mean of their hour")
-    exceptional: list[tuple[str, float]] = Field(
-        default_factory=list, description="days left out, and how many times the usual they had"
-    )
-
-
-class Backtest(_Block):
-    """The last week of a history, forecast from what was before it."""
-
-    hours: int
-    covered: float = Field(description="share of the hours inside the band")
-    confidence: float = Field(description="the share that should be")
-    median_error: float = Field(description="typical distance of an hour, as a share")
-    peak_error: float = Field(description="busiest hour, forecast over true, minus 1")
-
-
-class OutlookWay(_Block):
-    """A change of the deployment that holds longer."""
-
-    change: str
-    holds_up_to: Estimate
-    breaks: str | None = Field(description="when goals are missed then; absent within the horizon")
-
-
-class Outlook(_Block):
-    """The load to come, and when a deployment no longer meets its goals."""
-
-    schema_version: Literal[1] = 1
-    kind: Literal["forecast"] = "forecast"
-    title: str = ""
-    seed: int
-    goals: list[str]
-    limit: Limit
-    holds_up_to: Estimate | None = Field(description="highest rate that meets the goals")
-    load: LoadOutlook
-    breaks: str | None = Field(
-        description="first hour in which a goal is more likely missed than met; absent if none"
-    )
-    breaks_earliest: str | None = Field(description="first hour with a chance of 5 % for that")
-    hours: list[OutlookHour]
-    ways: list[OutlookWay] = Field(default_factory=list)
-    backtest: Backtest | None = None
-    verdict: Literal["yes", "no"]
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()

@@ -4,32 +4,52 @@ Everything not said is inherited from the model.
 """
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from fastsim.errors import InputError
 from fastsim.model import HandOver, Limit, Part, Resource, Scope, ServiceModel
+from fastsim.phases import Phase, check_phases
 from fastsim.units import Duration, Rate, Share, parse_duration, parse_share
 
 MOST_PROCESSES = 4096
 """Workers and cores of one machine; each worker is an event loop that is simulated."""
 
 
+Spacing = Literal["poisson", "uniform", "bursty"]
+
+
 class TrafficPlan(Part):
     """Open-loop traffic: when requests arrive and which endpoint they ask for."""
 
     rate: Rate | None = Field(None, description="mean arrivals; the recorded rate when absent")
+    phases: list[Phase] = Field(
+        default_factory=list,
+        description="the rate over time, phase after phase; together they are the measured time",
+    )
     duration: Duration = 60.0
     warmup: Duration | None = Field(
         None,
         description="simulated before the measured time and not counted; when absent until the "
         "service is full and steady, 5 s at least",
     )
-    arrivals: Literal["poisson", "uniform"] = "poisson"
+    arrivals: Spacing | None = Field(
+        None,
+        description="poisson: by chance; uniform: evenly spaced; bursty: in clusters as they were "
+        "recorded; when absent as recorded, bursty or poisson",
+    )
     mix: dict[str, Share] = Field(
         default_factory=dict, description="endpoint shares; the recorded mix when empty"
     )
+
+    @model_validator(mode="after")
+    def _phases_alike(self) -> Self:
+        try:
+            check_phases(self.phases, self.rate)
+        except InputError as error:
+            raise ValueError(f"{error.message}; {error.hint}") from None
+        return self
 
 
 Balancing = Literal["round robin", "random", "least connections", "power of two"]

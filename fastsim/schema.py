@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from fastsim.answers import Limit, Outlook, Size
 from fastsim.errors import UnknownNameError
 from fastsim.load.traffic_file import TrafficFile
 from fastsim.model import ServiceModel
-from fastsim.result import Comparison, Limit, Outlook, Run, Size
+from fastsim.result import Comparison, Run
 from fastsim.scenario import Scenario
 from fastsim.short_forms import HEADS, MARKS, WAITS
 from fastsim.short_laws import ALIASES

@@ -9,6 +9,7 @@ from fastsim.cli.options import (
     Mix,
     OfEachLoad,
     Output,
+    Phases,
     QuestionFile,
     Seed,
     Settings,
@@ -21,6 +22,7 @@ def limit(
     file: QuestionFile,
     *,
     slo: Slo = None,
+    phases: Phases = None,
     mix: Mix = None,
     settings: Settings = None,
     slow: Slow = None,
@@ -55,7 +57,7 @@ def limit(
     question = apply_settings(read_question(file), settings or [])
     question = apply_what_if(question, slow, faster)
     scenario = question.scenario
-    apply_traffic(scenario, mix=mix)
+    apply_traffic(scenario, phases=phases, mix=mix)
     plan, goals = search_plan(question, slo, from_anywhere=True)
     with progress("searching", total=1.0) as move:
         answer = find_limit(

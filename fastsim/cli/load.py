@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fastsim.cli.options import Phases
 from fastsim.errors import InputError
 from fastsim.units import format_duration, format_share, parse_duration, parse_rate
 
 if TYPE_CHECKING:
     from fastsim.load.address import Address
+    from fastsim.load.course import Course
     from fastsim.load.driver import Progress
     from fastsim.load.schedule import Schedule
     from fastsim.load.traffic_file import Mix
@@ -33,6 +35,7 @@ def load(
     rate: Annotated[
         str | None, typer.Option("--rate", help="Mean arrivals, such as 200/s.")
     ] = None,
+    phases: Phases = None,
     duration: Annotated[
         str | None, typer.Option("--duration", help="Measured time, such as 30s (the default).")
     ] = None,
@@ -77,7 +80,7 @@ def load(
     address = parse_address(url)
     require_loopback(address, allow_remote=allow_remote)
     timeout_s = _positive("--timeout", timeout)
-    asked = _Asked(rate, duration, warmup, arrivals, seed, mix, traffic)
+    asked = _Asked(rate, phases, duration, warmup, arrivals, seed, mix, traffic)
     plan = _drawn(address, asked) if schedule is None else _replayed(schedule, address, asked)
     for path in (save_schedule, output):
         if path is not None:
@@ -128,6 +131,7 @@ class _Asked:
     """What the user said about drawing a schedule; None where nothing was said."""
 
     rate: str | None
+    phases: str | None
     duration: str | None
     warmup: str | None
     arrivals: Literal["poisson", "uniform"] | None
@@ -158,22 +162,42 @@ def _replayed(path: Path, address: "Address", asked: _Asked) -> "Schedule":
 def _drawn(address: "Address", asked: _Asked) -> "Schedule":
     from fastsim.load.schedule import draw_schedule
 
-    if asked.rate is None:
-        raise InputError("the rate is missing", hint="add --rate 50/s", where="--rate")
-    with _where("--rate"):
-        rate_per_s = parse_rate(asked.rate)
+    rate_per_s, course = _rate_and_course(asked)
     with _where("--warmup"):
         warmup_s = 0.0 if asked.warmup is None else parse_duration(asked.warmup)
     return draw_schedule(
         _mix(address, asked),
         rate_per_s=rate_per_s,
         duration_s=_positive("--duration", asked.duration or "30s"),
+        course=course,
         warmup_s=warmup_s,
         seed=1 if asked.seed is None else asked.seed,
         arrivals=asked.arrivals or "poisson",
         # Without a mix the URL's path is the request itself.
         prefix="" if asked.mix is None and asked.traffic is None else address.prefix,
     )
+
+
+def _rate_and_course(asked: _Asked) -> "tuple[float, Course | None]":
+    """Return the mean rate, requests per second, and the phases if there are any."""
+    from fastsim.load.course import course_of
+    from fastsim.phases import check_phases, parse_phases
+
+    rate_per_s = None
+    if asked.rate is not None:
+        with _where("--rate"):
+            rate_per_s = parse_rate(asked.rate)
+    if asked.phases is None:
+        if rate_per_s is None:
+            raise InputError("the rate is missing", hint="add --rate 50/s", where="--rate")
+        return rate_per_s, None
+    with _where("--phases"):
+        if asked.duration is not None:
+            raise InputError("phases say how long they last", hint="leave --duration out")
+        phases = parse_phases(asked.phases)
+        check_phases(phases, rate_per_s)
+        course, rate_per_s = course_of(phases, rate_per_s)
+    return rate_per_s, course
 
 
 def _mix(address: "Address", asked: _Asked) -> "Mix":

@@ -9,6 +9,13 @@ QuestionFile = Annotated[
     Path, typer.Argument(help="A model.yaml or scenario.yaml.", show_default=False)
 ]
 Rate = Annotated[str | None, typer.Option("--rate", help="Mean arrivals, such as 300/s.")]
+Phases = Annotated[
+    str | None,
+    typer.Option(
+        "--phases",
+        help="The rate over time: '60s 100/s, 30s 100/s..400/s' or '60s x1, spike: 10s x3'.",
+    ),
+]
 Mix = Annotated[
     str | None,
     typer.Option("--mix", help="Shares, such as 'GET /a=60%'; the rest keep their proportions."),

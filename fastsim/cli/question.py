@@ -227,6 +227,7 @@ def apply_traffic(
     scenario: "Scenario",
     *,
     rate: str | None = None,
+    phases: str | None = None,
     duration: str | None = None,
     warmup: str | None = None,
     mix: str | None = None,
@@ -238,12 +239,23 @@ def apply_traffic(
     InputError
         When a text has no unit, or a wrong one.
     """
+    from fastsim.phases import check_phases, parse_phases
+
     traffic = scenario.traffic
     if rate is not None:
         with flag("--rate"):
             traffic.rate = parse_rate(rate)
+    if phases is not None:
+        with flag("--phases"):
+            traffic.phases = parse_phases(phases)
+    with flag("--phases"):
+        check_phases(traffic.phases, traffic.rate)
     if duration is not None:
         with flag("--duration"):
+            if traffic.phases:
+                raise InputError(
+                    "phases say how long they last", hint="leave --duration or the phases out"
+                )
             traffic.duration = parse_duration(duration)
     if warmup is not None:
         with flag("--warmup"):

@@ -10,6 +10,7 @@ from fastsim.cli.options import (
     Force,
     Mix,
     Output,
+    Phases,
     QuestionFile,
     Rate,
     Seed,
@@ -29,6 +30,7 @@ def run(
     warmup: Annotated[
         str | None, typer.Option("--warmup", help="Simulated before and not counted.")
     ] = None,
+    phases: Phases = None,
     mix: Mix = None,
     settings: Settings = None,
     slow: Slow = None,
@@ -72,7 +74,7 @@ def run(
     question = apply_settings(read_question(file), settings or [])
     question = apply_what_if(question, slow, faster)
     scenario = question.scenario
-    apply_traffic(scenario, rate=rate, duration=duration, warmup=warmup, mix=mix)
+    apply_traffic(scenario, rate=rate, duration=duration, warmup=warmup, phases=phases, mix=mix)
     count = scenario.replications if replications is None else replications
     with progress("simulating", total=count) as move:
         answer, found = forecast_run(

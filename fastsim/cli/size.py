@@ -10,6 +10,7 @@ from fastsim.cli.options import (
     Force,
     Mix,
     Output,
+    Phases,
     QuestionFile,
     Rate,
     Seed,
@@ -43,6 +44,7 @@ def size(
     ] = None,
     rate: Rate = None,
     slo: Slo = None,
+    phases: Phases = None,
     mix: Mix = None,
     settings: Settings = None,
     slow: Slow = None,
@@ -77,7 +79,7 @@ def size(
     question = apply_settings(read_question(file), settings or [])
     question = apply_what_if(question, slow, faster)
     scenario = question.scenario
-    apply_traffic(scenario, rate=rate, mix=mix)
+    apply_traffic(scenario, rate=rate, phases=phases, mix=mix)
     plan, goals = search_plan(question, slo)
     with progress("searching", total=1.0) as move:
         answer = find_size(

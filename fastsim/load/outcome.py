@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastsim
+from fastsim.load.course import Stretch
 from fastsim.load.driver import OUT_OF_SOCKETS, LoadResult
 from fastsim.load.intervals import latency_estimates, rate_estimate
 from fastsim.result import (
     DriverUse,
+    PhaseResult,
     RequestTable,
     Run,
     RunProvenance,
@@ -55,6 +57,7 @@ def to_run(result: LoadResult, *, command: str = "", inputs: dict[str, str] | No
             name: view.summary(view.endpoint == index) for index, name in enumerate(view.names)
         },
         series=view.series(),
+        phases=view.phases(),
         warnings=view.warnings(),
         provenance=RunProvenance(
             command=command, fastsim_version=fastsim.__version__, inputs=inputs or {}
@@ -117,6 +120,32 @@ class _View:
             p95_s=[pair[1] for pair in quantiles],
             in_flight=(np.diff(self._time_in_flight(edges)) / WINDOW_S).tolist(),
         )
+
+    def phases(self) -> list[PhaseResult]:
+        """Return what each phase was like, as far as the run went."""
+        schedule = self.result.schedule
+        course, rate = schedule.course, schedule.rate_per_s
+        return [
+            stretch.result(
+                rate,
+                self._phase(stretch),
+                utilisation=None,
+                waiting=float(
+                    (self.due_s[self.sent] < stretch.end_s).sum()
+                    - (self.done_s[self.finished] < stretch.end_s).sum()
+                ),
+            )
+            for stretch in (course.told_apart if course is not None else ())
+            if stretch.start_s < self.duration_s
+        ]
+
+    def _phase(self, stretch: Stretch) -> Summary:
+        due = (self.due_s >= stretch.start_s) & (self.due_s < stretch.end_s)
+        found = self.summary(due)
+        done_s = self.done_s[self.ok]
+        end_s = min(stretch.end_s, self.duration_s)
+        rate = rate_estimate(done_s, stretch.start_s, end_s)
+        return found.model_copy(update={"throughput": rate})
 
     def _quantiles(self, edges: Floats) -> list[tuple[float | None, float | None]]:
         """Return p50 and p95 of the requests due in each window."""

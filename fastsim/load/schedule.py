@@ -8,7 +8,7 @@ endpoints and a longer run starts with the shorter one's requests.
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from fastsim.errors import FileFormatError, InputError
+from fastsim.load.arrivals import Rates
+from fastsim.load.course import Course, Stretch
 from fastsim.load.template import Template
 from fastsim.load.traffic_file import REQUEST_TARGET, Method, Mix
 from fastsim.model import Part
@@ -63,6 +65,8 @@ class Schedule:
     target: NDArray[np.int64]
     path: tuple[str, ...]
     body: tuple[str | None, ...]
+    course: Course | None = None
+    """The rate over time, around ``rate_per_s`` in the mean."""
 
     def __len__(self) -> int:
         return len(self.at_s)
@@ -77,6 +81,7 @@ class Schedule:
             "duration_s": self.duration_s,
             "warmup_s": self.warmup_s,
             "arrivals": self.arrivals,
+            "phases": [] if self.course is None else list(map(asdict, self.course.stretches)),
             "targets": [
                 {"endpoint": t.endpoint, "method": t.method, "headers": dict(t.headers)}
                 for t in self.targets
@@ -143,6 +148,7 @@ class Schedule:
             target=np.array(file.target, dtype=np.int64),
             path=tuple(file.path),
             body=tuple(file.body),
+            course=file.course(),
         )
 
 
@@ -150,6 +156,15 @@ class _TargetFile(Part):
     endpoint: str
     method: Method
     headers: dict[str, str] = Field(default_factory=dict)
+
+
+class _StretchFile(Part):
+    name: str
+    start_s: float = Field(ge=0.0, allow_inf_nan=False)
+    end_s: float = Field(gt=0.0, allow_inf_nan=False)
+    begins: float = Field(ge=0.0, allow_inf_nan=False)
+    ends: float = Field(ge=0.0, allow_inf_nan=False)
+    mix: dict[str, float] = Field(default_factory=dict)
 
 
 class _ScheduleFile(Part):
@@ -160,11 +175,17 @@ class _ScheduleFile(Part):
     duration_s: float = Field(gt=0.0, allow_inf_nan=False)
     warmup_s: float = Field(ge=0.0, allow_inf_nan=False)
     arrivals: Arrivals
+    phases: list[_StretchFile] = Field(default_factory=list)
     targets: list[_TargetFile] = Field(min_length=1)
     at_s: list[float] = Field(max_length=MAX_REQUESTS)
     target: list[int]
     path: list[str]
     body: list[str | None]
+
+    def course(self) -> Course | None:
+        """Return the phases, if there are any."""
+        stretches = tuple(Stretch(**each.model_dump()) for each in self.phases)
+        return Course(stretches) if stretches else None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -190,12 +211,15 @@ def draw_schedule(
     warmup_s: float = 0.0,
     seed: int = 1,
     arrivals: Arrivals = "poisson",
+    course: Course | None = None,
     prefix: str = "",
 ) -> Schedule:
     """Draw every request of a run.
 
     Parameters
     ----------
+    course
+        The rate over time, around ``rate_per_s`` in the mean; it gives the duration.
     prefix
         Put before every path, for a service that does not sit at the root of its host.
 
@@ -204,9 +228,12 @@ def draw_schedule(
     InputError
         When rate or duration is not positive or the run has more than ``MAX_REQUESTS``.
     """
+    if course is not None:
+        duration_s = course.duration_s
     _check_size(rate_per_s, duration_s, warmup_s, seed)
     times, targets, *numbers = np.random.SeedSequence(seed).spawn(2 + len(mix))
-    at_s = _arrival_times(np.random.default_rng(times), rate_per_s, warmup_s + duration_s, arrivals)
+    rates = Rates.of(rate_per_s, duration_s, warmup_s=warmup_s, course=course)
+    at_s = rates.arrivals(np.random.default_rng(times), evenly=arrivals == "uniform")
     shares = np.cumsum([entry.share for entry in mix])
     u = np.random.default_rng(targets).random(len(at_s))
     # Rounding may leave the last cumulative share a hair below 1.
@@ -232,6 +259,7 @@ def draw_schedule(
         target=target.astype(np.int64),
         path=tuple(path),
         body=tuple(body),
+        course=course,
     )
 
 
@@ -250,21 +278,6 @@ def _check_size(rate_per_s: float, duration_s: float, warmup_s: float, seed: int
             f"this would be {expected:.3g} requests",
             hint=f"lower rate or duration: one run sends at most {MAX_REQUESTS}",
         )
-
-
-def _arrival_times(
-    rng: np.random.Generator, rate_per_s: float, length_s: float, arrivals: Arrivals
-) -> NDArray[np.float64]:
-    expected = rate_per_s * length_s
-    if arrivals == "uniform":
-        at_s = np.arange(math.ceil(expected) + 1, dtype=np.float64) / rate_per_s
-        return at_s[at_s < length_s]
-    block = math.ceil(expected + 6.0 * math.sqrt(expected) + 10.0)
-    gaps = rng.standard_exponential(block)
-    while gaps.sum() / rate_per_s < length_s:
-        gaps = np.concatenate([gaps, rng.standard_exponential(block)])
-    at_s = np.cumsum(gaps) / rate_per_s
-    return at_s[at_s < length_s]
 
 
 def _fill(

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from fastsim.answers import Candidate, Limit, Size
 from fastsim.report.layout import columns, finish, labelled, warnings_text, wrapped
 from fastsim.report.wording import UNKNOWN, clean, count, plural, rate, share
-from fastsim.result import Candidate, Estimate, Limit, Size
+from fastsim.result import Estimate
 
 _PREFIX = "deployment."
 
@@ -14,7 +15,7 @@ def render_limit(found: Limit) -> str:
     lines = wrapped(f"{clean(found.title)} · limit · twin · seed {found.seed}")
     goals = ", ".join(map(clean, found.goals))
     if found.rate is not None:
-        lines += labelled("Holds up to", f"{_rate(found.rate)} with {goals}")
+        lines += labelled("Holds up to", f"{_rate(found.rate)}{_phases(found)} with {goals}")
         lines += labelled("Then", clean(found.decided_by))
     elif found.goals:
         lines += labelled("Never", f"{goals} is missed even at {rate(found.points[0].rate_per_s)}")
@@ -33,6 +34,14 @@ def render_limit(found: Limit) -> str:
     lines += warnings_text(found.warnings)
     lines += labelled("Trust", f"{count(found.replications)} replications of every load")
     return finish(lines)
+
+
+def _phases(found: Limit) -> str:
+    """Say what a mean rate of traffic with phases stands for."""
+    if found.rate is None or found.peak is None:
+        return ""
+    base = "" if found.unit is None else f"x1 {rate(found.rate.value * found.unit)}, "
+    return f" in the mean ({base}at most {rate(found.rate.value * found.peak)})"
 
 
 def render_size(found: Size, *, top: int = 8) -> str:

@@ -24,7 +24,7 @@ from fastsim.report.wording import (
     share,
     signed_percent,
 )
-from fastsim.result import CompareRow, Comparison, Run, Summary
+from fastsim.result import CompareRow, Comparison, PhaseResult, Run, Summary
 from fastsim.twin.trust import EXTRAPOLATION
 
 _BUSY = 0.7
@@ -222,21 +222,37 @@ def driver_sentence(run: Run) -> str:
     )
 
 
+def load_text(run: Run) -> str:
+    """Say the load of a run: ``100/s``, or the mean and the highest of its phases."""
+    if not run.phases:
+        return rate(run.rate_per_s)
+    peak = max(max(phase.begin_per_s, phase.end_per_s) for phase in run.phases)
+    return f"{rate(run.rate_per_s)} in the mean, {rate(peak)} at most"
+
+
+def phase_rate(phase: PhaseResult) -> str:
+    """Say the rate of a phase: ``100/s``, or ``100/s to 400/s`` where it changes."""
+    begin, end = rate(phase.begin_per_s), rate(phase.end_per_s)
+    return begin if begin == end else f"{begin} to {end}"
+
+
 def goals_sentence(run: Run) -> str:
     """Say whether the goals of a run are met; empty without goals."""
     if not run.slo:
         return ""
     missed = [goal for goal in run.slo if not goal.met]
-    load = rate(run.rate_per_s)
+    load = f"at {load_text(run)}"
     if not missed:
-        return (
-            f"{all_of(len(run.slo), 'goal')} {'is' if len(run.slo) == 1 else 'are'} met at {load}"
-        )
+        everywhere = "in every phase, " if run.phases else ""
+        verb = "is" if len(run.slo) == 1 else "are"
+        return f"{all_of(len(run.slo), 'goal')} {verb} met {everywhere}{load}"
     worst = missed[0]
+    if worst.phase is not None:
+        load = f"in {clean(worst.phase)}"
     unit = "ratio" if worst.metric == "errors" else "s"
     where = "" if worst.endpoint is None else f" of {clean(worst.endpoint)}"
     text = (
-        f"{metric_name(worst.metric)}{where} is {quantity(worst.value, unit)} at {load}; "
+        f"{metric_name(worst.metric)}{where} is {quantity(worst.value, unit)} {load}; "
         f"the goal is {quantity(worst.limit, unit)}"
     )
     others = len(missed) - 1

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from fastsim.answers import LoadOutlook, Outlook, OutlookHour
 from fastsim.report.layout import columns, finish, labelled, warnings_text, wrapped
 from fastsim.report.wording import UNKNOWN, clean, plural, rate, share, signed_percent
-from fastsim.result import Estimate, LoadOutlook, Outlook, OutlookHour
+from fastsim.result import Estimate
 
 _WEEK_H = 168
 _LISTED = 9

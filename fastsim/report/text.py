@@ -12,6 +12,8 @@ from fastsim.report.findings import (
     data_behind,
     driver_sentence,
     goals_sentence,
+    load_text,
+    phase_rate,
     where_time_goes,
 )
 from fastsim.report.layout import (
@@ -64,6 +66,8 @@ def render_run(run: Run) -> str:
     lines += labelled("Why" if overloaded or run.verdict == "no" else "Capacity", capacity)
     lines += [] if capacity else labelled("Busiest", bottleneck(run))
     lines += _advice(run)
+    if run.phases:
+        lines += ["", *_phase_table(run)]
     lines += ["", *_endpoint_table(run)]
     lines += _loop_and_resources(run)
     lines += warnings_text(run.warnings)
@@ -78,12 +82,12 @@ def _answer(run: Run) -> tuple[str, str]:
         return ("YES" if run.verdict == "yes" else "NO"), goals_sentence(run)
     latency = run.total.latency
     if latency is None:
-        return rate(run.rate_per_s), "no request succeeded"
+        return load_text(run), "no request succeeded"
     values = ", ".join(
         f"{metric_name(metric)} {duration(getattr(latency, metric).value)}"
         for metric in ("p50", "p95", "p99")
     )
-    return rate(run.rate_per_s), values
+    return load_text(run), values
 
 
 def render_comparison(comparison: Comparison, *, every: bool = False) -> str:
@@ -119,7 +123,8 @@ def render_comparison(comparison: Comparison, *, every: bool = False) -> str:
 
 def _title(run: Run) -> str:
     source = "twin" if run.source == "twin" else "live"
-    parts = [f"{clean(run.title)} @ {rate(run.rate_per_s)}" if run.title else rate(run.rate_per_s)]
+    load = load_text(run)
+    parts = [f"{clean(run.title)} @ {load}" if run.title else load]
     return " · ".join([*parts, source])
 
 
@@ -134,12 +139,36 @@ def _advice(run: Run) -> list[str]:
 
 def _goals(run: Run) -> list[str]:
     rows = [["✓" if goal.met else "✗", clean(goal.text), *_goal_value(goal)] for goal in run.slo]
-    return aligned(rows, "<<><", indent=2, first_wide=False) if rows else []
+    if not run.phases:
+        return aligned(rows, "<<><", indent=2) if rows else []
+    where = [
+        [*row, f"in {clean(goal.phase or '')}"] for row, goal in zip(rows, run.slo, strict=True)
+    ]
+    return aligned(where, "<<><<", indent=2) if where else []
 
 
 def _goal_value(goal: SloResult) -> _Row:
     unit = "ratio" if goal.metric == "errors" else "s"
     return [quantity(goal.value, unit), interval(goal.value, goal.low, goal.high, unit)]
+
+
+def _phase_table(run: Run) -> list[str]:
+    """Write what each phase was like, one a line."""
+    head = ["phase", "rate", "p50", "p95", "", "errors", "busy", "in flight"]
+    rows = []
+    for phase in run.phases:
+        summary = phase.total
+        cells = [clean(phase.name), phase_rate(phase)]
+        if summary.latency is None:
+            cells += [UNKNOWN, UNKNOWN, ""]
+        else:
+            p95 = summary.latency.p95
+            cells += [duration(summary.latency.p50.value), duration(p95.value)]
+            cells.append(interval(p95.value, p95.low, p95.high, p95.unit))
+        cells.append(share(summary.failed / summary.requests) if summary.requests else UNKNOWN)
+        cells.append(UNKNOWN if phase.utilisation is None else share(phase.utilisation))
+        rows.append([*cells, count(round(phase.waiting))])
+    return aligned([head, *rows], "<>>><>>>", indent=2, first_wide=True)
 
 
 def _endpoint_table(run: Run) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastsim.result import Advice, Effect
 from fastsim.scenario import ResolvedDeployment, Slo
+from fastsim.twin.by_phase import parts_of
 from fastsim.twin.capacity import overloaded
 from fastsim.twin.metrics import PROCESSOR, THREAD_POOL
 from fastsim.twin.replicate import Plan, Replications, replicate
@@ -144,15 +145,24 @@ def _more_processor(deployment: ResolvedDeployment) -> tuple[str, ResolvedDeploy
 
 
 def _simulate(plan: Plan, deployment: ResolvedDeployment, seed: int) -> Replications:
-    duration_s = min(plan.duration_s, max(_SHORTEST_S, _REQUESTS / plan.rate_per_s))
+    duration_s = plan.duration_s
+    if plan.course is None:
+        duration_s = min(duration_s, max(_SHORTEST_S, _REQUESTS / plan.rate_per_s))
     changed = replace(plan, deployment=deployment, duration_s=duration_s, replay=None)
     return replicate(changed, replications=_REPLICATIONS, seed=seed)
 
 
 def _value(found: Replications, goal: Slo | None) -> float | None:
-    """Return the value watched, seconds; None under overload or without an answer."""
-    if np.mean([overloaded(run) for run in found.runs]) >= 0.5:
+    """Return the value watched, seconds, in the worst phase of the traffic.
+
+    None under overload or without an answer.
+    """
+    steady = found.plan.course is None
+    if steady and np.mean([overloaded(run) for run in found.runs]) >= 0.5:
         return None
-    metric = METRICS.index(goal.metric if goal else "p95")
-    value = float(found.pooled_statistics(goal.endpoint if goal else None)[metric])
-    return value if np.isfinite(value) else None
+    metric, endpoint = (
+        METRICS.index(goal.metric if goal else "p95"),
+        goal.endpoint if goal else None,
+    )
+    values = [float(part.pooled_statistics(endpoint)[metric]) for part in parts_of(found)]
+    return max((value for value in values if np.isfinite(value)), default=None)

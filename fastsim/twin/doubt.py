@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 
 from fastsim.model import LoopCosts, ServiceModel, Wander
+from fastsim.streams import stream
 from fastsim.twin.statistics import normal_quantile
-from fastsim.twin.streams import stream
 from fastsim.twin.whatif import with_cpu_scaled, with_loop_cpu_scaled
 
 SHORTEST_STRETCH = 1.0 / 16.0

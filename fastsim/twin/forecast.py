@@ -13,7 +13,9 @@ import numpy as np
 
 import fastsim
 from fastsim.errors import InputError, UnknownNameError
+from fastsim.load.course import Course, course_of
 from fastsim.model import ServiceModel
+from fastsim.phases import Phase, check_phases
 from fastsim.result import (
     CapacityFound,
     RequestTable,
@@ -21,8 +23,15 @@ from fastsim.result import (
     RunProvenance,
     Summary,
 )
-from fastsim.scenario import Deployment, ResolvedDeployment, TrafficPlan, resolve_deployment
+from fastsim.scenario import (
+    Deployment,
+    ResolvedDeployment,
+    Spacing,
+    TrafficPlan,
+    resolve_deployment,
+)
 from fastsim.twin.advice import advise
+from fastsim.twin.by_phase import judge_phases, overload_sentences, phase_results
 from fastsim.twin.capacity import EVENT_LOOP, SATURATED, Capacity, capacity_of, find_capacity, uses
 from fastsim.twin.goals import judge, parse_goals
 from fastsim.twin.metrics import IN_FLIGHT, OK, Measures
@@ -39,6 +48,9 @@ from fastsim.twin.summaries import errors, loop, resource, series, summary
 from fastsim.twin.trust import Overload, doubts, find_overload
 from fastsim.twin.warmup import LONGER, SHORTEST_S, TIMES, filling_s, still_filling
 from fastsim.units import format_share
+
+_BURSTS = 10.0
+"""A service under bursts is as usual after so many times their memory."""
 
 MUCH_WAITING = 0.3
 """Share of latency spent waiting for loop or slots from which changes are worth a try."""
@@ -117,7 +129,8 @@ def forecast_run(
             keep=keep,
         )
         overload = find_overload(found)
-        said = arrivals is not None or (traffic is not None and traffic.warmup is not None)
+        said = arrivals is not None or plan.course is not None
+        said = said or (traffic is not None and traffic.warmup is not None)
         if said or overload is not None or found.stopped or not still_filling(found):
             break
         plan = replace(plan, warmup_s=LONGER * plan.warmup_s)
@@ -132,7 +145,11 @@ def forecast_run(
     names: list[str | None] = [None, *found.endpoints]
     summaries = {name: summary(found, doubt, name) for name in names}
     failures = {name: errors(found, doubt, name) for name in names}
-    judged = judge(goals, summaries, failures, overloaded=overload is not None)
+    phases = phase_results(found, doubt)
+    if phases:
+        judged = judge_phases(goals, found, doubt)
+    else:
+        judged = judge(goals, summaries, failures, overloaded=overload is not None)
     met = overload is None and all(result.met for result in judged.results)
     capacity = _capacity(found, overload, seed)
     with_advice = with_advice and not found.stopped
@@ -150,11 +167,16 @@ def forecast_run(
         loop=loop(found, doubt),
         resources={name: resource(found, doubt, name) for name in found.runs[0].resources},
         series=series(found),
+        phases=phases,
         slo=judged.results,
         verdict=("yes" if met else "no") if goals else "none",
         capacity=None if capacity is None else _capacity_found(found, capacity),
         advice=advise(found, goals, seed=seed) if with_advice and waits else [],
-        warnings=doubts(found, overload, capacity) + judged.warnings,
+        warnings=[
+            *overload_sentences(phases),
+            *doubts(found, overload, capacity),
+            *judged.warnings,
+        ],
         provenance=RunProvenance(fastsim_version=fastsim.__version__),
         table=_table(found.runs[0]) if with_table else None,
     )
@@ -207,27 +229,61 @@ def make_plan(
     UnknownNameError
         When the mix or the deployment names what the model does not have.
     """
-    rate_per_s = traffic.rate
-    if rate_per_s is None:
-        if model.traffic is None:
-            raise InputError(
-                "the model has no recorded rate", hint="say how much arrives: --rate 100/s"
-            )
-        rate_per_s = model.traffic.rate
+    rate_per_s, course = _rate_and_course(model, traffic)
     resolved, mix = checked_deployment(model, deployment), complete_mix(model, traffic.mix)
+    spacing = _spacing(model, traffic)
     filling = filling_s(model, mix, resolved)
+    if spacing == "bursty" and model.traffic is not None and model.traffic.burst is not None:
+        filling = max(filling, _BURSTS * model.traffic.burst.memory)
     return Plan(
         model=model,
         deployment=resolved,
         rate_per_s=rate_per_s,
-        duration_s=traffic.duration,
+        duration_s=traffic.duration if course is None else course.duration_s,
+        course=course,
         warmup_s=max(SHORTEST_S, filling) if traffic.warmup is None else traffic.warmup,
         filling_s=filling,
-        arrivals=traffic.arrivals,
+        arrivals=spacing,
         mix=mix,
         replay=arrivals,
         doubtful=doubtful,
     )
+
+
+def _rate_and_course(model: ServiceModel, traffic: TrafficPlan) -> tuple[float, Course | None]:
+    """Return the mean rate, requests per second, and the phases that the traffic has."""
+    rate_per_s = traffic.rate
+    if rate_per_s is None and model.traffic is not None:
+        rate_per_s = model.traffic.rate
+    if traffic.phases:
+        check_phases(traffic.phases, traffic.rate)
+        course, rate_per_s = course_of(
+            [_with_whole_mix(model, each) for each in traffic.phases], rate_per_s
+        )
+        return rate_per_s, course
+    if rate_per_s is None:
+        raise InputError(
+            "the model has no recorded rate", hint="say how much arrives: --rate 100/s"
+        )
+    return rate_per_s, None
+
+
+def _with_whole_mix(model: ServiceModel, phase: Phase) -> Phase:
+    """Give every endpoint its share of a phase that has shares of its own."""
+    if not phase.mix:
+        return phase
+    return phase.model_copy(update={"mix": complete_mix(model, phase.mix)})
+
+
+def _spacing(model: ServiceModel, traffic: TrafficPlan) -> Spacing:
+    """Return how requests arrive: as is said, else as was recorded."""
+    bursts = model.traffic is not None and model.traffic.burst is not None
+    if traffic.arrivals == "bursty" and not bursts:
+        raise InputError(
+            "the recording shows no bursts to repeat",
+            hint="leave arrivals out, or write phases: --phases '60s x1, 10s x3'",
+        )
+    return traffic.arrivals or ("bursty" if bursts else "poisson")
 
 
 def checked_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedDeployment:

@@ -28,8 +28,8 @@ from fastsim.program import (
     with_bodies,
     with_laws,
 )
+from fastsim.streams import stream
 from fastsim.twin.law_moves import moved
-from fastsim.twin.streams import stream
 
 MOST = 1.0
 """No law is moved further than by a standard error of a factor e, however little is known."""

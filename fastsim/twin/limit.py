@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from fastsim.answers import Limit, LimitPoint
 from fastsim.errors import NoSteadyStateError
-from fastsim.result import Estimate, Limit, LimitPoint
+from fastsim.result import Estimate
 from fastsim.scenario import Slo
 from fastsim.twin.limit_doubt import BUSY, crossing_of, limit_doubt, saturation_doubt
 from fastsim.twin.model_doubt import has_doubt
@@ -55,7 +56,8 @@ def find_limit(
     Parameters
     ----------
     plan
-        What is simulated; its rate is where the search starts.
+        What is simulated; its rate is where the search starts. Of traffic with phases the rates
+        are means; where it saturates is found under a constant load.
 
     Raises
     ------
@@ -63,18 +65,22 @@ def find_limit(
         When no load saturates the service: it has nothing that can be full.
     """
     search = _Search(plan, goals, replications, seed, on_trial or _silent)
-    saturation = search.saturation()
+    steady = search
+    if plan.course is not None:
+        steady = _Search(replace(plan, course=None), (), replications, seed, search.report)
+    saturation = steady.saturation()
     found = search.limit(saturation.value) if goals else None
-    full = search.full
-    trials = sorted(search.trials.values(), key=lambda trial: trial.rate_per_s)
+    full = steady.full
     said = _warnings(plan, found or saturation)
     rate = EXCESS * saturation.value
-    served = float(search.attempt(rate).served_per_s.mean())
+    served = float(steady.attempt(rate).served_per_s.mean())
     if served < COLLAPSED * saturation.value:
         said.append(
             f"overloaded it finishes less than before, {served:.3g}/s when {rate:.3g}/s arrive: "
             "the loop begins more requests than it ends (limit_concurrency sheds load)"
         )
+    tried = (search if goals else steady).trials.values()
+    trials = sorted(tried, key=lambda trial: trial.rate_per_s)
     return Limit(
         title=plan.model.service,
         seed=seed,
@@ -85,6 +91,8 @@ def find_limit(
         saturation=saturation,
         saturated=full,
         points=[_point(trial) for trial in trials],
+        peak=None if plan.course is None else plan.course.peak,
+        unit=None if plan.course is None else plan.course.unit,
         verdict="yes" if not goals or found is not None else "no",
         warnings=said,
     )

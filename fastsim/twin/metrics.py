@@ -237,7 +237,6 @@ def _loop(outcome: Outcome, warmup_s: float, duration_s: float) -> LoopMeasure:
     busy_s = _busy_between(outcome, np.array([warmup_s, warmup_s + duration_s]))
     has_lag = len(outcome.lag_s) > 0
     return LoopMeasure(
-        # A pass counts for the window it began in, so a full loop may read 1.01.
         utilisation=min(1.0, float(busy_s[0]) / duration_s),
         lag_mean_s=float(outcome.lag_s.mean()) if has_lag else 0.0,
         lag_p99_s=float(np.quantile(outcome.lag_s, 0.99)) if has_lag else 0.0,
@@ -249,12 +248,14 @@ def _loop(outcome: Outcome, warmup_s: float, duration_s: float) -> LoopMeasure:
 def _busy_between(outcome: Outcome, edges_s: Floats) -> Floats:
     """Return the busy time between neighbouring edges, averaged over workers.
 
-    Edges inside an engine window share it in proportion.
+    Edges inside an engine window share it in proportion. A pass is counted in the window in which
+    it began, so what is more than a window holds belongs to those that follow.
     """
-    busy_s = outcome.window_busy_s.mean(axis=0)
-    total_s = np.concatenate([[0.0], np.cumsum(busy_s)])
-    grid_s = np.arange(len(total_s)) * outcome.window_s
-    return np.diff(np.interp(edges_s, grid_s, total_s))
+    each_s = outcome.window_busy_s
+    total_s = np.concatenate([np.zeros((len(each_s), 1)), np.cumsum(each_s, axis=1)], axis=1)
+    grid_s = np.arange(total_s.shape[1]) * outcome.window_s
+    total_s = grid_s + np.minimum.accumulate(total_s - grid_s, axis=1)
+    return np.diff(np.interp(edges_s, grid_s, total_s.mean(axis=0)))
 
 
 def _resources(

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsim.load.course import Stretch
 from fastsim.twin.doubt import speed_sd
 from fastsim.twin.law_doubt import is_doubtful
 from fastsim.twin.metrics import Measures, View
@@ -30,6 +31,15 @@ class ModelDoubt:
     def __init__(self, found: Replications, drawn: Replications | None = None) -> None:
         self._found = found
         self._drawn = drawn
+
+    def of_part(
+        self, stretch: Stretch, within: Callable[[Replications, Stretch], Replications]
+    ) -> "ModelDoubt":
+        """Return the doubt about what a phase was like."""
+        drawn = self._drawn
+        return ModelDoubt(
+            within(self._found, stretch), None if drawn is None else within(drawn, stretch)
+        )
 
     def latency(self, endpoint: str | None, view: View) -> Floats:
         """Return how far each statistic may be moved, as logarithms; shape (len(METRICS),)."""

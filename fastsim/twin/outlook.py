@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from fastsim.answers import Backtest, Limit, LoadOutlook, Outlook, OutlookHour, OutlookWay
 from fastsim.load.history import History
 from fastsim.load.seasons import (
     CONFIDENCE,
@@ -23,15 +24,7 @@ from fastsim.load.seasons import (
     LoadModel,
     fit_load,
 )
-from fastsim.result import (
-    Backtest,
-    Estimate,
-    Limit,
-    LoadOutlook,
-    Outlook,
-    OutlookHour,
-    OutlookWay,
-)
+from fastsim.result import Estimate
 from fastsim.scenario import Slo
 from fastsim.twin.advice import more_of
 from fastsim.twin.limit import find_limit
@@ -70,6 +63,7 @@ def look_ahead(
     growth_per_month
         Instead of the growth seen in the history.
     """
+    plan = replace(plan, course=None)
     load = fit_load(history)
     band = load.ahead(hours, growth_per_month=growth_per_month, events=events)
     found = find_limit(

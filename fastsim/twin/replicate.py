@@ -14,15 +14,15 @@ import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.errors import InputError
+from fastsim.load.course import Course
 from fastsim.means import endpoint_mean_s
 from fastsim.model import ServiceModel
-from fastsim.scenario import ResolvedDeployment
+from fastsim.scenario import ResolvedDeployment, Spacing
 from fastsim.twin.doubt import Processor, draw_processor, on_processor
 from fastsim.twin.engine import simulate
 from fastsim.twin.law_doubt import draw_model
@@ -68,7 +68,9 @@ class Plan:
     rate_per_s: float
     duration_s: float
     warmup_s: float = 5.0
-    arrivals: Literal["poisson", "uniform"] = "poisson"
+    arrivals: Spacing = "poisson"
+    course: Course | None = None
+    """The rate over time, around ``rate_per_s`` in the mean; it gives the duration."""
     mix: Mapping[str, float] = field(default_factory=dict)
     replay: ArrivalReplay | None = None
     filling_s: float = 0.0
@@ -77,7 +79,12 @@ class Plan:
     """Whether each replication has a model and a processor of its own, within what is known."""
 
     def lasting(self, duration_s: float, rate_per_s: float) -> "Plan":
-        """Return the plan at another rate, for so long or until the service is full."""
+        """Return the plan at another rate, for so long or until the service is full.
+
+        A course of rates lasts as long as it does.
+        """
+        if self.course is not None:
+            return replace(self, rate_per_s=rate_per_s)
         length_s = max(duration_s, self.filling_s)
         warmup_s = max(min(self.warmup_s, length_s / 4.0), self.filling_s)
         return replace(self, rate_per_s=rate_per_s, duration_s=length_s, warmup_s=warmup_s)
@@ -88,7 +95,8 @@ class Plan:
                 raise InputError(f"{name} must be above 0, not {value:g}")
         if not 0.0 <= self.warmup_s < math.inf:
             raise InputError(f"warm-up must not be negative, not {self.warmup_s:g}")
-        requests = self.rate_per_s * (self.warmup_s + self.duration_s)
+        first = 1.0 if self.course is None else self.course.stretches[0].begins
+        requests = self.rate_per_s * (first * self.warmup_s + self.duration_s)
         if requests > MOST_REQUESTS:
             raise InputError(
                 f"{self.rate_per_s:.3g}/s for {self.warmup_s + self.duration_s:.3g}s are "
@@ -259,10 +267,12 @@ def simulate_once(plan: Plan, seed: int) -> Measures:
         workload = sample(
             plan.model,
             rate_per_s=plan.rate_per_s,
-            duration_s=warmup_s + plan.duration_s,
+            duration_s=plan.duration_s,
+            warmup_s=warmup_s,
             seed=seed,
             mix=plan.mix,
             arrivals=plan.arrivals,
+            course=plan.course,
         )
     else:
         warmup_s, workload = _replayed(plan, plan.replay, seed)

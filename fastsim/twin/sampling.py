@@ -9,10 +9,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from fastsim.errors import InputError, UnknownNameError
+from fastsim.load.arrivals import Jumps, Rates
+from fastsim.load.course import Course
 from fastsim.model import ServiceModel
+from fastsim.scenario import Spacing
+from fastsim.streams import stream
 from fastsim.twin.compiling import compile_model
 from fastsim.twin.draws import key_of, uniforms
-from fastsim.twin.streams import stream
 from fastsim.twin.tables import Choice
 from fastsim.twin.workload import FloatArray, IntArray, Workload
 
@@ -24,7 +27,9 @@ def sample(
     duration_s: float,
     seed: int,
     mix: Mapping[str, float] | None = None,
-    arrivals: str = "poisson",
+    arrivals: Spacing = "poisson",
+    warmup_s: float = 0.0,
+    course: Course | None = None,
 ) -> Workload:
     """Draw open-loop traffic and everything its requests do.
 
@@ -32,12 +37,15 @@ def sample(
     ----------
     rate_per_s
         Mean arrivals per second.
-    duration_s
-        Length of the traffic, seconds.
+    duration_s, warmup_s
+        Length of the traffic, seconds, and of what comes before it.
     mix
         Share per endpoint; the recorded mix when None or empty.
     arrivals
-        ``poisson`` (independent) or ``uniform`` (evenly spaced).
+        ``poisson`` (independent), ``uniform`` (evenly spaced) or ``bursty`` (in clusters, as they
+        were recorded).
+    course
+        The rate over time, after the warm-up.
 
     Raises
     ------
@@ -48,11 +56,35 @@ def sample(
     """
     if not rate_per_s > 0.0 or not duration_s > 0.0:
         raise InputError(f"rate and duration must be positive, not {rate_per_s} and {duration_s}")
-    times = _arrival_times(rate_per_s, duration_s, seed, arrivals)
+    rates = Rates.of(rate_per_s, duration_s, warmup_s=warmup_s, course=course)
+    if arrivals == "bursty" and model.traffic is not None and model.traffic.burst is not None:
+        jumps = Jumps.of(model.traffic.rate, model.traffic.burst)
+        rates = rates.jumping(jumps, stream(seed, "bursts"))
+    times = rates.arrivals(stream(seed, "arrivals"), evenly=arrivals == "uniform")
+    return sample_at(model, times, _endpoints(model, times - warmup_s, seed, mix, course), seed)
+
+
+def _endpoints(
+    model: ServiceModel,
+    at_s: FloatArray,
+    seed: int,
+    mix: Mapping[str, float] | None,
+    course: Course | None,
+) -> IntArray:
+    """Draw what each request asks for."""
+    uniform = uniforms(key_of(seed, "mix"), np.arange(len(at_s)))
+    chosen = _chosen(model, mix, uniform)
+    for stretch in course.stretches if course is not None else ():
+        if stretch.mix:
+            rows = slice(*np.searchsorted(at_s, [stretch.start_s, stretch.end_s]).tolist())
+            chosen[rows] = _chosen(model, stretch.mix, uniform[rows])
+    return chosen
+
+
+def _chosen(model: ServiceModel, mix: Mapping[str, float] | None, uniform: FloatArray) -> IntArray:
     shares = _shares(model, mix)
     which = Choice(shares.tolist(), [float(number) for number in range(len(shares))])
-    drawn = which.many(uniforms(key_of(seed, "mix"), np.arange(len(times))))
-    return sample_at(model, times, drawn.astype(np.int64), seed)
+    return which.many(uniform).astype(np.int64)
 
 
 def sample_at(
@@ -72,20 +104,6 @@ def sample_at(
     program = compile_model(model, often.tolist())
     entry = np.array(program.entries, np.int64)[endpoint]
     return Workload(program, arrival_s, endpoint, entry, seed)
-
-
-def _arrival_times(rate: float, duration_s: float, seed: int, arrivals: str) -> FloatArray:
-    if arrivals == "uniform":
-        return np.arange(0.5 / rate, duration_s, 1.0 / rate)
-    rng = stream(seed, "arrivals")
-    blocks: list[FloatArray] = []
-    last = 0.0
-    while last < duration_s:
-        block = last + np.cumsum(rng.exponential(1.0 / rate, int(rate * duration_s) + 100))
-        blocks.append(block)
-        last = float(block[-1])
-    times = np.concatenate(blocks)
-    return times[times < duration_s]
 
 
 def _shares(model: ServiceModel, mix: Mapping[str, float] | None) -> FloatArray:

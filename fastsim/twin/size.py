@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastsim.answers import Candidate, Size
 from fastsim.errors import InputError, UnknownNameError
-from fastsim.result import Candidate, Size
 from fastsim.scenario import (
     MOST_PROCESSES,
     ResolvedDeployment,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from fastsim.scenario import ResolvedDeployment, Slo
+from fastsim.twin.by_phase import parts_of
 from fastsim.twin.capacity import SATURATED, overloaded, uses
 from fastsim.twin.metrics import Measures
 from fastsim.twin.replicate import Plan, Replications, replicate
@@ -110,11 +111,14 @@ def run_trial(
 
 
 def judge_trial(found: Replications, goals: Sequence[Slo]) -> Trial:
-    """Return the margins of replications."""
-    table = np.array([[_margin(run, goal) for goal in goals] for run in found.runs])
-    table = table.reshape(len(found.runs), len(goals))
+    """Return the margins of replications, those of the worst phase of their traffic."""
+    parts = [
+        [[_margin(run, goal) for goal in goals] for run in part.runs] for part in parts_of(found)
+    ]
+    table = np.array(parts).reshape(len(parts), len(found.runs), len(goals)).max(axis=0)
     worst = table.max(axis=1) if goals else np.zeros(len(found.runs))
-    full = np.array([overloaded(run) for run in found.runs])
+    steady = found.plan.course is None
+    full = np.array([steady and overloaded(run) for run in found.runs])
     name, used = _busiest(found)
     return Trial(
         rate_per_s=found.plan.rate_per_s,

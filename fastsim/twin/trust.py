@@ -54,8 +54,11 @@ def find_overload(found: Replications) -> Overload | None:
 
     Both are asked for: a loop or resource at least 98 % busy, and a number in flight that
     grows by at least 0.5 % of the arrivals. The growth must be more than chance explains
-    (one-sided, 5 %) unless the loop or resource was never idle.
+    (one-sided, 5 %) unless the loop or resource was never idle. Traffic with phases is not steady
+    in any case: what piles up in one of them is said of that (``fastsim.twin.by_phase``).
     """
+    if found.plan.course is not None:
+        return None
     full = {name: use for name, use in _mean_uses(found).items() if use >= SATURATED}
     if not full:
         return None
@@ -78,11 +81,12 @@ def doubts(
 ) -> list[str]:
     """Return everything a reader of the forecast must know, most serious first."""
     plan = found.plan
-    sentences = [overload.sentence(capacity)] if overload else _not_steady(found)
-    if overload is None:
-        sentences += _thin_tails(found)
+    course = plan.course
+    sentences = [overload.sentence(capacity)] if overload else []
+    if overload is None and course is None:
+        sentences += _not_steady(found) + _thin_tails(found)
     sentences += long_code(plan.model, plan.mix)
-    sentences += _extrapolation(plan.model, plan.rate_per_s)
+    sentences += _extrapolation(plan.model, plan.rate_per_s * (course.peak if course else 1.0))
     sentences += [said for said in plan.model.warnings if said == DEFAULT_COSTS_WARNING]
     sentences += _self_check(plan.model)
     if found.stopped:

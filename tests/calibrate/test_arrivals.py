@@ -5,10 +5,21 @@ import numpy.typing as npt
 import pytest
 
 from fastsim.calibrate.arrivals import Arrivals, describe_arrivals
+from fastsim.load.arrivals import Jumps, Rates
+from fastsim.load.course import course_of_windows
 from fastsim.model import Burst, RateWindow
-from fastsim.twin.arrivals import arrival_times
 
 FloatArray = npt.NDArray[np.float64]
+
+
+def arrival_times(
+    rate_per_s: float, duration_s: float, seed: int, burst: Burst | None = None
+) -> FloatArray:
+    rates = Rates.of(rate_per_s, duration_s)
+    rng = np.random.default_rng(seed)
+    if burst is not None:
+        rates = rates.jumping(Jumps.of(rate_per_s, burst), rng)
+    return rates.arrivals(rng)
 
 
 def described(times: FloatArray, **more: float) -> Arrivals:
@@ -36,7 +47,9 @@ def test_even_arrivals() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_rate_that_changes(seed: int) -> None:
     curve = [RateWindow(length=30.0, rate=20.0), RateWindow(length=30.0, rate=60.0)]
-    found = described(arrival_times(1.0, 60.0, seed, curve=curve))
+    course, rate = course_of_windows(curve)
+    varying = Rates.of(rate, course.duration_s, course=course)
+    found = described(varying.arrivals(np.random.default_rng(seed)))
     assert found.pattern == "varying"
     rates = np.array([window.rate for window in found.curve])
     half = len(rates) // 2

@@ -45,6 +45,30 @@ def test_json_is_a_run(serve: Serve) -> None:
     assert run.total.requests == run.total.completed > 0
 
 
+def test_phases_are_sent_and_reported(serve: Serve) -> None:
+    url = serve(answer_ok) + "/items"
+    result = fastsim_load(url, "--rate", "50/s", "--phases", "0.4s x1, rush: 0.3s x1..x4", "--json")
+    run = Run.model_validate_json(result.stdout)
+    assert [phase.name for phase in run.phases] == ["phase 1", "rush"]
+    assert run.phases[1].end_per_s == pytest.approx(200.0)
+    assert sum(phase.total.requests for phase in run.phases) == run.total.requests > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--phases", "1s 5/s", "--rate", "5/s"], "nothing for the rate"),
+        (["--phases", "1s 5/s", "--duration", "5s"], "how long they last"),
+        (["--phases", "1s x2"], "not known"),
+        (["--phases", "often"], "not a phase"),
+    ],
+)
+def test_phases_that_make_no_sense(arguments: list[str], said: str) -> None:
+    error = problem("http://127.0.0.1:1", *arguments)
+    assert said in error.message
+    assert error.where == "--phases"
+
+
 def test_saved_schedule_replays_the_same_requests(serve: Serve, tmp_path: Path) -> None:
     seen: list[str] = []
 

@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fastsim.load.course import course_of
 from fastsim.load.driver import OUT_OF_SOCKETS, LoadResult
 from fastsim.load.outcome import to_run
-from fastsim.load.schedule import draw_schedule
+from fastsim.load.schedule import Schedule, draw_schedule
 from fastsim.load.traffic_file import parse_mix
+from fastsim.phases import parse_phases
 from fastsim.result import Run
 
 
@@ -55,6 +59,33 @@ def test_arrived_is_completed_plus_failed_plus_in_flight() -> None:
     assert total.errors == {"status 503": 1, "timeout": 2}
     assert sum(summary.requests for summary in run.endpoints.values()) == 100
     assert sum(summary.failed for summary in run.endpoints.values()) == 3
+
+
+def test_phases_are_told_apart_by_when_requests_were_due() -> None:
+    course, rate = course_of(parse_phases("4s 10/s, rush: 2s 30/s"), None)
+    schedule = draw_schedule(
+        parse_mix("GET /a=100%"), rate_per_s=rate, duration_s=1.0, course=course, arrivals="uniform"
+    )
+    assert schedule.duration_s == 6.0
+    result = replace(
+        a_result(),
+        schedule=schedule,
+        sent_s=schedule.at_s,
+        done_s=schedule.at_s + np.where(schedule.at_s < 4.0, 0.1, 1.0),
+        cause=("",) * len(schedule),
+    )
+    before, rush = to_run(result).phases
+    assert (before.name, rush.name) == ("phase 1", "rush")
+    assert (before.total.requests, rush.total.requests) == (40, 60)
+    assert before.total.latency is not None
+    assert before.total.latency.p95.value == pytest.approx(0.1)
+    assert rush.total.latency is not None
+    assert rush.total.latency.p50.value == pytest.approx(1.0)
+    assert rush.waiting == pytest.approx(30, abs=1)
+    assert rush.end_per_s == pytest.approx(30.0)
+    again = Schedule.from_json(schedule.to_json())
+    assert again.course is not None
+    assert again.course.stretches == course.stretches
 
 
 def test_latency_is_from_the_scheduled_time_over_completed_requests() -> None:

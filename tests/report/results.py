@@ -24,6 +24,7 @@ from fastsim.result import (
     Finding,
     Latency,
     LoopUse,
+    PhaseResult,
     RequestTable,
     ResourceUse,
     Run,
@@ -122,6 +123,33 @@ def run(source: Literal["twin", "live"] = "twin", name: str = "GET /items/{id}")
             ok=[i % 10 != 3 for i in range(100)],
         ),
     )
+
+
+def phases() -> list[PhaseResult]:
+    """A minute at 100/s and a spike that leaves requests behind."""
+    usual, spike = summary(0.02, 6000), summary(0.5, 3000, 30)
+    return [
+        PhaseResult(
+            name="before",
+            start_s=0.0,
+            length_s=60.0,
+            begin_per_s=100.0,
+            end_per_s=100.0,
+            total=usual,
+            utilisation=0.3,
+            waiting=2.0,
+        ),
+        PhaseResult(
+            name="spike",
+            start_s=60.0,
+            length_s=10.0,
+            begin_per_s=100.0,
+            end_per_s=500.0,
+            total=spike,
+            utilisation=None,
+            waiting=1234.0,
+        ),
+    ]
 
 
 def comparison(name: str = "GET /items/{id}") -> Comparison:

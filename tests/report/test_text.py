@@ -60,6 +60,21 @@ def test_comparison_reads_row_by_row_and_closes_with_a_count() -> None:
     assert render_comparison(results.comparison()) == COMPARISON
 
 
+def test_phases_stand_in_a_table_of_their_own() -> None:
+    run = results.run()
+    run.phases = results.phases()
+    run.slo = [run.slo[0].model_copy(update={"met": False, "value": 1.5, "phase": "spike"})]
+    text = render_run(run)
+    assert text.startswith("NO      p95 is 1.5s in spike; the goal is 100ms\n")
+    assert "  ✗  p95 < 100ms  1.5s   in spike\n" in text
+    assert (
+        "  phase               rate    p50   p95              errors  busy  in flight\n"
+        "  before             100/s   20ms  60ms (54–66)         0 %  30 %          2\n"
+        "  spike     100/s to 500/s  500ms  1.5s (1.35–1.65)     1 %     –      1 234\n"
+    ) in text
+    assert "shop @ 300/s in the mean, 500/s at most" in text
+
+
 def test_live_run_says_how_much_was_measured() -> None:
     text = render_run(results.run("live"))
     assert "  Trust      measured on 18 000 requests in 60s\n" in text

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from fastsim.answers import Limit
 from fastsim.errors import NoSteadyStateError
 from fastsim.model import (
     Constant,
@@ -16,7 +17,6 @@ from fastsim.model import (
     Variant,
     WaitStep,
 )
-from fastsim.result import Limit
 from fastsim.scenario import Deployment, TrafficPlan, parse_slo
 from fastsim.spans import StepKind
 from fastsim.twin.forecast import make_plan

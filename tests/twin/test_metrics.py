@@ -144,6 +144,14 @@ def test_loop_utilisation_covers_the_measured_time_only() -> None:
     assert found.loop.utilisation == pytest.approx(0.6)
 
 
+def test_a_pass_that_is_longer_than_a_window_keeps_the_loop_busy_beyond_it() -> None:
+    busy_s = [0.0, 0.0, 0.0, 2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    workload, outcome = story([3.0], [3.05], window_busy_s=busy_s)
+    found = measured(workload, outcome)
+    assert found.windows.utilisation == pytest.approx([0.0, 1.0, 1.0, 0.5, 0.0, 0.0])
+    assert found.loop.utilisation == pytest.approx(2.5 / 6.0)
+
+
 def test_resource_use_is_relative_to_all_slots_and_never_above_one() -> None:
     workload, outcome = story([3.0], [3.05])
     use = measured(workload, outcome).resources["db"]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from fastsim.answers import Size
 from fastsim.errors import InputError, UnknownNameError
 from fastsim.model import (
     AcquireStep,
@@ -19,7 +20,6 @@ from fastsim.model import (
     Variant,
     WaitStep,
 )
-from fastsim.result import Size
 from fastsim.scenario import Deployment, TrafficPlan, parse_slo
 from fastsim.spans import StepKind
 from fastsim.twin.forecast import make_plan

@@ -1,0 +1,142 @@
+"""The course of a rate over time: phases one after the other, constant or rising evenly.
+
+Levels are kept as multiples of the mean rate, so that the same course can be asked for at any
+rate: what holds a spike of three times the usual load is a question about the usual load.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from fastsim.errors import InputError
+from fastsim.model import RateWindow
+from fastsim.phases import Phase
+from fastsim.result import PhaseResult, Summary
+
+MOST_PHASES = 12
+"""Phases that are reported one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of time in which the rate changes evenly, or not at all."""
+
+    name: str
+    start_s: float
+    end_s: float
+    begins: float
+    ends: float
+    """Times the mean rate of the course."""
+    mix: dict[str, float] = field(default_factory=dict)
+    """Shares of endpoints that differ from those of the whole."""
+
+    @property
+    def length_s(self) -> float:
+        """Return how long it lasts."""
+        return self.end_s - self.start_s
+
+    def result(
+        self, rate_per_s: float, total: Summary, *, utilisation: float | None, waiting: float
+    ) -> PhaseResult:
+        """Say what it was like, at a mean rate of the course."""
+        return PhaseResult(
+            name=self.name,
+            start_s=self.start_s,
+            length_s=self.length_s,
+            begin_per_s=rate_per_s * self.begins,
+            end_per_s=rate_per_s * self.ends,
+            total=total,
+            utilisation=utilisation,
+            waiting=waiting,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A rate over time with the mean 1."""
+
+    stretches: tuple[Stretch, ...]
+    unit: float | None = None
+    """What ``x1`` stands for, over the mean rate; None where phases are rates."""
+
+    @property
+    def duration_s(self) -> float:
+        """Return how long it lasts."""
+        return self.stretches[-1].end_s
+
+    @property
+    def peak(self) -> float:
+        """Return the highest rate over the mean."""
+        return max(max(each.begins, each.ends) for each in self.stretches)
+
+    @property
+    def told_apart(self) -> tuple[Stretch, ...]:
+        """Return the phases to report, none where there are too many of them."""
+        return self.stretches if len(self.stretches) <= MOST_PHASES else ()
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[str, float, float, float, dict[str, float]]]) -> Self:
+        """Make a course of (name, length in seconds, rate at begin, rate at end, mix).
+
+        Raises
+        ------
+        InputError
+            When nothing ever arrives.
+        """
+        listed = list(parts)
+        length = np.array([part[1] for part in listed])
+        total = sum(part[1] * (part[2] + part[3]) / 2.0 for part in listed)
+        if not total > 0.0:
+            raise InputError("the phases let nothing arrive", hint="give one a rate above 0")
+        mean = total / float(length.sum())
+        edges = np.concatenate([[0.0], np.cumsum(length)]).tolist()
+        return cls(
+            tuple(
+                Stretch(name, edges[number], edges[number + 1], begins / mean, ends / mean, mix)
+                for number, (name, _, begins, ends, mix) in enumerate(listed)
+            )
+        )
+
+
+def course_of(phases: Sequence[Phase], rate_per_s: float | None) -> tuple[Course, float]:
+    """Return the course that phases give, and its mean rate, requests per second.
+
+    Parameters
+    ----------
+    rate_per_s
+        What ``x1`` means.
+
+    Raises
+    ------
+    InputError
+        When a rate is a multiple of what is not known, or there is no arrival at all.
+    """
+    relative = any(phase.rate.relative for phase in phases)
+    if relative and rate_per_s is None:
+        raise InputError(
+            "a phase is a multiple of a rate that is not known", hint="say it: --rate 100/s"
+        )
+    parts = []
+    for number, phase in enumerate(phases, start=1):
+        unit = (rate_per_s or 1.0) if phase.rate.relative else 1.0
+        name = phase.name or f"phase {number}"
+        parts.append(
+            (name, phase.length, unit * phase.rate.begin, unit * phase.rate.end, dict(phase.mix))
+        )
+    course = Course.of(parts)
+    mean = sum(p[1] * (p[2] + p[3]) / 2.0 for p in parts) / course.duration_s
+    return replace(course, unit=(rate_per_s or 1.0) / mean if relative else None), mean
+
+
+def course_of_windows(windows: Sequence[RateWindow]) -> tuple[Course, float]:
+    """Return the course of a rate that was recorded, and its mean, requests per second.
+
+    Raises
+    ------
+    InputError
+        When there is no arrival at all.
+    """
+    mean = sum(w.length * w.rate for w in windows) / sum(w.length for w in windows)
+    return Course.of(("recorded", w.length, w.rate, w.rate, {}) for w in windows), mean
