@@ -3,11 +3,12 @@
 SI units only, as in ``fastsim.result``; keys end in their unit.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
-from fastsim.result import Block, Estimate, RunProvenance
+from fastsim.result import Block, Comparison, Estimate, Latency, Run, RunProvenance
 
 
 class LimitPoint(Block):
@@ -83,6 +84,37 @@ class Size(Block):
     provenance: RunProvenance = RunProvenance()
 
 
+class SweepPoint(Block):
+    """One combination of settings."""
+
+    settings: dict[str, str] = Field(description="as they were asked for")
+    rate_per_s: float
+    latency: Latency | None = Field(description="client view; absent under overload")
+    errors: Estimate
+    throughput: Estimate
+    busiest: str = Field(description="event loop or resource")
+    utilisation: float = Field(description="of it, 0 to 1")
+    overloaded: bool
+    met: bool | None = Field(description="whether every goal is met; absent without goals")
+
+
+class Sweep(Block):
+    """What every combination of some settings does."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["sweep"] = "sweep"
+    title: str = ""
+    seed: int
+    replications: int
+    vary: dict[str, list[str]]
+    goals: list[str]
+    points: list[SweepPoint]
+    sentence: str = Field(description="what is found, in words")
+    verdict: Literal["yes", "no", "none"] = Field(description="whether some point meets the goals")
+    warnings: list[str] = Field(default_factory=list)
+    provenance: RunProvenance = RunProvenance()
+
+
 class OutlookHour(Block):
     """One hour to come."""
 
@@ -153,3 +185,14 @@ class Outlook(Block):
     verdict: Literal["yes", "no"]
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()
+
+
+ANSWERS: Mapping[str, type[Block]] = {
+    "run": Run,
+    "comparison": Comparison,
+    "limit": Limit,
+    "size": Size,
+    "sweep": Sweep,
+    "forecast": Outlook,
+}
+"""Kinds of answers, by what their files say of themselves."""

@@ -10,11 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fastsim.answers import Limit, Outlook, Size
+from fastsim.answers import ANSWERS
 from fastsim.errors import UnknownNameError
 from fastsim.load.traffic_file import TrafficFile
 from fastsim.model import ServiceModel
-from fastsim.result import Comparison, Run
 from fastsim.scenario import Scenario
 from fastsim.short_forms import HEADS, MARKS, WAITS
 from fastsim.short_laws import ALIASES
@@ -30,11 +29,7 @@ WRITTEN: Mapping[str, type[BaseModel]] = {
 """Kinds of files that people write."""
 KINDS: Mapping[str, type[BaseModel]] = {
     **WRITTEN,
-    "run": Run,
-    "comparison": Comparison,
-    "limit": Limit,
-    "size": Size,
-    "forecast": Outlook,
+    **ANSWERS,
 }
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -269,7 +269,9 @@ def _check_kind(
         raise FileFormatError(f"{name} is not a {wanted} file", hint=hint, where=name)
 
 
-KINDS = frozenset({"model", "scenario", "traffic", "schedule", "run", "comparison"})
+_WRITTEN = ("model", "scenario", "traffic", "schedule")
+_ANSWERS = ("run", "comparison", "limit", "size", "sweep", "forecast")
+KINDS = frozenset({*_WRITTEN, *_ANSWERS})
 """What FastSim's files say after ``kind:``."""
 
 

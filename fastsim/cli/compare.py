@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fastsim.cli.options import AsJson, Force, Output, Seed
+from fastsim.cli.options import AsJson, Force, Format, Output, Seed
 from fastsim.errors import ExitCode, InputError
 
 EXIT_CODES = {
@@ -71,6 +71,7 @@ def compare(
         bool, typer.Option("--all", help="Show every value, not only those that count.")
     ] = False,
     as_json: AsJson = False,
+    as_format: Format = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -133,8 +134,9 @@ def compare(
                 result.reasons = reasons(question.model, requests)
     deliver(
         result,
-        lambda: render_comparison(result, every=every),
+        render=lambda: render_comparison(result, every=every),
         as_json=as_json,
+        as_format=as_format,
         output=output,
         force=force,
     )

@@ -9,6 +9,7 @@ from fastsim.cli.options import (
     AsJson,
     Faster,
     Force,
+    Format,
     Mix,
     OfEachLoad,
     Output,
@@ -60,6 +61,7 @@ def forecast(
     seed: Seed = None,
     replications: OfEachLoad = 6,
     as_json: AsJson = False,
+    as_format: Format = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -72,14 +74,11 @@ def forecast(
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import (
-        apply_settings,
         apply_traffic,
-        apply_what_if,
+        ask,
         flag,
-        read_question,
         search_plan,
     )
-    from fastsim.report.outlook import render_outlook
     from fastsim.twin.outlook import look_ahead
     from fastsim.units import parse_duration
 
@@ -93,8 +92,7 @@ def forecast(
         growth_per_month = None if growth is None else parse_growth(growth)
     with flag("--event"):
         parsed = [parse_event(text) for text in events or []]
-    question = apply_settings(read_question(file), settings or [])
-    question = apply_what_if(question, slow, faster)
+    question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, mix=mix)
     past = _history(history)
@@ -112,7 +110,13 @@ def forecast(
             on_step=move,
         )
     answer.provenance = question.provenance()
-    deliver(answer, lambda: render_outlook(answer), as_json=as_json, output=output, force=force)
+    deliver(
+        answer,
+        as_json=as_json,
+        as_format=as_format,
+        output=output,
+        force=force,
+    )
     if answer.verdict == "no":
         raise typer.Exit(1)
 

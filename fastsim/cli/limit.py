@@ -6,6 +6,7 @@ from fastsim.cli.options import (
     AsJson,
     Faster,
     Force,
+    Format,
     Mix,
     OfEachLoad,
     Output,
@@ -30,6 +31,7 @@ def limit(
     seed: Seed = None,
     replications: OfEachLoad = 6,
     as_json: AsJson = False,
+    as_format: Format = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -42,20 +44,16 @@ def limit(
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import (
-        apply_settings,
         apply_traffic,
-        apply_what_if,
-        read_question,
+        ask,
         search_plan,
     )
-    from fastsim.report.decisions import render_limit
     from fastsim.report.wording import rate as rate_text
     from fastsim.twin.limit import find_limit
 
     if output is not None:
         refuse_existing(output, force=force)
-    question = apply_settings(read_question(file), settings or [])
-    question = apply_what_if(question, slow, faster)
+    question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, phases=phases, mix=mix)
     plan, goals = search_plan(question, slo, from_anywhere=True)
@@ -68,6 +66,12 @@ def limit(
             on_trial=lambda tried, done: move(done, f"trying {rate_text(tried)}"),
         )
     answer.provenance = question.provenance()
-    deliver(answer, lambda: render_limit(answer), as_json=as_json, output=output, force=force)
+    deliver(
+        answer,
+        as_json=as_json,
+        as_format=as_format,
+        output=output,
+        force=force,
+    )
     if answer.verdict == "no":
         raise typer.Exit(1)

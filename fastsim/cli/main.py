@@ -29,6 +29,7 @@ from fastsim.cli.run import run
 from fastsim.cli.schema import schema
 from fastsim.cli.show import show
 from fastsim.cli.size import size
+from fastsim.cli.sweep import sweep
 from fastsim.errors import ExitCode, FastSimError
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
@@ -62,6 +63,7 @@ app.command(rich_help_panel=LEARN)(check)
 app.command(rich_help_panel=ASK)(run)
 app.command(rich_help_panel=ASK)(limit)
 app.command(rich_help_panel=ASK)(size)
+app.command(rich_help_panel=ASK)(sweep)
 app.command(rich_help_panel=ASK)(forecast)
 app.command(rich_help_panel=ASK)(compare)
 app.command(rich_help_panel=SHARE)(report)

@@ -1,7 +1,7 @@
 """Options that several asking commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -50,5 +50,13 @@ OfEachLoad = Annotated[
     int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Format = Annotated[
+    Literal["text", "json", "markdown", "github", "junit", "csv"] | None,
+    typer.Option(
+        "--format",
+        help="How to print it: markdown for a pull request, github for annotations, and so on.",
+        show_default=False,
+    ),
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the result as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]

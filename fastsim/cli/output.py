@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from fastsim.errors import StoreError
+from fastsim.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -124,24 +124,38 @@ def refuse_existing(path: Path, force: bool) -> None:
 
 def deliver(
     answer: "BaseModel",
-    render: Callable[[], str],
     *,
     as_json: bool,
+    as_format: str | None,
     output: Path | None,
     force: bool,
+    render: Callable[[], str] | None = None,
 ) -> None:
-    """Save an answer where the command was asked to, and print it as JSON or rendered.
+    """Save an answer where the command was asked to, and print it as it was asked for.
+
+    Parameters
+    ----------
+    as_format
+        One of those of ``--format``; text when None, unless ``as_json``.
+    render
+        Writes the text, where that is not the usual one.
 
     Raises
     ------
     StoreError
         As ``save_text`` does.
     """
+    from fastsim.report.answer import render_answer
+    from fastsim.report.formats import FORMATS
     from fastsim.report.json import to_json
 
     if output is not None:
         save_text(output, to_json(answer), force=force)
-    if as_json:
+    if as_json and as_format not in {None, "json"}:
+        raise InputError("--json and --format exclude each other", hint="leave one of them out")
+    if as_json or as_format == "json":
         print_json(answer)
+    elif as_format is not None and as_format in FORMATS:
+        typer.echo(FORMATS[as_format](answer), nl=False)
     else:
-        typer.echo(render(), nl=False)
+        typer.echo(render_answer(answer) if render is None else render(), nl=False)

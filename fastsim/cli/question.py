@@ -47,6 +47,22 @@ class Question:
         )
 
 
+def ask(
+    path: Path,
+    settings: Iterable[str] | None,
+    slow: Iterable[str] | None,
+    faster: Iterable[str] | None,
+) -> Question:
+    """Read a question and apply what the flags ``--set``, ``--slow`` and ``--faster`` say.
+
+    Raises
+    ------
+    InputError
+        When a file or a flag is wrong.
+    """
+    return apply_what_if(apply_settings(read_question(path), settings or []), slow, faster)
+
+
 def read_question(path: Path) -> Question:
     """Read a model, or a scenario and the model it names.
 

@@ -5,16 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastsim.cli.options import Force, Format
+from fastsim.errors import InputError
+
 if TYPE_CHECKING:
     from fastsim.model import ServiceModel
-    from fastsim.result import Comparison, Run
+    from fastsim.result import Block
 
 
 def report(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Results of run, load and compare (JSON), and at most one model.yaml.",
+            help="Answers of any command (JSON), and at most one model.yaml.",
             show_default=False,
         ),
     ],
@@ -22,76 +25,106 @@ def report(
     html: Annotated[
         Path | None, typer.Option("--html", help="Write one offline HTML file.")
     ] = None,
+    as_format: Format = None,
     title: Annotated[str | None, typer.Option("--title", help="Heading of the HTML file.")] = None,
     notes: Annotated[
         list[str] | None,
         typer.Option("--note", help="A remark for the HTML file. Repeatable."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    force: Force = False,
 ) -> None:
     """Show stored results as text, or write them as one HTML file that needs no network.
 
     Comparisons, twin runs and live runs belong together when their titles are equal,
     otherwise in the order in which they are named.
     """
-    from fastsim.cli.output import refuse_existing, save_text
+    from fastsim.cli.output import print_json, refuse_existing
+    from fastsim.report.answer import render_answer
     from fastsim.report.findings import model_trust
-    from fastsim.report.html import render_html
-    from fastsim.report.text import render_comparison, render_run
+    from fastsim.report.formats import FORMATS
+    from fastsim.result import Comparison, Run
 
     if html is not None:
         refuse_existing(html, force=force)
-    runs, comparisons, model = read_results(files)
-    if html is None:
-        texts = [*map(render_comparison, comparisons), *map(render_run, runs)]
+    answers, model = read_results(files)
+    if html is not None:
+        _write_page(html, answers, model, title=title, notes=notes or [], force=force)
+    elif as_format == "json" and len(answers) == 1:
+        print_json(answers[0])
+    elif as_format in {"json", "junit", "csv"} and len(answers) != 1:
+        raise InputError(
+            f"{as_format} holds one answer, not {len(answers)}", hint="name one file at a time"
+        )
+    elif as_format is not None and as_format in FORMATS:
+        typer.echo("\n".join(map(FORMATS[as_format], answers)), nl=False)
+    else:
+        answers.sort(key=lambda answer: not isinstance(answer, Comparison))
+        texts = list(map(render_answer, answers))
         if model is not None:
+            runs = [answer for answer in answers if isinstance(answer, Run)]
             texts.append(model_trust(model, runs) + "\n")
         typer.echo("\n".join(texts), nl=False)
-        return
+
+
+def _write_page(
+    path: Path,
+    answers: "list[Block]",
+    model: "ServiceModel | None",
+    *,
+    title: str | None,
+    notes: list[str],
+    force: bool,
+) -> None:
+    from fastsim.cli.output import save_text
+    from fastsim.report.html import render_html
+    from fastsim.result import Comparison, Run
+
+    runs = [answer for answer in answers if isinstance(answer, Run)]
+    others = [answer for answer in answers if not isinstance(answer, (Run, Comparison))]
+    if others:
+        raise InputError(
+            f"the HTML file cannot show a {getattr(others[0], 'kind', 'file')} yet",
+            hint="--format markdown can",
+        )
     text = render_html(
         title=title or (f"{model.service}: FastSim report" if model else "FastSim report"),
-        comparisons=comparisons,
+        comparisons=[answer for answer in answers if isinstance(answer, Comparison)],
         runs=[run for run in runs if run.source == "twin"],
         live=[run for run in runs if run.source == "live"],
         model=model,
-        notes=notes or [],
+        notes=notes,
     )
-    save_text(html, text, force=force)
+    save_text(path, text, force=force)
 
 
-def read_results(
-    files: list[Path],
-) -> tuple[list["Run"], list["Comparison"], "ServiceModel | None"]:
-    """Read result and model files, telling by content which is which.
+def read_results(files: list[Path]) -> "tuple[list[Block], ServiceModel | None]":
+    """Read answers and model files, telling by content which is which.
 
     Raises
     ------
     InputError
         When a file is unreadable or of another kind, or there is more than one model.
     """
+    from fastsim.answers import ANSWERS
     from fastsim.cli.show import sniff
-    from fastsim.errors import FileFormatError, InputError
+    from fastsim.errors import FileFormatError
     from fastsim.model import ServiceModel
-    from fastsim.result import Comparison, Run
     from fastsim.yaml_source import load_json, load_yaml
 
-    runs: list[Run] = []
-    comparisons: list[Comparison] = []
+    answers: list[Block] = []
     models: list[ServiceModel] = []
     for file in files:
         kind = sniff(str(file))
-        if kind == "run":
-            runs.append(load_json(file, Run))
-        elif kind == "comparison":
-            comparisons.append(load_json(file, Comparison))
+        if kind in ANSWERS:
+            answers.append(load_json(file, ANSWERS[kind]))
         elif kind == "model":
             models.append(load_yaml(file, ServiceModel))
         else:
             raise FileFormatError(
                 f"{file} is a {kind} file; a report shows results",
-                hint="write one with fastsim run, load or compare and its option -o",
+                hint="write one with fastsim run, limit or compare and its option -o",
                 where=str(file),
             )
     if len(models) > 1:
         raise InputError(f"{len(models)} models were given", hint="name at most one model.yaml")
-    return runs, comparisons, models[0] if models else None
+    return answers, models[0] if models else None

@@ -8,6 +8,7 @@ from fastsim.cli.options import (
     AsJson,
     Faster,
     Force,
+    Format,
     Mix,
     Output,
     Phases,
@@ -48,6 +49,7 @@ def run(
         ),
     ] = None,
     as_json: AsJson = False,
+    as_format: Format = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -59,20 +61,16 @@ def run(
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import (
-        apply_settings,
         apply_traffic,
-        apply_what_if,
-        read_question,
+        ask,
     )
     from fastsim.errors import ExitCode, NoSteadyStateError
-    from fastsim.report.text import render_run
     from fastsim.twin.forecast import forecast_run
     from fastsim.twin.trust import find_overload
 
     if output is not None:
         refuse_existing(output, force=force)
-    question = apply_settings(read_question(file), settings or [])
-    question = apply_what_if(question, slow, faster)
+    question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, rate=rate, duration=duration, warmup=warmup, phases=phases, mix=mix)
     count = scenario.replications if replications is None else replications
@@ -91,7 +89,13 @@ def run(
             keep=True,
         )
     answer.provenance = question.provenance()
-    deliver(answer, lambda: render_run(answer), as_json=as_json, output=output, force=force)
+    deliver(
+        answer,
+        as_json=as_json,
+        as_format=as_format,
+        output=output,
+        force=force,
+    )
     if found.stopped:
         raise typer.Exit(ExitCode.INTERRUPTED)
     if answer.verdict == "no":

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-KINDS = "model, scenario, traffic, run, comparison, limit, size, forecast"
+KINDS = "model, scenario, traffic, run, comparison, limit, size, sweep, forecast"
 
 
 def schema(

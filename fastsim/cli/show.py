@@ -22,8 +22,8 @@ def show(
     file: Annotated[
         str,
         typer.Argument(
-            help="Traces (file, directory or pattern), model, scenario, traffic, schedule, run or "
-            "comparison; - is standard input, for traces.",
+            help="Traces (file, directory or pattern), model, scenario, traffic, schedule, or any "
+            "answer as JSON; - is standard input, for traces.",
             show_default=False,
         ),
     ],
@@ -34,13 +34,14 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Say what a file holds, whatever kind of FastSim file or trace export it is."""
+    from fastsim.answers import ANSWERS
     from fastsim.cli.show_traces import show_traces
 
     kind = sniff(file)
     if kind == "traces":
         show_traces(file, service=service, as_json=as_json)
         return
-    if kind in {"run", "comparison"}:
+    if kind in ANSWERS:
         _show_result(file, kind, as_json=as_json)
         return
     _show_written(file, kind, as_json=as_json)
@@ -136,23 +137,16 @@ def _json_kind(text: str) -> str | None:
 
 
 def _show_result(file: str, kind: str, *, as_json: bool) -> None:
+    from fastsim.answers import ANSWERS
     from fastsim.cli.output import print_json
-    from fastsim.report.text import render_comparison, render_run
-    from fastsim.result import Comparison, Run
+    from fastsim.report.answer import render_answer
     from fastsim.yaml_source import load_json
 
-    if kind == "run":
-        run = load_json(file, Run)
-        text = render_run(run)
-        found: BaseModel = run
-    else:
-        comparison = load_json(file, Comparison)
-        text = render_comparison(comparison)
-        found = comparison
+    found = load_json(file, ANSWERS[kind])
     if as_json:
         print_json(found)
     else:
-        typer.echo(text, nl=False)
+        typer.echo(render_answer(found), nl=False)
 
 
 def _show_written(file: str, kind: str, *, as_json: bool) -> None:

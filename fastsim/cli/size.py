@@ -8,6 +8,7 @@ from fastsim.cli.options import (
     AsJson,
     Faster,
     Force,
+    Format,
     Mix,
     Output,
     Phases,
@@ -18,9 +19,8 @@ from fastsim.cli.options import (
     Slo,
     Slow,
 )
+from fastsim.cli.varying import not_varied, parse_varied
 from fastsim.errors import InputError
-
-_MOST_VALUES = 1000
 
 
 def size(
@@ -54,6 +54,7 @@ def size(
     ] = 8,
     seed: Seed = None,
     as_json: AsJson = False,
+    as_format: Format = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -65,10 +66,8 @@ def size(
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import (
-        apply_settings,
         apply_traffic,
-        apply_what_if,
-        read_question,
+        ask,
         search_plan,
     )
     from fastsim.report.decisions import render_size, settings_text
@@ -76,8 +75,7 @@ def size(
 
     if output is not None:
         refuse_existing(output, force=force)
-    question = apply_settings(read_question(file), settings or [])
-    question = apply_what_if(question, slow, faster)
+    question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, rate=rate, phases=phases, mix=mix)
     plan, goals = search_plan(question, slo)
@@ -95,8 +93,9 @@ def size(
     answer.provenance = question.provenance()
     deliver(
         answer,
-        lambda: render_size(answer, top=top),
+        render=lambda: render_size(answer, top=top),
         as_json=as_json,
+        as_format=as_format,
         output=output,
         force=force,
     )
@@ -113,40 +112,14 @@ def parse_vary(texts: list[str]) -> dict[str, list[int]]:
         When a text is none of these, or a path stands twice.
     """
     found: dict[str, list[int]] = {}
-    for text in texts:
-        path, equals, spec = (part.strip() for part in text.partition("="))
+    for path, values in parse_varied(texts).items():
         try:
-            values = [value for piece in spec.split(",") for value in _values(piece)]
+            found[path] = sorted({int(value) for value in values})
         except ValueError:
-            values = []
-        if not equals or not path or not values or min(values) < 1:
-            raise InputError(
-                f"{text!r} does not say what varies",
-                hint="write it like deployment.workers=1..8, or =5,10,20, or =10..50:10",
-                where="--vary",
-            )
-        if path in found:
-            raise InputError(f"{path} varies twice", where="--vary")
-        found[path] = sorted(set(values))
+            found[path] = [0]
+        if min(found[path]) < 1:
+            raise not_varied(f"{path}={','.join(values)}")
     return found
-
-
-def _values(piece: str) -> range | list[int]:
-    first, dots, rest = piece.partition("..")
-    if not dots:
-        return [int(first)]
-    last, _, step_text = rest.partition(":")
-    step = int(step_text) if step_text else 1
-    if step < 1:
-        raise ValueError("a step leads upwards")
-    values = range(int(first), int(last) + 1, step)
-    if values[_MOST_VALUES:]:  # a range longer than the largest index has no len()
-        raise InputError(
-            f"{piece} are more than {_MOST_VALUES} values",
-            hint="give a step: 10..500:10",
-            where="--vary",
-        )
-    return values
 
 
 def parse_prices(texts: list[str]) -> dict[str, float]:

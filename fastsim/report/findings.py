@@ -236,6 +236,20 @@ def phase_rate(phase: PhaseResult) -> str:
     return begin if begin == end else f"{begin} to {end}"
 
 
+def run_answer(run: Run) -> tuple[str, str]:
+    """Return the answer to the goals, or what was found where there are none."""
+    if run.slo:
+        return ("YES" if run.verdict == "yes" else "NO"), goals_sentence(run)
+    latency = run.total.latency
+    if latency is None:
+        return load_text(run), "no request succeeded"
+    values = ", ".join(
+        f"{metric_name(metric)} {duration(getattr(latency, metric).value)}"
+        for metric in ("p50", "p95", "p99")
+    )
+    return load_text(run), values
+
+
 def goals_sentence(run: Run) -> str:
     """Say whether the goals of a run are met; empty without goals."""
     if not run.slo:

@@ -20,20 +20,8 @@ def render_outlook(found: Outlook) -> str:
         f"{clean(found.title)} · forecast · {days:.3g} days from {day(found.load.ends)} · twin · "
         f"seed {found.seed}"
     )
-    goals = ", ".join(map(clean, found.goals)) or f"{clean(found.limit.saturated)} not full"
     limit = found.holds_up_to
-    if limit is None:
-        lines += labelled("Holds", f"never: {goals} is missed even by a service with nothing to do")
-    elif found.breaks is None:
-        lines += labelled(
-            "Holds", f"{goals} until {moment(hours[-1].start)}, the end of the forecast"
-        )
-        if found.breaks_earliest is not None:
-            lines += labelled("", f"at the earliest missed {moment(found.breaks_earliest)} (5 %)")
-    else:
-        early = found.breaks_earliest
-        early = f", perhaps {moment(early)}" if early and early != found.breaks else ""
-        lines += labelled("Holds", f"until {moment(found.breaks)}{early}; then {goals} is missed")
+    lines += labelled("Holds", holds_sentence(found))
     if limit is not None:
         lines += labelled("The limit", f"{_rate(limit)} in the busiest minutes")
     lines += labelled("Load", _load(found.load))
@@ -55,6 +43,19 @@ def render_outlook(found: Outlook) -> str:
     trust = f"{plural(found.load.history_hours, 'hour')} of history"
     lines += labelled("Trust", f"{trust}; {plural(len(found.limit.points), 'load')} simulated")
     return finish(lines)
+
+
+def holds_sentence(found: Outlook) -> str:
+    """Say until when the goals are met."""
+    goals = ", ".join(map(clean, found.goals)) or f"{clean(found.limit.saturated)} not full"
+    if found.holds_up_to is None:
+        return f"never: {goals} is missed even by a service with nothing to do"
+    early = found.breaks_earliest
+    if found.breaks is None:
+        text = f"{goals} until {moment(found.hours[-1].start)}, the end of the forecast"
+        return text if early is None else f"{text}; at the earliest missed {moment(early)} (5 %)"
+    perhaps = f", perhaps {moment(early)}" if early and early != found.breaks else ""
+    return f"until {moment(found.breaks)}{perhaps}; then {goals} is missed"
 
 
 def _load(load: LoadOutlook) -> str:

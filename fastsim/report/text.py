@@ -11,9 +11,9 @@ from fastsim.report.findings import (
     comparison_sentence,
     data_behind,
     driver_sentence,
-    goals_sentence,
     load_text,
     phase_rate,
+    run_answer,
     where_time_goes,
 )
 from fastsim.report.layout import (
@@ -58,7 +58,7 @@ def render_run(run: Run) -> str:
 
     No line is wider than ``WIDTH`` columns; the text ends in a newline.
     """
-    lines = answer_lines(*_answer(run))
+    lines = answer_lines(*run_answer(run))
     lines += _goals(run)
     lines += labelled("Time", where_time_goes(run.total))
     capacity = capacity_sentence(run)
@@ -74,20 +74,6 @@ def render_run(run: Run) -> str:
     lines += labelled("Load", _title(run))
     lines += labelled("Trust", data_behind(run))
     return finish(lines)
-
-
-def _answer(run: Run) -> tuple[str, str]:
-    """Return the answer to the goals, or what was found where there are none."""
-    if run.slo:
-        return ("YES" if run.verdict == "yes" else "NO"), goals_sentence(run)
-    latency = run.total.latency
-    if latency is None:
-        return load_text(run), "no request succeeded"
-    values = ", ".join(
-        f"{metric_name(metric)} {duration(getattr(latency, metric).value)}"
-        for metric in ("p50", "p95", "p99")
-    )
-    return load_text(run), values
 
 
 def render_comparison(comparison: Comparison, *, every: bool = False) -> str:

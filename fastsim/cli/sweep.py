@@ -1,0 +1,126 @@
+"""``fastsim sweep``: ask the twin about every combination of some settings."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastsim.cli.options import (
+    AsJson,
+    Faster,
+    Force,
+    Format,
+    Mix,
+    OfEachLoad,
+    Output,
+    Phases,
+    QuestionFile,
+    Rate,
+    Seed,
+    Settings,
+    Slo,
+    Slow,
+)
+from fastsim.errors import InputError
+
+if TYPE_CHECKING:
+    from fastsim.cli.question import Question
+    from fastsim.twin.sweep import SweepCase
+
+_SHORT = {"rate": "traffic.rate"}
+_WHAT_IF = ("slow", "faster")
+
+
+def sweep(
+    file: QuestionFile,
+    *,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            metavar="PATH=VALUES",
+            help="deployment.workers=1..4, rate=100/s..500/s:100/s, slow.db=1x,2x. Repeatable.",
+        ),
+    ],
+    rate: Rate = None,
+    phases: Phases = None,
+    duration: Annotated[
+        str | None, typer.Option("--duration", help="Measured time of each, such as 60s.")
+    ] = None,
+    mix: Mix = None,
+    settings: Settings = None,
+    slow: Slow = None,
+    faster: Faster = None,
+    slo: Slo = None,
+    seed: Seed = None,
+    replications: OfEachLoad = 4,
+    as_json: AsJson = False,
+    as_format: Format = None,
+    output: Output = None,
+    force: Force = False,
+) -> None:
+    """Simulate every combination of some settings and put the answers side by side.
+
+    What can vary is what --set can change, the rate, and parts of the service (slow.db,
+    faster.cpu). Ends with exit code 1 when there are goals and no combination meets them.
+
+    Example: fastsim sweep model.yaml --vary rate=100/s..500/s:100/s --vary deployment.workers=1,2
+    """
+    from fastsim.cli.output import deliver, progress, refuse_existing
+    from fastsim.cli.question import apply_traffic, ask
+    from fastsim.cli.varying import combinations, parse_varied
+    from fastsim.twin.sweep import settings_text
+    from fastsim.twin.sweep import sweep as simulate
+
+    if output is not None:
+        refuse_existing(output, force=force)
+    question = ask(file, settings, slow, faster)
+    scenario = question.scenario
+    apply_traffic(scenario, rate=rate, phases=phases, duration=duration, mix=mix)
+    varied = parse_varied(vary)
+    try:
+        cases = [_case(question, chosen) for chosen in combinations(varied)]
+    except InputError as error:
+        error.where = "--vary"
+        raise
+    with progress("sweeping", total=1.0) as move:
+        answer = simulate(
+            cases,
+            varied,
+            [*scenario.slo, *(slo or [])],
+            title=question.model.service,
+            replications=replications,
+            seed=scenario.seed if seed is None else seed,
+            on_point=lambda tried, done: move(done, f"trying {settings_text(tried)}"),
+        )
+    answer.provenance = question.provenance()
+    deliver(
+        answer,
+        as_json=as_json,
+        as_format=as_format,
+        output=output,
+        force=force,
+    )
+    if answer.verdict == "no":
+        raise typer.Exit(1)
+
+
+def _case(question: "Question", chosen: Mapping[str, str]) -> "SweepCase":
+    """Return a combination as something that can be simulated."""
+    from fastsim.cli.question import apply_settings, apply_what_if
+    from fastsim.phases import check_phases
+    from fastsim.twin.sweep import SweepCase
+
+    changes: dict[str, list[str]] = {name: [] for name in _WHAT_IF}
+    settings = []
+    for path, value in chosen.items():
+        kind, _, part = path.partition(".")
+        if kind in _WHAT_IF and part:
+            changes[kind].append(f"{part}={value}")
+        else:
+            settings.append(f"{_SHORT.get(path, path)}={value}")
+    changed = apply_settings(question, settings)
+    changed = apply_what_if(changed, changes["slow"], changes["faster"])
+    scenario = changed.scenario
+    check_phases(scenario.traffic.phases, scenario.traffic.rate)
+    return SweepCase(dict(chosen), changed.model, scenario.traffic, scenario.deployment)
