@@ -34,10 +34,10 @@ class TrafficPlan(Part):
         description="simulated before the measured time and not counted; when absent until the "
         "service is full and steady, 5 s at least",
     )
-    arrivals: Spacing | None = Field(
-        None,
+    arrivals: Spacing = Field(
+        "poisson",
         description="poisson: by chance; uniform: evenly spaced; bursty: in clusters as they were "
-        "recorded; when absent as recorded, bursty or poisson",
+        "recorded",
     )
     mix: dict[str, Share] = Field(
         default_factory=dict, description="endpoint shares; the recorded mix when empty"

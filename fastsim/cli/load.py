@@ -81,10 +81,12 @@ def load(
     require_loopback(address, allow_remote=allow_remote)
     timeout_s = _positive("--timeout", timeout)
     asked = _Asked(rate, phases, duration, warmup, arrivals, seed, mix, traffic)
-    plan = _drawn(address, asked) if schedule is None else _replayed(schedule, address, asked)
     for path in (save_schedule, output):
         if path is not None:
             refuse_existing(path, force=force)
+    if save_schedule is not None and traffic is not None:
+        _refuse_secrets(traffic)
+    plan = _drawn(address, asked) if schedule is None else _replayed(schedule, address, asked)
     check_reachable(address)
     if save_schedule is not None:
         plan.save(save_schedule, force=force)
@@ -201,16 +203,36 @@ def _rate_and_course(asked: _Asked) -> "tuple[float, Course | None]":
 
 
 def _mix(address: "Address", asked: _Asked) -> "Mix":
-    from fastsim.load.traffic_file import parse_mix, read_traffic_file, single_path
+    from fastsim.load.first import prepared
+    from fastsim.load.session import check_reachable
+    from fastsim.load.traffic_file import TrafficFile, parse_mix, single_path
+    from fastsim.yaml_source import load_yaml
 
     if asked.traffic is not None and asked.mix is not None:
         raise InputError("--traffic and --mix exclude each other", hint="leave one of them out")
     if asked.traffic is not None:
-        return read_traffic_file(asked.traffic)
+        file = load_yaml(asked.traffic, TrafficFile)
+        if file.before:
+            check_reachable(address)
+        return prepared(file, address)
     if asked.mix is not None:
         with _where("--mix"):
             return parse_mix(asked.mix)
     return single_path(address.path)
+
+
+def _refuse_secrets(traffic: Path) -> None:
+    """Refuse to write down what is captured or comes from the environment."""
+    from fastsim.load.traffic_file import TrafficFile, variables_of
+    from fastsim.yaml_source import load_yaml
+
+    file = load_yaml(traffic, TrafficFile)
+    if any(map(variables_of, file.requests)):
+        raise InputError(
+            "a saved schedule would hold what is captured or taken from the environment",
+            hint="leave --save-schedule out",
+            where="--save-schedule",
+        )
 
 
 def _positive(flag: str, text: str) -> float:

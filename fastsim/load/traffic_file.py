@@ -4,6 +4,7 @@ Reads ``kind: traffic`` files and ``--mix`` text into a compiled ``Mix``. When r
 sent is decided by ``fastsim.load.schedule``.
 """
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Literal, Self, get_args
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from fastsim.errors import InputError
-from fastsim.load.template import Template, json_template, text_template
+from fastsim.load.template import OneOf, Template, form_template, json_template, text_template
 from fastsim.model import Part
 from fastsim.units import Share, format_share, parse_share
 from fastsim.yaml_source import load_yaml
@@ -25,6 +26,8 @@ SHARE_TOLERANCE = 0.005
 # What may follow the host in a request line: visible ASCII, no fragment.
 REQUEST_TARGET = re.compile(r"/[!-\"$-~]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+"""``${name}``: captured from the answer to an earlier request, or ``${env.NAME}``."""
 _OWN_HEADERS = frozenset({"traceparent", "host", "content-length", "transfer-encoding"})
 
 
@@ -43,18 +46,22 @@ class MixEntry:
 Mix = tuple[MixEntry, ...]
 
 
-class TrafficRequest(Part):
-    """One kind of request in a traffic file."""
+class Sendable(Part):
+    """A request as people write it."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     endpoint: str = Field(description="method and route template, for example GET /items/{id}")
-    share: Share = Field(description="part of all requests")
     path: str | None = Field(
-        None, description="path and query to ask for; {a..b} is a number drawn uniformly"
+        None,
+        description="path and query to ask for; {a..b} is a number and {a|b} a text drawn "
+        "uniformly, ${name} was captured before",
     )
     # Named json_body because pydantic's own method is called json.
     json_body: JsonValue = Field(None, alias="json", description="body; strings may hold {a..b}")
+    form: dict[str, str] | None = Field(
+        None, description="fields of a form, as a body instead of json"
+    )
     headers: dict[str, str] = Field(default_factory=dict, description="sent as they are")
 
     @model_validator(mode="after")
@@ -65,7 +72,7 @@ class TrafficRequest(Part):
             raise ValueError(f"{error.message}; {error.hint}") from None
         return self
 
-    def entry(self) -> MixEntry:
+    def entry(self, share: float = 1.0) -> MixEntry:
         """Compile to what the schedule uses.
 
         Raises
@@ -75,19 +82,43 @@ class TrafficRequest(Part):
         """
         method, route = _split_endpoint(self.endpoint)
         path = _path_template(route if self.path is None else self.path)
-        has_body = "json_body" in self.model_fields_set
+        body, content = self._body()
         headers = dict(self.headers)
-        if has_body and "content-type" not in {name.lower() for name in headers}:
-            headers["Content-Type"] = "application/json"
+        if body is not None and "content-type" not in {name.lower() for name in headers}:
+            headers["Content-Type"] = content
         _check_headers(headers)
         return MixEntry(
             endpoint=f"{method} {route}",
             method=method,
-            share=self.share,
+            share=share,
             path=path,
-            body=json_template(self.json_body) if has_body else None,
+            body=body,
             headers=tuple(headers.items()),
         )
+
+    def _body(self) -> tuple[Template | None, str]:
+        if "json_body" in self.model_fields_set:
+            if self.form is not None:
+                raise InputError("a request has one body", hint="leave json or form out")
+            return json_template(self.json_body), "application/json"
+        if self.form is None:
+            return None, ""
+        return form_template(self.form), "application/x-www-form-urlencoded"
+
+
+class TrafficRequest(Sendable):
+    """One kind of request in a traffic file."""
+
+    share: Share = Field(description="part of all requests")
+
+
+class FirstRequest(Sendable):
+    """A request that is sent once before all others, such as a login."""
+
+    capture: dict[str, str] = Field(
+        default_factory=dict,
+        description="names for parts of the JSON answer: token: access_token, id: items.0.id",
+    )
 
 
 class TrafficFile(Part):
@@ -95,23 +126,45 @@ class TrafficFile(Part):
 
     version: Literal[1] = 1
     kind: Literal["traffic"] = "traffic"
+    before: list[FirstRequest] = Field(
+        default_factory=list, description="sent once, one after the other, and not measured"
+    )
     requests: list[TrafficRequest] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         try:
             _check_shares([request.share for request in self.requests])
+            self._check_variables()
         except InputError as error:
             raise ValueError(f"{error.message}; {error.hint}") from None
         return self
 
     def mix(self) -> Mix:
         """Return the compiled requests, shares scaled to add up to exactly 1."""
-        return _scaled([request.entry() for request in self.requests])
+        return _scaled([request.entry(request.share) for request in self.requests])
+
+    def _check_variables(self) -> None:
+        known: list[str] = []
+        for request in (*self.before, *self.requests):
+            for name in variables_of(request):
+                if not name.startswith("env.") and name not in known:
+                    raise InputError(
+                        f"${{{name}}} is not captured by a request before",
+                        hint=f"known: {', '.join(known) or 'none'}; ${{env.NAME}} is the "
+                        "environment's",
+                    )
+            known += list(getattr(request, "capture", {}))
+
+
+def variables_of(request: Sendable) -> list[str]:
+    """Return the names of all ``${name}`` of a request."""
+    text = json.dumps(request.model_dump(exclude={"capture"}, mode="json"), ensure_ascii=False)
+    return VARIABLE.findall(text)
 
 
 def read_traffic_file(path: Path) -> Mix:
-    """Read a traffic mix file.
+    """Read a traffic mix file that needs nothing captured before.
 
     Raises
     ------
@@ -174,11 +227,13 @@ def _split_endpoint(text: str) -> tuple[str, str]:
 
 def _path_template(text: str) -> Template:
     template = text_template(text)
-    fixed = "".join(template.literals)
+    # What is captured, and texts to choose from, go into the path as well.
+    chosen = [one for drawn in template.ranges if isinstance(drawn, OneOf) for one in drawn.texts]
+    fixed = VARIABLE.sub("", "".join([*template.literals, *chosen]))
     if "{" in fixed or "}" in fixed:
         raise InputError(
             f"path {text!r} has a parameter without a value",
-            hint="give a path with numbers to draw, for example /items/{1..500}",
+            hint="give a path with values to draw: /items/{1..500}, or /items/{lamp|chair}",
         )
     if REQUEST_TARGET.fullmatch(fixed) is None:
         raise InputError(

@@ -276,14 +276,14 @@ def _with_whole_mix(model: ServiceModel, phase: Phase) -> Phase:
 
 
 def _spacing(model: ServiceModel, traffic: TrafficPlan) -> Spacing:
-    """Return how requests arrive: as is said, else as was recorded."""
+    """Return how requests arrive: by chance unless something else is said."""
     bursts = model.traffic is not None and model.traffic.burst is not None
     if traffic.arrivals == "bursty" and not bursts:
         raise InputError(
             "the recording shows no bursts to repeat",
             hint="leave arrivals out, or write phases: --phases '60s x1, 10s x3'",
         )
-    return traffic.arrivals or ("bursty" if bursts else "poisson")
+    return traffic.arrivals
 
 
 def checked_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedDeployment:

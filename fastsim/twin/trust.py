@@ -13,7 +13,7 @@ from fastsim.model import ServiceModel
 from fastsim.short_forms import DEFAULT_COSTS_WARNING
 from fastsim.twin.blocking import long_code
 from fastsim.twin.capacity import GROWING, SATURATED, Capacity, uses
-from fastsim.twin.replicate import Replications
+from fastsim.twin.replicate import Plan, Replications
 from fastsim.twin.statistics import FEWEST_STRETCHES, METRICS, student_quantile
 from fastsim.twin.warmup import still_filling
 from fastsim.units import format_rate
@@ -87,6 +87,7 @@ def doubts(
         sentences += _not_steady(found) + _thin_tails(found)
     sentences += long_code(plan.model, plan.mix)
     sentences += _extrapolation(plan.model, plan.rate_per_s * (course.peak if course else 1.0))
+    sentences += _bursts(plan)
     sentences += [said for said in plan.model.warnings if said == DEFAULT_COSTS_WARNING]
     sentences += _self_check(plan.model)
     if found.stopped:
@@ -155,6 +156,21 @@ def _extrapolation(model: ServiceModel, rate_per_s: float) -> list[str]:
         (
             f"{rest} at {format_rate(model.traffic.rate, 3)}; {format_rate(rate_per_s, 3)} is an "
             f"extrapolation (×{rate_per_s / model.traffic.rate:.2g})"
+        )
+    ]
+
+
+def _bursts(plan: Plan) -> list[str]:
+    """Say that requests came in clusters, where the forecast has none."""
+    recorded = plan.model.traffic
+    if recorded is None or recorded.burst is None or plan.replay is not None:
+        return []
+    if plan.arrivals == "bursty":
+        return []
+    return [
+        (
+            "the recorded requests came in bursts, here they come by chance; "
+            "--set traffic.arrivals=bursty repeats the bursts"
         )
     ]
 

@@ -72,3 +72,10 @@ def test_json_number_that_is_not_finite_is_refused() -> None:
 def test_wrong_number_of_values_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match="2 numbers for 1"):
         text_template("/{1..2}").fill([1, 2])
+
+
+def test_one_of_some_texts() -> None:
+    template = text_template("/{lamp|chair}/{1..2}")
+    assert [(drawn.low, drawn.high) for drawn in template.ranges] == [(0, 1), (1, 2)]
+    assert template.fill([1, 2]) == "/chair/2"
+    assert json_template({"a": '{x|"y"}'}).fill([1]) == '{"a": "\\"y\\""}'

@@ -42,6 +42,32 @@ def test_traffic_file_compiles_to_a_mix(tmp_path: Path) -> None:
     assert dict(post.headers) == {"x-key": "1", "Content-Type": "application/json"}
 
 
+def test_forms_are_sent_as_browsers_do(tmp_path: Path) -> None:
+    text = """
+requests:
+  - {endpoint: POST /login, share: 100%, form: {user: "u{1..9}", note: "a b&c", on: "{x y|z}"}}
+"""
+    (entry,) = read_traffic_file(written(tmp_path, text))
+    assert entry.body is not None
+    assert entry.body.fill([4, 0]) == "user=u4&note=a+b%26c&on=x+y"
+    assert dict(entry.headers)["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ("{endpoint: POST /a, share: 100%, json: 1, form: {}}", "one body"),
+        ("{endpoint: GET /a, share: 100%, path: '/a/${id}'}", "not captured by a request before"),
+        ("{endpoint: GET /a, share: 100%, path: '/a/{x|y z}'}", "percent-encode"),
+        ("{endpoint: GET /a, share: 100%, capture: {a: b}}", "capture"),
+    ],
+)
+def test_what_a_request_cannot_say(tmp_path: Path, request_: str, message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        read_traffic_file(written(tmp_path, f"requests: [{request_}]"))
+    assert message in caught.value.report()
+
+
 def test_json_null_is_a_body(tmp_path: Path) -> None:
     text = "requests: [{endpoint: POST /a, share: 100%, json: null}]"
     (entry,) = read_traffic_file(written(tmp_path, text))

@@ -130,10 +130,12 @@ def test_bursts_are_repeated_as_they_were_recorded() -> None:
         }
     )
     traffic = TrafficPlan(rate=100.0, duration=30.0)
-    as_recorded, _ = forecast_run(bursty, traffic=traffic, replications=4)
-    by_chance, _ = forecast_run(
-        bursty, traffic=traffic.model_copy(update={"arrivals": "poisson"}), replications=4
+    by_chance, _ = forecast_run(bursty, traffic=traffic, replications=4)
+    as_recorded, _ = forecast_run(
+        bursty, traffic=traffic.model_copy(update={"arrivals": "bursty"}), replications=4
     )
+    assert any("came in bursts" in text for text in by_chance.warnings)
+    assert not any("came in bursts" in text for text in as_recorded.warnings)
     assert as_recorded.total.latency is not None
     assert by_chance.total.latency is not None
     assert as_recorded.total.latency.p95.value > 1.5 * by_chance.total.latency.p95.value
