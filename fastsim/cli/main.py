@@ -21,6 +21,7 @@ from fastsim.cli.check import check
 from fastsim.cli.compare import compare
 from fastsim.cli.demo import demo
 from fastsim.cli.forecast import forecast
+from fastsim.cli.init import init
 from fastsim.cli.limit import limit
 from fastsim.cli.load import load
 from fastsim.cli.record import record
@@ -55,6 +56,7 @@ ASK = "Ask"
 SHARE = "Share"
 TRY = "Try"
 
+app.command(rich_help_panel=LEARN)(init)
 # What follows the first word belongs to the command that is recorded, with or without --.
 app.command(rich_help_panel=LEARN, context_settings={"allow_interspersed_args": False})(record)
 app.command(rich_help_panel=LEARN)(calibrate)

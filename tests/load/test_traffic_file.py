@@ -1,9 +1,11 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from fastsim.errors import FastSimError, InputError, ScenarioError
-from fastsim.load.traffic_file import parse_mix, read_traffic_file, single_path
+from fastsim.load.traffic_file import TrafficFile, parse_mix, read_traffic_file, single_path
+from fastsim.yaml_source import parse_yaml
 
 GOOD = """
 version: 1
@@ -143,3 +145,11 @@ def test_wrong_mix_names_the_problem(text: str, message: str) -> None:
 def test_single_path_asks_for_that_path_only() -> None:
     (entry,) = single_path("/items?page=2")
     assert (entry.endpoint, entry.share) == ("GET /items?page=2", 1.0)
+
+
+def test_the_reference_has_a_file_that_is_right_and_all_keys() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "traffic.md").read_text()
+    [example] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(parse_yaml(example, TrafficFile).requests) == 2
+    for key in ("endpoint", "share", "path", "json", "form", "headers", "before", "capture"):
+        assert f"`{key}`" in text
