@@ -19,6 +19,8 @@ def check(
     """Check files without running anything; for editors and pre-commit.
 
     Tells everything that is wrong in all of them and ends with exit code 2 if anything is.
+
+    Example: fastsim check model.yaml scenario.yaml traffic.yaml
     """
     from fastsim.cli.output import note, print_json
     from fastsim.errors import InputError

@@ -80,6 +80,8 @@ def compare(
     Agreement has to be shown: the error and all that chance may have done to it must lie within
     the tolerance, for p50 and p95 of every endpoint and of the total, or the metrics that
     --tolerance names. Exit codes: 0 agrees, 1 off, 3 cannot tell.
+
+    Example: fastsim compare model.yaml live.json
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import apply_settings, read_question

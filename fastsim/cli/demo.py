@@ -34,6 +34,8 @@ def demo(
     measuring take turns. Starts a few small services on loopback and ends them all again, also
     on Ctrl-C. It is done when everything is measured, whatever came out; with --strict the exit
     code is that of fastsim compare: 0 agrees, 1 off, 3 cannot tell.
+
+    Example: fastsim demo
     """
     from fastsim.cli.compare import EXIT_CODES
     from fastsim.cli.output import note, print_json

@@ -69,6 +69,8 @@ def load(
 
     Latency counts from the moment a request was due, so a stalled service cannot hide
     its queue. Ctrl-C ends early and keeps what finished (exit code 130).
+
+    Example: fastsim load http://127.0.0.1:8000 --traffic traffic.yaml --rate 50/s -o live.json
     """
     from fastsim.cli.output import note, print_json, refuse_existing, save_text
     from fastsim.load.address import parse_address, require_loopback

@@ -37,6 +37,8 @@ def report(
 
     Comparisons, twin runs and live runs belong together when their titles are equal,
     otherwise in the order in which they are named.
+
+    Example: fastsim report run.json live.json model.yaml --html report.html
     """
     from fastsim.cli.output import print_json, refuse_existing
     from fastsim.report.answer import render_answer

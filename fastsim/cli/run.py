@@ -58,6 +58,8 @@ def run(
     Ends with exit code 1 when a goal is missed, and with 3 when more arrives than the
     service can do and no goal was set: then there is no steady answer. Ctrl-C ends it with
     what has been simulated so far, and exit code 130.
+
+    Example: fastsim run model.yaml --rate 300/s --slo 'p95 < 100ms'
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
     from fastsim.cli.question import (

@@ -33,7 +33,10 @@ def show(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Say what a file holds, whatever kind of FastSim file or trace export it is."""
+    """Say what a file holds, whatever kind of FastSim file or trace export it is.
+
+    Example: fastsim show traces/
+    """
     from fastsim.answers import ANSWERS
     from fastsim.cli.show_traces import show_traces
 
