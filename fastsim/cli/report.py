@@ -82,12 +82,6 @@ def _write_page(
     from fastsim.result import Comparison, Run
 
     runs = [answer for answer in answers if isinstance(answer, Run)]
-    others = [answer for answer in answers if not isinstance(answer, (Run, Comparison))]
-    if others:
-        raise InputError(
-            f"the HTML file cannot show a {getattr(others[0], 'kind', 'file')} yet",
-            hint="--format markdown can",
-        )
     text = render_html(
         title=title or (f"{model.service}: FastSim report" if model else "FastSim report"),
         comparisons=[answer for answer in answers if isinstance(answer, Comparison)],
@@ -95,6 +89,7 @@ def _write_page(
         live=[run for run in runs if run.source == "live"],
         model=model,
         notes=notes,
+        decisions=[each for each in answers if not isinstance(each, (Run, Comparison))],
     )
     save_text(path, text, force=force)
 

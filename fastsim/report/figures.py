@@ -1,35 +1,20 @@
 """The figures of the report: each states its finding and carries its data as a table.
 
-Curves hold at most ``CURVE_POINTS`` points. Twin is always dashed with an interval band,
-live always solid, so that colour is never needed to tell them apart.
+Curves hold at most ``CURVE_POINTS`` points.
 """
 
 import math
 from collections.abc import Sequence
 
 from fastsim.report.cases import Case, latencies_s, summary_of
+from fastsim.report.charts import Look, Spec, axis, chart, mark, plot, series
 from fastsim.report.findings import row_gap, row_name, tally, tally_sentence
-from fastsim.report.markup import Markup, join, tag
-from fastsim.report.svg import (
-    Point,
-    Scale,
-    band,
-    line,
-    log_scale,
-    picture,
-    rect,
-    text,
-    text_width,
-    whisker,
-    x_axis,
-    y_axis,
-)
-from fastsim.report.tables import table, value_cell
+from fastsim.report.markup import Markup, tag
+from fastsim.report.tables import comparison_table, table, value_cell
 from fastsim.report.wording import (
     QUANTILES,
     UNKNOWN,
     clean,
-    could_be,
     duration,
     error_of,
     is_ratio,
@@ -39,15 +24,16 @@ from fastsim.report.wording import (
 from fastsim.result import CompareRow, Comparison, Estimate, Summary
 
 CURVE_POINTS = 200
+Point = tuple[float, float | None]
 _Quantiles = dict[str, Estimate]
 
 
-def figure(drawing: str, finding: str, data: str) -> Markup:
+def figure(drawn: Spec | None, finding: str, data: str) -> Markup:
     """Return a figure with its finding above and its data folded below."""
     return tag(
         "figure",
         tag("figcaption", finding),
-        tag("div", drawing, class_="drawing"),
+        Markup("") if drawn is None else chart(drawn),
         tag("details", tag("summary", "Data"), data),
     )
 
@@ -56,28 +42,30 @@ def error_figure(case: Comparison) -> Markup:
     """Show the error of every compared row, and what it could be."""
     rows = [row for row in case.rows if math.isfinite(row.error)]
     finding = tally_sentence(tally(case.rows))
-    data = table(
-        ["row", "error", "could be"],
-        [[row_name(row), error_of(row), could_be(row)] for row in rows],
-    )
+    data = comparison_table(case)
     relative = [row for row in rows if not is_ratio(row.unit)]
     if not relative:
-        return figure(Markup(""), finding, data)
-    left, width, top, step = 190.0, 680.0, 22.0, 17.0
-    foot = top + step * len(relative) + 4.0
-    spans = [_span(row) for row in relative]
-    ends = [abs(end) for span in spans for end in span]
-    reach = max([0.05, *(abs(row.error) for row in relative), *ends]) * 1.08
-    x = Scale(-reach, reach, left, width - 16.0)
-    ticks = [(v, f"{100 * v:+.3g} %".replace("-", "−") if v else "0") for v in x.ticks(9)]
-    parts = [x_axis(x, foot, "twin against live, relative error", ticks, top - 6)]
-    parts.append(tag("path", d=f"M{x(0):.2f} {top - 6}V{foot}", class_="zero"))
-    for index, (row, span) in enumerate(zip(relative, spans, strict=True)):
-        parts.append(_error_row(row, span, x, top + step * (index + 0.5)))
-    key = [rect(left, 3, 18, 9, class_="floor"), text(left + 24, 12, "could be", class_="tick")]
-    key += [_error_dot(left + 110, 8, off=False), text(left + 119, 12, "not off", class_="tick")]
-    key += [_error_dot(left + 178, 8, off=True), text(left + 188, 12, "off", class_="tick")]
-    return figure(picture([*parts, *key], width, foot + 38, finding), finding, data)
+        return figure(None, finding, data)
+    names = [row_name(row) for row in relative]
+    hints = [f"{row_name(row)}: {row_gap(row)}" for row in relative]
+    spans = [[number, *_span(row)] for number, row in enumerate(relative)]
+    drawn = [series("could be", "muted", "interval", spans, hints=hints)]
+    kinds: list[tuple[str, Look, bool]] = [("not off", "good", False), ("off", "bad", True)]
+    for name, look, off in kinds:
+        chosen = [n for n, row in enumerate(relative) if (row.verdict == "off") == off]
+        if chosen:
+            points = [[n, relative[n].error] for n in chosen]
+            drawn.append(series(name, look, "points", points, hints=[hints[n] for n in chosen]))
+    return figure(
+        plot(
+            axis("twin against live, relative error", "ratio"),
+            axis("", "", "category", names=names),
+            drawn,
+            marks=[mark("x", 0.0, "", "muted")],
+        ),
+        finding,
+        data,
+    )
 
 
 def _span(row: CompareRow) -> tuple[float, float]:
@@ -87,49 +75,41 @@ def _span(row: CompareRow) -> tuple[float, float]:
     return max(row.error_low, -1.0), min(row.error_high, max(2.0, row.error))
 
 
-def _error_row(row: CompareRow, span: tuple[float, float], x: Scale, y: float) -> Markup:
-    name = row_name(row)
-    label = name if len(name) <= 29 else f"{clean(row.endpoint)[:22]}… {metric_name(row.metric)}"
-    hint = f"{name}: {row_gap(row)}"
-    low, high = map(x, span)
-    bar = rect(low, y - 5, high - low, 10, class_="floor", hint=hint)
-    dot = _error_dot(x(row.error), y, off=row.verdict == "off")
-    return join([text(x.start - 8, y + 4, label, anchor="end", class_="tick"), bar, dot])
-
-
-def _error_dot(x: float, y: float, *, off: bool) -> Markup:
-    if not off:
-        return tag("circle", cx=x, cy=y, r=4, class_="agrees")
-    path = f"M{x - 4:.2f} {y - 4:.2f}l8 8m0 -8l-8 8"
-    return tag("path", d=path, class_="disagrees")
-
-
 def latency_figure(case: Case, endpoint: str) -> Markup | None:
     """Show the latency percentiles of an endpoint on log axes, twin against live."""
     found, curves = _latencies(case, endpoint)
     if not any(found.values()) and not any(curves.values()):
         return None
     finding = latency_finding(case, endpoint)
-    left, right, top, foot = 62.0, 416.0, 40.0, 250.0
-    x = Scale(math.log10(1 / 0.6), 3.05, left, right)
-    values = [s for curve in curves.values() for _, s in curve]
-    bounds = [v for q in found.values() for e in q.values() for v in (e.value, e.low, e.high)]
-    y = log_scale([*values, *bounds], foot, top)
-    ticks = [(_nines(q), metric_name(name)) for name, q in QUANTILES.items()]
-    parts = [
-        y_axis(y, left, right, "latency", duration),
-        x_axis(x, foot, "percentile (1 − CDF, log scale)", ticks, top),
-    ]
     twin, live = found.get("twin", {}), found.get("live", {})
+    drawn = []
     spans = [(_nines(QUANTILES[n]), *b) for n, e in twin.items() if (b := _bounds(e)) is not None]
-    parts.append(band(spans, x, y, "twin"))
-    parts.append(line(curves.get("live") or _through(live), x, y, "live"))
-    parts.append(line(curves.get("twin") or _through(twin), x, y, "twin"))
-    for name, estimate in live.items():
-        if (limits := _bounds(estimate)) is not None and limits[0] > 0.0:
-            parts.append(whisker(x(_nines(QUANTILES[name])), y(limits[0]), y(limits[1]), "live"))
-    parts.append(_legend(left, list(found), banded=len(spans) > 1))
-    return figure(picture(parts, 440, 288, finding), finding, _quantile_data(live, twin))
+    if len(spans) > 1:
+        drawn.append(series("twin, 95 % band", "twin", "band", spans))
+    whiskers = [
+        (_nines(QUANTILES[n]), *b)
+        for n, e in live.items()
+        if (b := _bounds(e)) is not None and b[0] > 0.0
+    ]
+    if whiskers:
+        drawn.append(series("live, 95 % interval", "live", "interval", whiskers))
+    lines: list[tuple[Look, list[Point]]] = [
+        ("live", curves.get("live") or _through(live)),
+        # Of all replications together, as its band is; the requests stored are those of one.
+        ("twin", _through(twin) or curves.get("twin", [])),
+    ]
+    for look, points in lines:
+        if shown := [p for p in points if p[1] and p[1] > 0.0]:
+            drawn.append(series(look, look, "line", shown))
+    return figure(
+        plot(
+            axis("percentile (1 − CDF, log scale)", "", "quantile", least=0.2, most=3.05),
+            axis("latency", "s", "log"),
+            drawn,
+        ),
+        finding,
+        _quantile_data(live, twin),
+    )
 
 
 def _latencies(case: Case, endpoint: str) -> tuple[dict[str, _Quantiles], dict[str, list[Point]]]:
@@ -225,13 +205,3 @@ def _quantile_data(live: _Quantiles, twin: _Quantiles) -> Markup:
 
 def _estimate_cell(found: Estimate | None) -> str:
     return value_cell(found.value, found.low, found.high, found.unit) if found else UNKNOWN
-
-
-def _legend(left: float, sources: Sequence[str], *, banded: bool) -> Markup:
-    parts, at = [], left
-    words = {"live": "live, 95 % interval", "twin": "twin, 95 % band" if banded else "twin"}
-    for source in sorted(set(sources)):
-        parts.append(tag("path", d=f"M{at:.2f} 10h26", class_=f"line {source}"))
-        parts.append(text(at + 32, 14, words[source], class_="tick"))
-        at += 52 + text_width(words[source])
-    return join(parts)

@@ -1,7 +1,8 @@
 """The report as one offline HTML file: the answer first, then the evidence, then the doubts.
 
 This module orders the sections; ``figures``, ``series_figure``, ``bars`` and ``tables`` fill
-them. The file loads nothing from anywhere and reads completely without JavaScript.
+them, and the script of ``web/`` draws the charts. The file loads nothing from anywhere; what the
+charts show can be read without JavaScript, too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from importlib import resources
 from fastsim.model import ServiceModel
 from fastsim.report.bars import breakdown_figure, model_figure
 from fastsim.report.cases import Case, pair_cases
+from fastsim.report.decision_figures import decision_figure
 from fastsim.report.figures import error_figure, latency_figure
 from fastsim.report.findings import (
     bottleneck,
@@ -23,19 +25,21 @@ from fastsim.report.findings import (
 from fastsim.report.markup import Markup, join, tag
 from fastsim.report.series_figure import series_figure
 from fastsim.report.tables import (
-    comparison_table,
     goals_table,
     run_table,
     self_check_table,
     table,
     use_table,
 )
+from fastsim.report.view import view_of
 from fastsim.report.wording import metric_name, ordered_names, rate, share
-from fastsim.result import Comparison, Run, RunProvenance
+from fastsim.result import Block, Comparison, Run, RunProvenance
 from fastsim.twin.equivalence import together
 
 _Section = tuple[str, str, Markup]
 _NEWLINE = Markup("\n")
+_NOTHING_ELSE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+"""The browser itself sees to it that the page loads nothing."""
 
 
 def render_html(
@@ -46,8 +50,9 @@ def render_html(
     live: list[Run],
     model: ServiceModel | None,
     notes: list[str],
+    decisions: Sequence[Block] = (),
 ) -> str:
-    """Return a self-contained page: verdict, twin against live, time, model, trust.
+    """Return a self-contained page: verdict, what was searched, twin against live, time, trust.
 
     Parameters
     ----------
@@ -60,28 +65,32 @@ def render_html(
         The model the twin ran on, if it is to be shown.
     notes
         Remarks of the caller, shown under "How far to trust this".
+    decisions
+        What ``limit``, ``size``, ``sweep`` and ``forecast`` found.
     """
     cases = pair_cases(comparisons, runs, live)
     sections = [
+        ("decisions", "What was searched", _decisions(decisions)),
         ("agreement", "Twin against live", _agreement(cases)),
         ("hold", "Will it hold?", _hold(cases)),
         ("time", "Over time", _over_time(cases)),
         ("why", "Where the time goes", _why(cases)),
         ("model", "The model", _model(model)),
-        ("trust", "How far to trust this", _trust(cases, model, notes)),
+        ("trust", "How far to trust this", _trust(cases, model, notes, decisions)),
     ]
     shown: list[_Section] = [section for section in sections if section[2]]
+    answer = _answer(cases, runs, model, decisions)
     body = [
         tag("a", "Skip to the answer", href="#answer", class_="skip"),
-        _hatch_pattern(),
         _header(title),
-        tag("main", _answer(cases, runs, model), _navigation(shown), *map(_section, shown)),
+        tag("main", answer, _navigation(shown), *map(_section, shown)),
         tag("footer", "Made by FastSim. This file loads nothing from anywhere."),
         tag("script", Markup(_packaged("page.js"))),
     ]
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_NOTHING_ELSE),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", title),
         tag("style", Markup(_packaged("page.css"))),
@@ -112,10 +121,18 @@ def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _answer(cases: Sequence[Case], runs: Sequence[Run], model: ServiceModel | None) -> Markup:
+def _answer(
+    cases: Sequence[Case],
+    runs: Sequence[Run],
+    model: ServiceModel | None,
+    decisions: Sequence[Block],
+) -> Markup:
     """Return the verdict sentence and, beside it, what it rests on."""
     rows = [row for case in cases if case.comparison for row in case.comparison.rows]
-    sentences, mood = [], "fair"
+    views = [view_of(each) for each in decisions]
+    sentences = [f"{view.title}: {view.sentence}." for view in views]
+    outcomes = [view.outcome for view in views if view.outcome is not None]
+    mood = "fair" if not outcomes else "bad" if "no" in outcomes else "good"
     if rows:
         found = [case.comparison for case in cases if case.comparison]
         sentences += [f"{_capital(comparison_sentence(each))} ({each.title})." for each in found]
@@ -137,6 +154,15 @@ def _answer(cases: Sequence[Case], runs: Sequence[Run], model: ServiceModel | No
     return tag("div", *parts, class_=f"answer {mood}", id="answer")
 
 
+def _decisions(decisions: Sequence[Block]) -> Markup:
+    parts = []
+    for each in decisions:
+        drawn = decision_figure(each)
+        if drawn is not None:
+            parts += [tag("h3", view_of(each).title), drawn]
+    return join(parts)
+
+
 def _agreement(cases: Sequence[Case]) -> Markup:
     parts = []
     for case in cases:
@@ -148,7 +174,6 @@ def _agreement(cases: Sequence[Case]) -> Markup:
         parts += [
             tag("h3", case.title),
             tag("p", about, class_="note"),
-            comparison_table(case.comparison),
             error_figure(case.comparison),
         ]
         drawn = [latency_figure(case, endpoint) for endpoint in case.endpoints]
@@ -208,8 +233,16 @@ def _model(model: ServiceModel | None) -> Markup:
     return join(parts)
 
 
-def _trust(cases: Sequence[Case], model: ServiceModel | None, notes: Sequence[str]) -> Markup:
+def _trust(
+    cases: Sequence[Case],
+    model: ServiceModel | None,
+    notes: Sequence[str],
+    decisions: Sequence[Block],
+) -> Markup:
     warnings = [f"Model: {warning}" for warning in model.warnings] if model else []
+    views = [view_of(each) for each in decisions]
+    warnings += [f"{view.title}: {warning}" for view in views for warning in view.warnings]
+    notes = [*notes, *(f"{view.title}: {note}" for view in views for note in view.notes)]
     for case in cases:
         for run in case.runs:
             warnings += [f"{case.title} ({run.source}): {warning}" for warning in run.warnings]
@@ -217,7 +250,7 @@ def _trust(cases: Sequence[Case], model: ServiceModel | None, notes: Sequence[st
             warnings += [f"{case.title} (comparison): {w}" for w in case.comparison.warnings]
     parts = [_list("Warnings", warnings, "No warning was raised.")]
     parts.append(_list("Notes", notes, ""))
-    parts.append(_provenance(cases, model))
+    parts.append(_provenance(cases, model, decisions))
     return join(parts)
 
 
@@ -228,9 +261,13 @@ def _list(heading: str, lines: Iterable[str], without: str) -> Markup:
     return join([tag("h3", heading), tag("ul", *items, class_="plain")])
 
 
-def _provenance(cases: Sequence[Case], model: ServiceModel | None) -> Markup:
+def _provenance(
+    cases: Sequence[Case], model: ServiceModel | None, decisions: Sequence[Block]
+) -> Markup:
     commands = [model.provenance.command] if model else []
-    known: list[tuple[str, RunProvenance]] = []
+    known: list[tuple[str, RunProvenance]] = [
+        (view_of(each).title, getattr(each, "provenance", RunProvenance())) for each in decisions
+    ]
     for case in cases:
         known += [(f"{case.title} ({run.source})", run.provenance) for run in case.runs]
         if case.comparison:
@@ -249,17 +286,3 @@ def _provenance(cases: Sequence[Case], model: ServiceModel | None) -> Markup:
     if listed:
         parts += [tag("h3", "Commands to repeat it"), tag("pre", join(listed, "\n"))]
     return join(parts)
-
-
-def _hatch_pattern() -> Markup:
-    stripe = tag("path", d="M0 0V6", stroke="#16181b", stroke_width=1.6, stroke_opacity=0.3)
-    pattern = tag(
-        "pattern",
-        stripe,
-        id="hatch",
-        width=6,
-        height=6,
-        patternUnits="userSpaceOnUse",
-        patternTransform="rotate(45)",
-    )
-    return tag("svg", tag("defs", pattern), class_="defs", aria_hidden="true")

@@ -1,61 +1,71 @@
-"""The figure over time: arrivals per second and latency percentiles per window."""
+"""The figure over time: latency, arrivals and requests in flight, window by window."""
 
 import math
 from collections.abc import Sequence
 from statistics import fmean, median
 
 from fastsim.report.cases import Case
-from fastsim.report.figures import figure
-from fastsim.report.markup import Markup, join, tag
-from fastsim.report.svg import (
-    Point,
-    Scale,
-    line,
-    linear_scale,
-    log_scale,
-    picture,
-    text,
-    text_width,
-    x_axis,
-    y_axis,
-)
+from fastsim.report.charts import Look, Spec, axis, chart, mark, plot, series
+from fastsim.report.figures import Point
+from fastsim.report.markup import Markup, tag
 from fastsim.report.tables import table
-from fastsim.report.wording import duration, plural, rate
+from fastsim.report.wording import clean, duration, plural, rate
 from fastsim.result import Run, Series
 
 SERIES_POINTS = 240
-_LEFT, _RIGHT = 66.0, 864.0
 
 
 def series_figure(case: Case) -> Markup | None:
-    """Show arrivals per second and p50/p95 per window, twin and live; None without series."""
+    """Show p50 and p95, arrivals and requests in flight, twin and live; None without series."""
     runs = [run for run in case.runs if run.series is not None and run.series.start_s]
-    series: dict[str, Series] = {
+    series_of: dict[str, Series] = {
         run.source: thinned(run.series) for run in runs if run.series is not None
     }
-    if not series:
+    if not series_of:
         return None
     finding = " ".join(_finding(run) for run in reversed(runs))
-    ends = [s.start_s[-1] + s.window_s for s in series.values()]
-    last = max([end for end in ends if math.isfinite(end) and end > 0.0], default=1.0)
-    x = Scale(0.0, last, _LEFT, _RIGHT)
-    times = [(at, duration(at)) for at in x.ticks(9)]
-    arrivals = {source: _rates(found) for source, found in series.items()}
-    load = linear_scale([v for points in arrivals.values() for _, v in points], 150.0, 44.0)
-    latencies = [v for found in series.values() for v in [*found.p50_s, *found.p95_s]]
-    delay = log_scale(latencies, 392.0, 206.0)
-    parts = [
-        y_axis(load, _LEFT, _RIGHT, "arrivals per second", lambda v: f"{v:g}"),
-        x_axis(x, 150.0, "", [(at, "") for at, _ in times], 44.0),
-        y_axis(delay, _LEFT, _RIGHT, "latency per window", duration),
-        x_axis(x, 392.0, "time since the start", times, 206.0),
+    drawn, counts, uses = [], [], []
+    for run in runs:
+        source = run.source
+        look: Look = "live" if source == "live" else "twin"
+        thin: Look = "thin live" if source == "live" else "thin twin"
+        found = series_of[source]
+        drawn.append(series(f"{source}: p95", look, "line", _above(found, found.p95_s)))
+        drawn.append(series(f"{source}: p50", thin, "line", _above(found, found.p50_s)))
+        counts.append(series(f"{source}: arrivals", look, "line", _rates(found)))
+        if any(found.in_flight):
+            flying = _middle(found, found.in_flight)
+            uses.append(series(f"{source}: in flight", look, "line", flying))
+    marks = _phases(runs)
+    time = axis("time since the start", "s")
+    goals = [
+        mark("y", goal.limit, goal.text, "bad")
+        for run in runs[:1]
+        for goal in run.slo
+        if goal.metric in {"p50", "p95"} and goal.endpoint is None
     ]
-    for source, found in series.items():
-        parts.append(line(arrivals[source], x, load, source))
-        parts.append(line(_middle(found, found.p50_s), x, delay, f"{source} thin"))
-        parts.append(line(_middle(found, found.p95_s), x, delay, source))
-    parts.append(_key(sorted(series)))
-    return figure(picture(parts, 880, 430, finding), finding, _data(series))
+    parts = [
+        chart(plot(time, axis("latency per window", "s", "log"), drawn, marks=marks + goals)),
+        chart(plot(time, axis("arrivals", "/s", least=0.0), counts, marks=marks, height=190)),
+    ]
+    if uses:
+        in_flight = axis("in flight", "count", least=0.0)
+        parts.append(chart(plot(time, in_flight, uses, marks=marks, height=190)))
+    return tag(
+        "figure",
+        tag("figcaption", finding),
+        *parts,
+        tag("details", tag("summary", "Data"), _data(series_of)),
+    )
+
+
+def _phases(runs: Sequence[Run]) -> list[Spec]:
+    """Mark every second phase of the traffic, by its name."""
+    phases = next((run.phases for run in runs if run.phases), [])
+    return [
+        mark("x", phase.start_s, clean(phase.name), "muted", to=phase.start_s + phase.length_s)
+        for phase in phases[1::2]
+    ]
 
 
 def thinned(series: Series, most: int = SERIES_POINTS) -> Series:
@@ -71,6 +81,7 @@ def thinned(series: Series, most: int = SERIES_POINTS) -> Series:
         arrivals=[sum(series.arrivals[part]) for part in parts],
         p50_s=[_mean(series.p50_s[part]) for part in parts],
         p95_s=[_mean(series.p95_s[part]) for part in parts],
+        in_flight=[fmean(series.in_flight[part]) for part in parts] if series.in_flight else [],
     )
 
 
@@ -93,6 +104,11 @@ def _middle(series: Series, values: Sequence[float | None]) -> list[Point]:
     return [(start + half, v) for start, v in zip(series.start_s, values, strict=False)]
 
 
+def _above(series: Series, values: Sequence[float | None]) -> list[Point]:
+    """Return the values above 0, which alone have a place on a logarithmic axis."""
+    return [(at, v if v is not None and v > 0.0 else None) for at, v in _middle(series, values)]
+
+
 def _finding(run: Run) -> str:
     series = run.series or Series(window_s=1.0)
     windows = plural(len(series.start_s), "window")
@@ -104,19 +120,6 @@ def _finding(run: Run) -> str:
         f"{text_}; p95 per {duration(series.window_s)} window was {duration(median(tails))} in the "
         f"median, from {duration(min(tails))} to {duration(max(tails))}."
     )
-
-
-def _key(sources: Sequence[str]) -> Markup:
-    parts, at = [], _LEFT
-    for source in sources:
-        for name, css in (
-            (f"{source}: arrivals, p95", source),
-            (f"{source}: p50", f"{source} thin"),
-        ):
-            parts.append(tag("path", d=f"M{at:.2f} 10h26", class_=f"line {css}"))
-            parts.append(text(at + 32, 14, name, class_="tick"))
-            at += 54 + text_width(name)
-    return join(parts)
 
 
 def _data(series: dict[str, Series]) -> Markup:

