@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastsim.calibrate.requests import RequestSet
     from fastsim.result import Run
     from fastsim.twin.live import LiveSample
+    from fastsim.twin.live_summary import LiveSummary
 
 
 def compare(
@@ -31,7 +32,11 @@ def compare(
     ],
     live: Annotated[
         Path,
-        typer.Argument(help="A result of fastsim load, or recorded traces.", show_default=False),
+        typer.Argument(
+            help="A result of fastsim load, recorded traces, or what Locust, k6, vegeta, oha, hey, "
+            "JMeter or wrk2 measured.",
+            show_default=False,
+        ),
     ],
     *,
     tolerance: Annotated[
@@ -61,6 +66,10 @@ def compare(
     ] = None,
     service: Annotated[
         str | None, typer.Option("--service", help="The service, if the traces hold several.")
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option("--endpoint", help="What was asked, where the tool does not say: 'GET /a'."),
     ] = None,
     seed: Seed = None,
     replications: Annotated[
@@ -92,7 +101,7 @@ def compare(
     if output is not None:
         refuse_existing(output, force=force)
     limits = _limits(tolerance or [])
-    sample, requests = _read_live(live, service)
+    sample, requests, said = _read_live(live, service, twin, endpoint)
     seen: Literal["client", "server"] = "client" if requests is None else "server"
     if recorded is not None:
         sample = replace(sample, recorded=recorded)
@@ -134,6 +143,7 @@ def compare(
 
             with progress("looking for what differs"):
                 result.reasons = reasons(question.model, requests)
+    result.warnings = said + result.warnings
     deliver(
         result,
         render=lambda: render_comparison(result, every=every),
@@ -199,16 +209,34 @@ def _begins_as_run(path: Path) -> bool:
     return re.search(rb'^\s*\{[^{}\[\]]*"kind"\s*:\s*"run"', head) is not None
 
 
-def _read_live(path: Path, service: str | None) -> "tuple[LiveSample, RequestSet | None]":
-    """Return what was measured, and the requests of a recording: the view of the server."""
+def _read_live(
+    path: Path, service: str | None, twin: Path, endpoint: str | None
+) -> "tuple[LiveSample | LiveSummary, RequestSet | None, list[str]]":
+    """Return what was measured, the requests of a recording (the view of the server), remarks."""
     from fastsim.cli.recorded_live import read_recorded
+    from fastsim.cli.tool_live import of_tool
+    from fastsim.load.tools import read_tool
     from fastsim.twin.live import LiveSample
 
     stored = _read_run(path)
-    if stored is None:
-        found = read_recorded(path, service)
-        return found.sample, found.requests
-    return LiveSample.of_run(stored, where=str(path)), None
+    if stored is not None:
+        return LiveSample.of_run(stored, where=str(path)), None, []
+    measured = read_tool(path)
+    if measured is not None:
+        sample, said = of_tool(measured, _endpoints(twin), endpoint)
+        return sample, None, said
+    recording = read_recorded(path, service)
+    return recording.sample, recording.requests, []
+
+
+def _endpoints(twin: Path) -> list[str]:
+    """Return the endpoints of the twin, which other tools name in their own way."""
+    from fastsim.cli.question import read_question
+
+    stored = _read_run(twin)
+    if stored is not None:
+        return list(stored.endpoints)
+    return [each.name for each in read_question(twin).model.endpoints]
 
 
 def _refuse_for_stored(

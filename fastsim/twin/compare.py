@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
-from fastsim.load.intervals import mean_estimate, quantile_estimate
 from fastsim.result import CompareRow, Comparison, Estimate, Finding, Run
 from fastsim.twin.counterpart import Counterpart, FromReplications, FromRun
 from fastsim.twin.doubt import processor_warnings
 from fastsim.twin.equivalence import Compared, Judgement, judge, times_longer, together
 from fastsim.twin.live import LiveSample
+from fastsim.twin.live_summary import LiveSummary
 from fastsim.twin.metrics import View
 from fastsim.twin.replicate import Replications
-from fastsim.twin.statistics import METRICS, PROBABILITIES
+from fastsim.twin.statistics import METRICS
 from fastsim.twin.trust import find_overload
 from fastsim.units import format_rate
 
@@ -49,6 +49,8 @@ LONGEST_S = 86_400.0
 """Nobody measures for longer to hear that a value agrees."""
 
 TOTAL = "total"
+
+Live = LiveSample | LiveSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class _Value:
 
 def compare(
     twin: Replications | Run,
-    live: LiveSample,
+    live: Live,
     *,
     mode: Literal["free", "arrival replay"] = "free",
     view: View = "client",
@@ -171,11 +173,11 @@ def _checked(asked: Mapping[str, float]) -> dict[str, float]:
 
 def _values(
     side: Counterpart,
-    live: LiveSample,
+    live: Live,
     tolerance: Mapping[str, float],
     counting: frozenset[str],
 ) -> list[_Value]:
-    names = [name for name in side.endpoints if live.chosen(name).any()]
+    names = [name for name in side.endpoints if live.has(name)]
     endpoints: list[str | None] = [*names, None] if len(names) > 1 else list(names)
     found: list[_Value] = []
     for endpoint in endpoints:
@@ -189,39 +191,35 @@ def _values(
 
 def _latency(
     side: Counterpart,
-    live: LiveSample,
+    live: Live,
     endpoint: str | None,
     metric: str,
     *,
     tolerance: float,
     counting: frozenset[str],
 ) -> list[_Value]:
-    latency_s = live.latency_s[live.chosen(endpoint) & live.ok]
-    if not len(latency_s):
+    measured = live.latency(endpoint, metric)
+    if measured is None:
         return []
-    measured = (
-        mean_estimate(latency_s)
-        if metric == "mean"
-        else quantile_estimate(latency_s, PROBABILITIES[METRICS.index(metric) - 1])
-    )
-    found = side.compared(endpoint, metric, measured.value, len(latency_s), tolerance)
+    found = side.compared(endpoint, metric, measured.estimate.value, measured.requests, tolerance)
     if found is None:
         return []
     compared, twin = found
-    enough = len(latency_s) >= FEWEST[metric]
-    counts = metric in counting and enough
-    return [_Value(endpoint, metric, len(latency_s), measured, twin, compared, counts)]
+    if measured.rounding and compared.log:
+        half = math.hypot(compared.least_half, measured.rounding)
+        compared = replace(compared, least_half=half)
+    counts = metric in counting and measured.requests >= FEWEST[metric]
+    return [_Value(endpoint, metric, measured.requests, measured.estimate, twin, compared, counts)]
 
 
 def _errors(
     side: Counterpart,
-    live: LiveSample,
+    live: Live,
     endpoint: str | None,
     tolerance: float,
     counting: frozenset[str],
 ) -> list[_Value]:
-    chosen = live.chosen(endpoint)
-    finished, failed = int(chosen.sum()), int((chosen & ~live.ok).sum())
+    failed, finished = live.failures(endpoint)
     found = side.compared_errors(endpoint, failed, finished, tolerance)
     if found is None or not (failed or found[1].value or endpoint is None):
         return []
@@ -232,9 +230,9 @@ def _errors(
 
 
 def _throughput(
-    side: Counterpart, live: LiveSample, tolerance: float, counting: frozenset[str]
+    side: Counterpart, live: Live, tolerance: float, counting: frozenset[str]
 ) -> list[_Value]:
-    measured, requests = live.successes_per_s(), int(live.measured.sum())
+    measured, requests = live.successes_per_s(), live.requests
     if measured.value <= 0.0:
         return []
     found = side.compared(None, "throughput", measured.value, requests, tolerance)

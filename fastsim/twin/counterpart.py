@@ -10,6 +10,7 @@ from fastsim.result import Estimate, Run, Summary
 from fastsim.twin.doubt import speed_sd
 from fastsim.twin.equivalence import Compared
 from fastsim.twin.live import LiveSample
+from fastsim.twin.live_summary import LiveSummary
 from fastsim.twin.metrics import IN_FLIGHT, View
 from fastsim.twin.replicate import Replications
 from fastsim.twin.statistics import (
@@ -59,7 +60,7 @@ class Counterpart(Protocol):
     ) -> tuple[Compared, Estimate] | None:
         """Return the share of failures beside ``failed`` of ``finished`` live requests."""
 
-    def differences(self, live: LiveSample) -> list[str]:
+    def differences(self, live: LiveSample | LiveSummary) -> list[str]:
         """Say where twin and live were not asked the same."""
 
 
@@ -147,7 +148,7 @@ class FromReplications:
         ratios = ratios[~np.isnan(ratios)]
         return _errors(ratios, int(all_finished.sum()), failed, finished, tolerance)
 
-    def differences(self, live: LiveSample) -> list[str]:
+    def differences(self, live: LiveSample | LiveSummary) -> list[str]:
         """Say where twin and live were not asked the same."""
         plan = self._found.plan
         return _rate_difference(plan.rate_per_s, live.rate_per_s)
@@ -209,7 +210,7 @@ class FromRun:
         ratios = np.full(self.runs, summary.failed / max(done, 1))
         return _errors(ratios, done, failed, finished, tolerance)
 
-    def differences(self, live: LiveSample) -> list[str]:
+    def differences(self, live: LiveSample | LiveSummary) -> list[str]:
         """Say where twin and live were not asked the same."""
         found = _rate_difference(self._run.rate_per_s, live.rate_per_s)
         shares = live.shares()

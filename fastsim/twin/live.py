@@ -4,22 +4,29 @@ A sample comes from a ``Run`` of ``fastsim load`` (client view) or from a record
 view); here it is fitted to a model and simulated at its own size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsim.errors import InputError, NotEnoughDataError
-from fastsim.load.intervals import rate_estimate
+from fastsim.errors import InputError
+from fastsim.load.intervals import mean_estimate, quantile_estimate, rate_estimate
+from fastsim.load.tools.found import ToolRequests
 from fastsim.model import ServiceModel
 from fastsim.result import Estimate, Run
 from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin.forecast import make_plan
+from fastsim.twin.live_summary import (
+    LiveSummary,
+    LiveValue,
+    left_out_sentence,
+    nothing_in_common,
+)
 from fastsim.twin.metrics import growth
 from fastsim.twin.replicate import ArrivalReplay, OnProgress, Replications, replicate
-from fastsim.units import format_share
+from fastsim.twin.statistics import METRICS, PROBABILITIES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -92,6 +99,63 @@ class LiveSample:
             warmup_s=run.warmup_s,
         )
 
+    @classmethod
+    def of_tool(cls, found: ToolRequests, names: Mapping[str, str]) -> Self:
+        """Take what another load tool measured.
+
+        Parameters
+        ----------
+        names
+            What its names of requests are called here.
+        """
+        duration_s = float(found.at_s[-1]) + 1e-9
+        return cls(
+            endpoints=tuple(names.get(name, name) for name in found.endpoints),
+            endpoint=found.endpoint,
+            at_s=found.at_s,
+            latency_s=found.latency_s,
+            ok=found.ok,
+            rate_per_s=(len(found.at_s) - 1) / duration_s,
+            duration_s=duration_s,
+            title=found.tool,
+        ).joined()
+
+    def joined(self) -> Self:
+        """Return the sample with endpoints of one name as one."""
+        names = list(dict.fromkeys(self.endpoints))
+        place = np.array([names.index(name) for name in self.endpoints], np.int64)
+        return replace(self, endpoints=tuple(names), endpoint=place[self.endpoint])
+
+    @property
+    def requests(self) -> int:
+        """How many requests are compared."""
+        return int(self.measured.sum())
+
+    @property
+    def evenly_spaced(self) -> bool:
+        """Whether requests came as far from each other as from the next."""
+        gaps_s = np.diff(self.at_s[self.measured])
+        return len(gaps_s) > 1 and bool(gaps_s.std() < REGULAR * gaps_s.mean())
+
+    def has(self, endpoint: str) -> bool:
+        """Tell whether there are requests of an endpoint."""
+        return bool(self.chosen(endpoint).any())
+
+    def latency(self, endpoint: str | None, metric: str) -> LiveValue | None:
+        """Return a latency of an endpoint, or of all; None without any success."""
+        latency_s = self.latency_s[self.chosen(endpoint) & self.ok]
+        if not len(latency_s):
+            return None
+        if metric == "mean":
+            return LiveValue(mean_estimate(latency_s), len(latency_s))
+        share = PROBABILITIES[METRICS.index(metric) - 1]
+        return LiveValue(quantile_estimate(latency_s, share), len(latency_s))
+
+    def failures(self, endpoint: str | None) -> tuple[int, int]:
+        """Return how many requests failed, and how many were answered or failed."""
+        chosen = self.chosen(endpoint)
+        return int((chosen & ~self.ok).sum()), int(chosen.sum())
+
     @property
     def measured(self) -> Flags:
         """Which requests are compared."""
@@ -139,10 +203,7 @@ class LiveSample:
         known = np.array([name in endpoints for name in self.endpoints], np.bool_)
         keep: Flags = known[self.endpoint]
         if not (keep & self.measured).any():
-            raise NotEnoughDataError(
-                "live and twin have no endpoint in common",
-                hint=f"live: {_listed(self.endpoints)}; twin: {_listed(endpoints)}",
-            )
+            raise nothing_in_common(self.endpoints, endpoints)
         shares = self.shares()
         missing = {name: shares[name] for name in shares if name not in endpoints and shares[name]}
         if not missing:
@@ -157,22 +218,12 @@ class LiveSample:
             rate_per_s=self.rate_per_s * (1.0 - left_out),
             throughput=None,
         )
-        return rest, [
-            (
-                f"the twin does not know {_listed(list(missing))}: {format_share(left_out, 3)} of "
-                "the live requests are left out, and the load they made"
-            )
-        ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown or "none"
+        return rest, [left_out_sentence(missing)]
 
 
 def simulate_live(
     model: ServiceModel,
-    live: LiveSample,
+    live: LiveSample | LiveSummary,
     *,
     mode: Mode = "free",
     deployment: Deployment | None = None,
@@ -202,24 +253,22 @@ def simulate_live(
     names = [endpoint.name for endpoint in model.endpoints]
     known, _ = live.known_to(names)
     shares = known.shares()
-    regular = _regular(known.at_s[known.measured])
     traffic = TrafficPlan(
         rate=known.rate_per_s,
         duration=known.duration_s,
         warmup=warmup_s if known.warmup_s is None else known.warmup_s,
-        arrivals="uniform" if regular else "poisson",
+        arrivals="uniform" if known.evenly_spaced else "poisson",
         mix={name: shares.get(name, 0.0) for name in names},
     )
     arrivals = None
     if mode == "arrival replay":
+        if not isinstance(known, LiveSample):
+            raise InputError(
+                f"{known.title} does not say when requests came", hint="leave --mode arrivals out"
+            )
         code = np.array(
             [names.index(name) if name in names else -1 for name in known.endpoints], np.int64
         )
         arrivals = ArrivalReplay(known.at_s, code[known.endpoint])
     plan = make_plan(model, traffic, deployment or Deployment(), arrivals, doubtful=True)
     return replicate(plan, replications=replications, seed=seed, jobs=jobs, on_progress=on_progress)
-
-
-def _regular(at_s: Floats) -> bool:
-    gaps_s = np.diff(at_s)
-    return len(gaps_s) > 1 and bool(gaps_s.std() < REGULAR * gaps_s.mean())

@@ -60,7 +60,7 @@ def test_what_cannot_be_read_is_named_alike_by_calibrate_and_show(
         sniff(str(path))
     assert showing.value.report() == calibrating.value.report()
     if LOAD in pattern:
-        assert "fastsim load" in str(calibrating.value.hint)
+        assert "fastsim compare" in str(calibrating.value.hint)
 
 
 def test_a_search_answer_says_where_the_traces_are(tmp_path: Path) -> None:

@@ -9,10 +9,7 @@ READS = (
     "FastSim reads OTLP (JSON, protobuf), Jaeger, Zipkin, Tempo, Datadog and console exports, "
     "and tables of spans (--columns says which column is what)"
 )
-_LOAD = (
-    "FastSim compares with its own load results: fastsim load URL --rate ... -o live.json, then "
-    "fastsim compare model.yaml live.json"
-)
+_LOAD = "it has no spans to fit; fastsim compare model.yaml FILE holds the twin against it"
 _COLUMNS = "say which column is what: --columns trace_id=...,span_id=...,name=...,start=...,end=..."
 
 # In this order: the first pattern found in the first bytes of the file names it. What follows
