@@ -189,6 +189,9 @@ class Run(Block):
     title: str = ""
     seed: int | None = None
     rate_per_s: float
+    users: int | None = Field(
+        None, description="twin: who sent the requests, each waiting for its answer"
+    )
     duration_s: float
     warmup_s: float | None = Field(
         None, description="load before the measured time, seconds; 0 if the service began idle"

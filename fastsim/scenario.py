@@ -13,11 +13,22 @@ from fastsim.model import HandOver, Limit, Part, Resource, Scope, ServiceModel
 from fastsim.phases import Phase, check_phases
 from fastsim.units import Duration, Rate, Share, parse_duration, parse_share
 
+MOST_USERS = 100_000
 MOST_PROCESSES = 4096
 """Workers and cores of one machine; each worker is an event loop that is simulated."""
 
 
 Spacing = Literal["poisson", "uniform", "bursty"]
+
+
+class Users(Part):
+    """Closed traffic: users who wait for the answer, think, and ask again."""
+
+    count: int = Field(1, ge=1, le=MOST_USERS)
+    think: Duration = Field(0.0, ge=0.0, description="mean time from an answer to the next request")
+    steady: bool = Field(
+        False, description="think as long every time; by chance (exponentially) otherwise"
+    )
 
 
 class TrafficPlan(Part):
@@ -27,6 +38,9 @@ class TrafficPlan(Part):
     phases: list[Phase] = Field(
         default_factory=list,
         description="the rate over time, phase after phase; together they are the measured time",
+    )
+    users: Users | None = Field(
+        None, description="instead of a rate: users who wait for answers before they ask again"
     )
     duration: Duration = 60.0
     warmup: Duration | None = Field(
@@ -47,9 +61,31 @@ class TrafficPlan(Part):
     def _phases_alike(self) -> Self:
         try:
             check_phases(self.phases, self.rate)
+            check_users(self)
         except InputError as error:
             raise ValueError(f"{error.message}; {error.hint}") from None
         return self
+
+
+def check_users(traffic: TrafficPlan) -> None:
+    """Refuse users beside what only arrivals of their own have.
+
+    Raises
+    ------
+    InputError
+        When a rate, phases or a spacing are given as well.
+    """
+    if traffic.users is None:
+        return
+    others = {"rate": traffic.rate, "phases": traffic.phases or None}
+    given = [name for name, value in others.items() if value is not None]
+    if traffic.arrivals != "poisson":
+        given.append("arrivals")
+    if given:
+        raise InputError(
+            f"users decide themselves when they ask: {given[0]} says it a second time",
+            hint=f"leave users or {given[0]} out",
+        )
 
 
 Balancing = Literal["round robin", "random", "least connections", "power of two"]

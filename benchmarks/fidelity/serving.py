@@ -9,12 +9,21 @@ from fastsim.collector.launcher import stop, wait_for_port
 from fastsim.demo.servers import HOST, free_port
 
 
-def serving(app: str, cores: set[int], environment: dict[str, str], stack: ExitStack) -> str:
-    """Serve an application on some cores until the stack is left; return its address."""
+def serving(
+    app: str, cores: set[int], environment: dict[str, str], stack: ExitStack, *more: str
+) -> str:
+    """Serve an application on some cores until the stack is left; return its address.
+
+    Parameters
+    ----------
+    more
+        Further options of uvicorn.
+    """
     port = free_port()
     command = [
         *(sys.executable, "-m", "uvicorn", app, "--host", HOST),
-        *("--port", str(port), "--loop", "asyncio", "--log-level", "warning", "--no-access-log"),
+        *("--port", str(port), "--loop", "asyncio", "--log-level", "error", "--no-access-log"),
+        *more,
     ]
     process = subprocess.Popen(command, env=environment)
     stack.callback(stop, process)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fastsim.cli.options import AsJson, Force, Format, Output, Seed
+from fastsim.cli.options import AsJson, Force, Format, Output, Seed, Think, UserCount
 from fastsim.errors import ExitCode, InputError
 
 EXIT_CODES = {
@@ -71,6 +71,8 @@ def compare(
         str | None,
         typer.Option("--endpoint", help="What was asked, where the tool does not say: 'GET /a'."),
     ] = None,
+    users: UserCount = None,
+    think: Think = None,
     seed: Seed = None,
     replications: Annotated[
         int, typer.Option("--replications", min=20, help="Simulations to compare with.")
@@ -93,7 +95,7 @@ def compare(
     Example: fastsim compare model.yaml live.json
     """
     from fastsim.cli.output import deliver, progress, refuse_existing
-    from fastsim.cli.question import apply_settings, read_question
+    from fastsim.cli.question import apply_settings, apply_traffic, read_question
     from fastsim.report.text import render_comparison
     from fastsim.twin.compare import compare as compare_twin
     from fastsim.twin.live import simulate_live
@@ -101,7 +103,7 @@ def compare(
     if output is not None:
         refuse_existing(output, force=force)
     limits = _limits(tolerance or [])
-    sample, requests, said = _read_live(live, service, twin, endpoint)
+    sample, requests, said = _read_live(live, service, twin, endpoint, users=users is not None)
     seen: Literal["client", "server"] = "client" if requests is None else "server"
     if recorded is not None:
         sample = replace(sample, recorded=recorded)
@@ -118,12 +120,14 @@ def compare(
     else:
         question = apply_settings(read_question(twin), settings or [])
         scenario = question.scenario
+        apply_traffic(scenario, users=users, think=think)
         with progress("simulating", total=replications) as move:
             found = simulate_live(
                 question.model,
                 sample,
                 mode="arrival replay" if mode == "arrivals" else "free",
                 deployment=scenario.deployment,
+                users=scenario.traffic.users,
                 warmup_s=scenario.traffic.warmup,
                 replications=replications,
                 seed=scenario.seed if seed is None else seed,
@@ -210,7 +214,7 @@ def _begins_as_run(path: Path) -> bool:
 
 
 def _read_live(
-    path: Path, service: str | None, twin: Path, endpoint: str | None
+    path: Path, service: str | None, twin: Path, endpoint: str | None, *, users: bool
 ) -> "tuple[LiveSample | LiveSummary, RequestSet | None, list[str]]":
     """Return what was measured, the requests of a recording (the view of the server), remarks."""
     from fastsim.cli.recorded_live import read_recorded
@@ -223,7 +227,7 @@ def _read_live(
         return LiveSample.of_run(stored, where=str(path)), None, []
     measured = read_tool(path)
     if measured is not None:
-        sample, said = of_tool(measured, _endpoints(twin), endpoint)
+        sample, said = of_tool(measured, _endpoints(twin), endpoint, users=users)
         return sample, None, said
     recording = read_recorded(path, service)
     return recording.sample, recording.requests, []

@@ -16,6 +16,16 @@ Phases = Annotated[
         help="The rate over time: '60s 100/s, 30s 100/s..400/s' or '60s x1, spike: 10s x3'.",
     ),
 ]
+UserCount = Annotated[
+    int | None,
+    typer.Option(
+        "--users", min=1, help="Users who wait for the answer before they ask again, not a rate."
+    ),
+]
+Think = Annotated[
+    str | None,
+    typer.Option("--think", help="Mean time of a user between an answer and asking again."),
+]
 Mix = Annotated[
     str | None,
     typer.Option("--mix", help="Shares, such as 'GET /a=60%'; the rest keep their proportions."),

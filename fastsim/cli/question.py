@@ -20,7 +20,7 @@ from fastsim.units import parse_duration, parse_rate, parse_share
 if TYPE_CHECKING:
     from fastsim.model import ServiceModel
     from fastsim.result import RunProvenance
-    from fastsim.scenario import Scenario, Slo
+    from fastsim.scenario import Scenario, Slo, TrafficPlan, Users
     from fastsim.twin.replicate import Plan
 
 SETTING_HINT = "write it like --set deployment.workers=4"
@@ -163,7 +163,8 @@ def search_plan(
     from fastsim.twin.goals import parse_goals
 
     model, scenario = question.model, question.scenario
-    if from_anywhere and scenario.traffic.rate is None and model.traffic is None:
+    known = model.traffic is not None or scenario.traffic.users is not None
+    if from_anywhere and scenario.traffic.rate is None and not known:
         scenario.traffic.rate = 1.0
     names = [endpoint.name for endpoint in model.endpoints]
     goals = parse_goals([*scenario.slo, *(slo or [])], names)
@@ -244,6 +245,8 @@ def apply_traffic(
     *,
     rate: str | None = None,
     phases: str | None = None,
+    users: int | None = None,
+    think: str | None = None,
     duration: str | None = None,
     warmup: str | None = None,
     mix: str | None = None,
@@ -256,6 +259,7 @@ def apply_traffic(
         When a text has no unit, or a wrong one.
     """
     from fastsim.phases import check_phases, parse_phases
+    from fastsim.scenario import check_users
 
     traffic = scenario.traffic
     if rate is not None:
@@ -266,6 +270,11 @@ def apply_traffic(
             traffic.phases = parse_phases(phases)
     with flag("--phases"):
         check_phases(traffic.phases, traffic.rate)
+    if users is not None or think is not None:
+        with flag("--users" if think is None else "--think"):
+            traffic.users = _users(traffic, users, think)
+    with flag("--users"):
+        check_users(traffic)
     if duration is not None:
         with flag("--duration"):
             if traffic.phases:
@@ -279,6 +288,21 @@ def apply_traffic(
     if mix is not None:
         with flag("--mix"):
             traffic.mix = parse_mix(mix)
+
+
+def _users(traffic: "TrafficPlan", count: int | None, think: str | None) -> "Users":
+    """Return the users of a scenario with what the flags say of them."""
+    from fastsim.scenario import Users
+
+    known = traffic.users
+    if count is None and known is None:
+        raise InputError("a think time is that of users", hint="say how many: --users 50")
+    users = Users() if known is None else known.model_copy()
+    if count is not None:
+        users.count = count
+    if think is not None:
+        users.think = parse_duration(think)
+    return users
 
 
 def parse_mix(text: str) -> dict[str, float]:

@@ -18,6 +18,8 @@ from fastsim.cli.options import (
     Settings,
     Slo,
     Slow,
+    Think,
+    UserCount,
 )
 
 
@@ -32,6 +34,8 @@ def run(
         str | None, typer.Option("--warmup", help="Simulated before and not counted.")
     ] = None,
     phases: Phases = None,
+    users: UserCount = None,
+    think: Think = None,
     mix: Mix = None,
     settings: Settings = None,
     slow: Slow = None,
@@ -74,7 +78,16 @@ def run(
         refuse_existing(output, force=force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
-    apply_traffic(scenario, rate=rate, duration=duration, warmup=warmup, phases=phases, mix=mix)
+    apply_traffic(
+        scenario,
+        rate=rate,
+        duration=duration,
+        warmup=warmup,
+        phases=phases,
+        users=users,
+        think=think,
+        mix=mix,
+    )
     count = scenario.replications if replications is None else replications
     with progress("simulating", total=count) as move:
         answer, found = forecast_run(

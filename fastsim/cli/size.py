@@ -18,6 +18,8 @@ from fastsim.cli.options import (
     Settings,
     Slo,
     Slow,
+    Think,
+    UserCount,
 )
 from fastsim.cli.varying import not_varied, parse_varied
 from fastsim.errors import InputError
@@ -45,6 +47,8 @@ def size(
     rate: Rate = None,
     slo: Slo = None,
     phases: Phases = None,
+    users: UserCount = None,
+    think: Think = None,
     mix: Mix = None,
     settings: Settings = None,
     slow: Slow = None,
@@ -77,7 +81,7 @@ def size(
         refuse_existing(output, force=force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
-    apply_traffic(scenario, rate=rate, phases=phases, mix=mix)
+    apply_traffic(scenario, rate=rate, phases=phases, users=users, think=think, mix=mix)
     plan, goals = search_plan(question, slo)
     with progress("searching", total=1.0) as move:
         answer = find_size(

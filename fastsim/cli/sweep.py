@@ -20,6 +20,8 @@ from fastsim.cli.options import (
     Settings,
     Slo,
     Slow,
+    Think,
+    UserCount,
 )
 from fastsim.errors import InputError
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from fastsim.cli.question import Question
     from fastsim.twin.sweep import SweepCase
 
-_SHORT = {"rate": "traffic.rate"}
+_SHORT = {"rate": "traffic.rate", "users": "traffic.users.count"}
 _WHAT_IF = ("slow", "faster")
 
 
@@ -44,6 +46,8 @@ def sweep(
     ],
     rate: Rate = None,
     phases: Phases = None,
+    users: UserCount = None,
+    think: Think = None,
     duration: Annotated[
         str | None, typer.Option("--duration", help="Measured time of each, such as 60s.")
     ] = None,
@@ -74,10 +78,14 @@ def sweep(
 
     if output is not None:
         refuse_existing(output, force=force)
+    varied = parse_varied(vary)
+    if users is None and "users" in varied:
+        users = 1  # how many, each combination says
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
-    apply_traffic(scenario, rate=rate, phases=phases, duration=duration, mix=mix)
-    varied = parse_varied(vary)
+    apply_traffic(
+        scenario, rate=rate, phases=phases, users=users, think=think, duration=duration, mix=mix
+    )
     try:
         cases = [_case(question, chosen) for chosen in combinations(varied)]
     except InputError as error:
@@ -109,6 +117,7 @@ def _case(question: "Question", chosen: Mapping[str, str]) -> "SweepCase":
     """Return a combination as something that can be simulated."""
     from fastsim.cli.question import apply_settings, apply_what_if
     from fastsim.phases import check_phases
+    from fastsim.scenario import check_users
     from fastsim.twin.sweep import SweepCase
 
     changes: dict[str, list[str]] = {name: [] for name in _WHAT_IF}
@@ -123,4 +132,5 @@ def _case(question: "Question", chosen: Mapping[str, str]) -> "SweepCase":
     changed = apply_what_if(changed, changes["slow"], changes["faster"])
     scenario = changed.scenario
     check_phases(scenario.traffic.phases, scenario.traffic.rate)
+    check_users(scenario.traffic)
     return SweepCase(dict(chosen), changed.model, scenario.traffic, scenario.deployment)

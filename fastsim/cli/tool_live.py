@@ -9,12 +9,16 @@ from fastsim.twin.live_summary import LiveSummary
 
 _CLOSED = (
     "waits for an answer before it sends the next request: while the service stalls nothing is "
-    "sent, so its percentiles are too short, and its load depends on the service"
+    "sent, so its percentiles are too short; --users and --think have the twin's users wait, too"
 )
 
 
 def of_tool(
-    found: ToolRequests | ToolSummary, endpoints: Sequence[str], asked: str | None
+    found: ToolRequests | ToolSummary,
+    endpoints: Sequence[str],
+    asked: str | None,
+    *,
+    users: bool,
 ) -> tuple[LiveSample | LiveSummary, list[str]]:
     """Return the live run and what has to be said about how it was measured.
 
@@ -24,6 +28,8 @@ def of_tool(
         Those of the twin, to which the tool's names are matched.
     asked
         What was asked for, where the tool does not say.
+    users
+        Whether the twin is asked by users who wait for answers, too.
 
     Raises
     ------
@@ -32,12 +38,12 @@ def of_tool(
     """
     names = _names(found, endpoints, asked)
     said = []
-    if found.closed:
+    if found.closed and not users:
         said.append(f"{found.tool} {_CLOSED}")
-    elif found.closed is None:
+    elif found.closed is None and not users:
         said.append(
             f"{found.tool} does not say whether it sent requests at their own times (an arrival "
-            "rate); with a number of users its percentiles are too short"
+            "rate); with users who wait its percentiles are too short (--users, --think)"
         )
     if isinstance(found, ToolRequests):
         if found.skipped:

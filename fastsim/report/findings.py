@@ -224,6 +224,8 @@ def driver_sentence(run: Run) -> str:
 
 def load_text(run: Run) -> str:
     """Say the load of a run: ``100/s``, or the mean and the highest of its phases."""
+    if run.users is not None:
+        return f"{plural(run.users, 'user')}, {rate(run.rate_per_s)}"
     if not run.phases:
         return rate(run.rate_per_s)
     peak = max(max(phase.begin_per_s, phase.end_per_s) for phase in run.phases)

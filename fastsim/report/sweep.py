@@ -9,6 +9,8 @@ from fastsim.report.wording import UNKNOWN, clean, count, duration, interval, sh
 
 _BAR = 14
 _LEAST_BAR = 5
+_WIDEST = 3.0
+"""Times the least p95 that a whole bar is at least: small differences stay small."""
 _SHORT = {"event loop": "loop", "thread pool": "threads"}
 
 
@@ -53,5 +55,5 @@ def _bar(point: SweepPoint, known: Sequence[float], room: int) -> str:
         return "█" * room + "▶" if point.overloaded else ""
     least, most = max(min(known), 1e-9), max(known)
     place = math.log(max(point.latency.p95.value, least) / least)
-    full = math.log(most / least) if most > least else 1.0
+    full = max(math.log(most / least), math.log(_WIDEST))
     return "█" * (1 + round((room - 1) * place / full))

@@ -157,7 +157,7 @@ def _value(found: Replications, goal: Slo | None) -> float | None:
 
     None under overload or without an answer.
     """
-    steady = found.plan.course is None
+    steady = found.plan.open_and_steady
     if steady and np.mean([overloaded(run) for run in found.runs]) >= 0.5:
         return None
     metric, endpoint = (

@@ -4,6 +4,7 @@ Workers are computed up to the moment of a decision before it is made, so that w
 sees what is true then, and nothing that is not.
 """
 
+import math
 from collections.abc import Generator, Sequence
 from heapq import heappop, heappush
 
@@ -16,6 +17,7 @@ from fastsim.twin.balancing import BACK, HELLO, THERE, WELCOME, Ways, balancer
 from fastsim.twin.connections import Connections
 from fastsim.twin.hosted import Hosted
 from fastsim.twin.records import Records
+from fastsim.twin.users import Heard
 from fastsim.twin.worker import Worker
 from fastsim.twin.workload import Workload
 
@@ -61,13 +63,26 @@ class Cluster:
         self.back_s = np.zeros(len(workload))
         """How long requests and responses were on their way, seconds."""
         self.rejected: list[int] = []
+        self._turned_away: set[int] = set()
+        """Requests on their way back whose connection is closed."""
+        self._users = workload.users
+        for worker in workers:
+            if isinstance(worker.ended, Heard):
+                worker.ended.tell = self._answered
 
     def start(self) -> None:
         """Begin to send requests."""
-        self._env.process(self._arrivals())
+        if self._users is None:
+            self._env.process(self._arrivals())
+            return
+        for user in range(self._users.count):
+            set_alarm(self._env, self._users.first_s(user), self._user_asks)
 
     def go_to(self, at: float) -> None:
         """Let happen what does before ``at``, seconds."""
+        if self._users is not None and not self._hosted:
+            self._step_to(at)
+            return
         self._env.run(until=None if at == np.inf else max(at, self._env.now + 1e-9))
         if not self._hosted:
             for worker in self._workers:
@@ -80,6 +95,50 @@ class Cluster:
             yield env.timeout(at - env.now)
             self._catch_up(at)
             self._send(at, request, entry)
+
+    def _step_to(self, until: float) -> None:
+        """Replay the workers pass by pass, always the one that is furthest behind.
+
+        An answer may have its user ask again at once, so nobody may be ahead of it.
+        """
+        env = self._env
+        while True:
+            worker = min(self._workers, key=Worker.next_moment)
+            moment, alarm = worker.next_moment(), env.peek()
+            if min(moment, alarm) >= until:
+                return
+            if alarm <= moment:
+                env.step()
+                continue
+            worker.advance(math.nextafter(moment, math.inf))
+            for at, request in worker.ended:
+                self._answered(at, request)
+            worker.ended.clear()
+
+    def _user_asks(self, alarm: Alarm) -> None:
+        del alarm
+        users, at = self._users, self._env.now
+        if users is None:
+            return
+        request = users.send(self._workload, at)
+        if request is None:
+            return
+        self._return_until(at)
+        self._send(at, request, int(self._workload.entry[request]))
+
+    def _answered(self, moment: float, request: int) -> None:
+        """Have the user of a request think and ask again."""
+        users = self._users
+        if users is None:
+            return
+        back = moment + self._way_back(request)
+        heappush(self._ended, (back, request))
+        set_alarm(self._env, back + users.pause_s(request) - self._env.now, self._user_asks)
+
+    def _return_until(self, at: float) -> None:
+        """Give back the connections whose answers have arrived by now."""
+        while self._ended and self._ended[0][0] <= at:
+            self._come_back(*heappop(self._ended))
 
     def _catch_up(self, at: float) -> None:
         """Bring every worker to this moment, and give back the connections that are free by now."""
@@ -94,8 +153,7 @@ class Cluster:
                 for moment, request in worker.ended:
                     heappush(self._ended, (moment + self._way_back(request), request))
                 worker.ended.clear()
-        while self._ended and self._ended[0][0] <= at:
-            self._come_back(*heappop(self._ended))
+        self._return_until(at)
 
     def _way_back(self, request: int) -> float:
         if self._ways.instant:
@@ -106,7 +164,10 @@ class Cluster:
     def _come_back(self, moment: float, request: int) -> None:
         replica = int(self.worker[request]) // self._each
         self._under_way[replica] -= 1
-        self._connections[replica].free(request, moment)
+        if request in self._turned_away:
+            self._turned_away.discard(request)
+        else:
+            self._connections[replica].free(request, moment)
 
     def _send(self, at: float, request: int, entry: int) -> None:
         replica = self._choose(request, self._under_way)
@@ -128,9 +189,13 @@ class Cluster:
         # As uvicorn counts: the connection that the request comes by is one of them.
         if self._limit is not None and self._opened(number) >= self._limit:
             self.rejected.append(request)
+            self._turned_away.add(request)
+            self._connections[number // self._each].drop(request)
             records = self._records
             records.start[request] = records.respond[request] = records.done[request] = at
-            if self._ways.instant:
+            if self._users is not None:
+                self._answered(at, request)
+            elif self._ways.instant:
                 self._come_back(at, request)
             else:
                 heappush(self._ended, (at + self._way_back(request), request))
@@ -148,6 +213,8 @@ class Cluster:
 
     def finish(self) -> None:
         """Note when the last responses got back."""
+        if self._users is not None:
+            return
         for worker in self._workers:
             for _, request in worker.ended:
                 self._way_back(request)

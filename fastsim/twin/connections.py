@@ -39,6 +39,10 @@ class Connections:
         """Put the request's connection back."""
         self._idle.append((at_s, self._of_request.pop(request)))
 
+    def drop(self, request: int) -> None:
+        """Close the request's connection, as uvicorn does with one that it turned away."""
+        self.opened[self._of_request.pop(request)] -= 1
+
     def _close(self, at_s: float) -> None:
         """Close what has been idle for long; those used last are at the end."""
         closed = 0

@@ -151,6 +151,9 @@ class FromReplications:
     def differences(self, live: LiveSample | LiveSummary) -> list[str]:
         """Say where twin and live were not asked the same."""
         plan = self._found.plan
+        if plan.users is not None:
+            served = float(self._found.each(lambda run: len(run.at_s) / run.duration_s).mean())
+            return _rate_difference(served, live.rate_per_s)
         return _rate_difference(plan.rate_per_s, live.rate_per_s)
 
 

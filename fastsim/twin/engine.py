@@ -29,6 +29,7 @@ from fastsim.twin.slots import DIRECT, WAKES_ALL, WAKES_ONE, Stations
 from fastsim.twin.speed import Speed
 from fastsim.twin.tasks import Tasks
 from fastsim.twin.threads import HANDOVER_OTHER_CORE_S, HANDOVER_SAME_CORE_S, Threads
+from fastsim.twin.users import Heard
 from fastsim.twin.worker import Worker
 from fastsim.twin.workload import Outcome, Slots, Workload
 
@@ -151,7 +152,7 @@ class _Simulation:
             self._make_replica(replica, seed)
         self.cluster: Cluster | None = None
         alone = len(self.workers) == 1 and not self.crowded and deployment.limit_concurrency is None
-        if not alone or deployment.network != Network():
+        if not alone or deployment.network != Network() or workload.users is not None:
             self.cluster = Cluster(
                 self.env,
                 workload,
@@ -210,6 +211,8 @@ class _Simulation:
             hosted=self.crowded,
             window_s=self.window_s,
         )
+        if self.crowded and self.workload.users is not None:
+            worker.ended = Heard()
         number = len(self.workers)
         worker.start_background(self.workload.program.background, _BACKGROUND * (number + 1))
         if isinstance(threads, HostedThreads):
@@ -258,7 +261,9 @@ class _Simulation:
     def _run_together(self, cluster: Cluster, until: float) -> None:
         cluster.start()
         first = until
-        if self.endless and len(self.workload):
+        if self.workload.users is not None:
+            first = min(until, self.workload.users.until_s)
+        elif self.endless and len(self.workload):
             first = min(until, float(self.workload.arrival_s[-1]) + _A_WHILE_S)
         cluster.go_to(first)
         self._run_out(until, cluster.go_to)
@@ -267,8 +272,11 @@ class _Simulation:
     def _run_out(self, until: float, advance: Callable[[float], None]) -> None:
         """Go on until every request has ended, where the work of no request never does."""
         at = float(self.workload.arrival_s[-1]) if len(self.workload) else 0.0
+        if self.workload.users is not None:
+            at = self.workload.users.until_s
         until = min(until, _LONGEST * at + _LONGEST_S)
-        while self.endless and at < until and any(worker.goes_on() for worker in self.workers):
+        goes_on = self.endless or self.workload.users is not None
+        while goes_on and at < until and any(worker.goes_on() for worker in self.workers):
             at = min(at + _A_WHILE_S, until)
             advance(at)
 

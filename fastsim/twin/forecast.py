@@ -28,6 +28,7 @@ from fastsim.scenario import (
     ResolvedDeployment,
     Spacing,
     TrafficPlan,
+    check_users,
     resolve_deployment,
 )
 from fastsim.twin.advice import advise
@@ -45,7 +46,8 @@ from fastsim.twin.replicate import (
     silent,
 )
 from fastsim.twin.summaries import errors, loop, resource, series, summary
-from fastsim.twin.trust import Overload, doubts, find_overload
+from fastsim.twin.trust import Overload, arrivals_per_s, doubts, find_overload
+from fastsim.twin.users import idle_cycle_s
 from fastsim.twin.warmup import LONGER, SHORTEST_S, TIMES, filling_s, still_filling
 from fastsim.units import format_share
 
@@ -158,7 +160,8 @@ def forecast_run(
         source="twin",
         title=_title(plan),
         seed=seed,
-        rate_per_s=plan.rate_per_s,
+        rate_per_s=plan.rate_per_s if plan.users is None else arrivals_per_s(found),
+        users=None if plan.users is None else plan.users.count,
         duration_s=plan.duration_s,
         warmup_s=found.plan.warmup_s,
         replications=len(found),
@@ -241,6 +244,7 @@ def make_plan(
         rate_per_s=rate_per_s,
         duration_s=traffic.duration if course is None else course.duration_s,
         course=course,
+        users=traffic.users,
         warmup_s=max(SHORTEST_S, filling) if traffic.warmup is None else traffic.warmup,
         filling_s=filling,
         arrivals=spacing,
@@ -252,6 +256,10 @@ def make_plan(
 
 def _rate_and_course(model: ServiceModel, traffic: TrafficPlan) -> tuple[float, Course | None]:
     """Return the mean rate, requests per second, and the phases that the traffic has."""
+    check_users(traffic)
+    if traffic.users is not None:
+        cycle_s = idle_cycle_s(model, traffic.users, complete_mix(model, traffic.mix))
+        return traffic.users.count / max(cycle_s, 1e-6), None
     rate_per_s = traffic.rate
     if rate_per_s is None and model.traffic is not None:
         rate_per_s = model.traffic.rate

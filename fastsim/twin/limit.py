@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim.answers import Limit, LimitPoint
-from fastsim.errors import NoSteadyStateError
+from fastsim.errors import InputError, NoSteadyStateError
 from fastsim.result import Estimate
 from fastsim.scenario import Slo
 from fastsim.twin.limit_doubt import BUSY, crossing_of, limit_doubt, saturation_doubt
@@ -61,9 +61,16 @@ def find_limit(
 
     Raises
     ------
+    InputError
+        When users are asked for, who have no rate.
     NoSteadyStateError
         When no load saturates the service: it has nothing that can be full.
     """
+    if plan.users is not None:
+        raise InputError(
+            "a limit is a rate, and users decide themselves when they ask",
+            hint="fastsim sweep ... --vary users=50..500:50 shows how many it holds",
+        )
     search = _Search(plan, goals, replications, seed, on_trial or _silent)
     steady = search
     if plan.course is not None:

@@ -16,7 +16,7 @@ from fastsim.load.intervals import mean_estimate, quantile_estimate, rate_estima
 from fastsim.load.tools.found import ToolRequests
 from fastsim.model import ServiceModel
 from fastsim.result import Estimate, Run
-from fastsim.scenario import Deployment, TrafficPlan
+from fastsim.scenario import Deployment, TrafficPlan, Users
 from fastsim.twin.forecast import make_plan
 from fastsim.twin.live_summary import (
     LiveSummary,
@@ -227,6 +227,7 @@ def simulate_live(
     *,
     mode: Mode = "free",
     deployment: Deployment | None = None,
+    users: Users | None = None,
     warmup_s: float | None = None,
     replications: int = 40,
     seed: int = 1,
@@ -239,6 +240,8 @@ def simulate_live(
 
     Parameters
     ----------
+    users
+        Who sent the requests, each waiting for its answer; they came at their own times when None.
     warmup_s
         Load before the measured time where it is not known how the live run began; as long as the
         service needs to fill when None.
@@ -254,10 +257,11 @@ def simulate_live(
     known, _ = live.known_to(names)
     shares = known.shares()
     traffic = TrafficPlan(
-        rate=known.rate_per_s,
+        rate=known.rate_per_s if users is None else None,
+        users=users,
         duration=known.duration_s,
         warmup=warmup_s if known.warmup_s is None else known.warmup_s,
-        arrivals="uniform" if known.evenly_spaced else "poisson",
+        arrivals="uniform" if known.evenly_spaced and users is None else "poisson",
         mix={name: shares.get(name, 0.0) for name in names},
     )
     arrivals = None

@@ -22,13 +22,14 @@ from fastsim.errors import InputError
 from fastsim.load.course import Course
 from fastsim.means import endpoint_mean_s
 from fastsim.model import ServiceModel
-from fastsim.scenario import ResolvedDeployment, Spacing
+from fastsim.scenario import ResolvedDeployment, Spacing, Users
 from fastsim.twin.doubt import Processor, draw_processor, on_processor
 from fastsim.twin.engine import simulate
 from fastsim.twin.law_doubt import draw_model
 from fastsim.twin.metrics import Measures, View, summarise
-from fastsim.twin.sampling import sample, sample_at
+from fastsim.twin.sampling import sample, sample_at, sample_users
 from fastsim.twin.statistics import METRICS, latency_statistics, stretches
+from fastsim.twin.users import sent_only
 from fastsim.twin.workload import Workload
 
 Floats = NDArray[np.float64]
@@ -71,12 +72,19 @@ class Plan:
     arrivals: Spacing = "poisson"
     course: Course | None = None
     """The rate over time, around ``rate_per_s`` in the mean; it gives the duration."""
+    users: Users | None = None
+    """Who sends the requests; ``rate_per_s`` is then what they would send without any queue."""
     mix: Mapping[str, float] = field(default_factory=dict)
     replay: ArrivalReplay | None = None
     filling_s: float = 0.0
     """How long an empty service takes to fill: simulations of other lengths warm up for that."""
     doubtful: bool = False
     """Whether each replication has a model and a processor of its own, within what is known."""
+
+    @property
+    def open_and_steady(self) -> bool:
+        """Whether requests keep coming at one rate, so that there can be too many of them."""
+        return self.course is None and self.users is None
 
     def lasting(self, duration_s: float, rate_per_s: float) -> "Plan":
         """Return the plan at another rate, for so long or until the service is full.
@@ -262,6 +270,8 @@ def simulate_once(plan: Plan, seed: int) -> Measures:
         drawn = draw_processor(plan.model.loop, plan.duration_s, seed)
         other = on_processor(draw_model(plan.model, seed), drawn)
         plan = replace(plan, model=other, doubtful=False)
+    if plan.users is not None:
+        return _of_users(plan, plan.users, seed)
     if plan.replay is None:
         warmup_s = plan.warmup_s
         workload = sample(
@@ -283,6 +293,24 @@ def simulate_once(plan: Plan, seed: int) -> Measures:
         model=plan.model,
         deployment=plan.deployment,
         warmup_s=warmup_s,
+        duration_s=plan.duration_s,
+    )
+
+
+def _of_users(plan: Plan, users: Users, seed: int) -> Measures:
+    """Simulate users who wait for answers."""
+    workload = sample_users(
+        plan.model, users, duration_s=plan.warmup_s + plan.duration_s, seed=seed, mix=plan.mix
+    )
+    outcome = simulate(workload, plan.deployment, plan.model.loop, seed=seed)
+    sent = 0 if workload.users is None else workload.users.sent
+    workload, outcome = sent_only(workload, outcome, sent)
+    return summarise(
+        workload,
+        outcome,
+        model=plan.model,
+        deployment=plan.deployment,
+        warmup_s=plan.warmup_s,
         duration_s=plan.duration_s,
     )
 

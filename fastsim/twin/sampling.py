@@ -5,6 +5,7 @@ to the deployment, leaves all other draws as they were: common random numbers.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,11 +13,12 @@ from fastsim.errors import InputError, UnknownNameError
 from fastsim.load.arrivals import Jumps, Rates
 from fastsim.load.course import Course
 from fastsim.model import ServiceModel
-from fastsim.scenario import Spacing
+from fastsim.scenario import Spacing, Users
 from fastsim.streams import stream
 from fastsim.twin.compiling import compile_model
 from fastsim.twin.draws import key_of, uniforms
 from fastsim.twin.tables import Choice
+from fastsim.twin.users import UserTraffic, idle_cycle_s, most_requests
 from fastsim.twin.workload import FloatArray, IntArray, Workload
 
 
@@ -118,3 +120,33 @@ def _shares(model: ServiceModel, mix: Mapping[str, float] | None) -> FloatArray:
     if not shares.sum() > 0.0:
         raise InputError("the mix gives no endpoint any share")
     return shares
+
+
+def sample_users(
+    model: ServiceModel,
+    users: Users,
+    *,
+    duration_s: float,
+    seed: int,
+    mix: Mapping[str, float] | None = None,
+) -> Workload:
+    """Make room for the requests of users who wait for answers, and the users.
+
+    Parameters
+    ----------
+    duration_s
+        How long they go on, seconds.
+    """
+    cycle_s = max(idle_cycle_s(model, users, mix), 1e-6)
+    count = most_requests(users, duration_s, cycle_s)
+    endpoint = _chosen(model, mix, uniforms(key_of(seed, "mix"), np.arange(count)))
+    traffic = UserTraffic(
+        count=users.count,
+        think_s=users.think,
+        steady=users.steady,
+        overhead_s=model.client.overhead,
+        until_s=duration_s,
+        seed=seed,
+        cycle_s=cycle_s,
+    )
+    return replace(sample_at(model, np.full(count, np.nan), endpoint, seed), users=traffic)

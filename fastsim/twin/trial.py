@@ -117,7 +117,7 @@ def judge_trial(found: Replications, goals: Sequence[Slo]) -> Trial:
     ]
     table = np.array(parts).reshape(len(parts), len(found.runs), len(goals)).max(axis=0)
     worst = table.max(axis=1) if goals else np.zeros(len(found.runs))
-    steady = found.plan.course is None
+    steady = found.plan.open_and_steady
     full = np.array([steady and overloaded(run) for run in found.runs])
     name, used = _busiest(found)
     return Trial(

@@ -57,18 +57,19 @@ def find_overload(found: Replications) -> Overload | None:
     (one-sided, 5 %) unless the loop or resource was never idle. Traffic with phases is not steady
     in any case: what piles up in one of them is said of that (``fastsim.twin.by_phase``).
     """
-    if found.plan.course is not None:
+    # Users who wait for answers cannot overload anything: they only wait longer.
+    if not found.plan.open_and_steady:
         return None
     full = {name: use for name, use in _mean_uses(found).items() if use >= SATURATED}
     if not full:
         return None
-    arrivals_per_s = _arrivals_per_s(found)
+    arrive = arrivals_per_s(found)
     growth = found.each(lambda run: run.growth_per_s)
     never_idle = max(full.values()) >= NEVER_IDLE
     growth_per_s = float(growth.mean()) if never_idle else _sure_growth(growth)
-    if growth_per_s < GROWING * arrivals_per_s:
+    if growth_per_s < GROWING * arrive:
         return None
-    return Overload(arrivals_per_s, tuple(full))
+    return Overload(arrive, tuple(full))
 
 
 def _mean_uses(found: Replications) -> dict[str, float]:
@@ -86,7 +87,7 @@ def doubts(
     if overload is None and course is None:
         sentences += _not_steady(found) + _thin_tails(found)
     sentences += long_code(plan.model, plan.mix)
-    sentences += _extrapolation(plan.model, plan.rate_per_s * (course.peak if course else 1.0))
+    sentences += _extrapolation(plan.model, _most_per_s(found))
     sentences += _bursts(plan)
     sentences += [said for said in plan.model.warnings if said == DEFAULT_COSTS_WARNING]
     sentences += _self_check(plan.model)
@@ -98,7 +99,8 @@ def doubts(
     return sentences
 
 
-def _arrivals_per_s(found: Replications) -> float:
+def arrivals_per_s(found: Replications) -> float:
+    """Return how many requests arrived per second of the measured time."""
     return float(found.each(lambda run: len(run.at_s) / run.duration_s).mean())
 
 
@@ -113,7 +115,7 @@ def _sure_growth(growth_per_s: NDArray[np.float64]) -> float:
 
 def _not_steady(found: Replications) -> list[str]:
     growth_per_s = _sure_growth(found.each(lambda run: run.late_growth_per_s))
-    if growth_per_s < STILL_FILLING * _arrivals_per_s(found):
+    if growth_per_s < STILL_FILLING * arrivals_per_s(found):
         if found.plan.replay is not None or not still_filling(found):
             return []
         return [
@@ -145,6 +147,14 @@ def _thin_tails(found: Replications) -> list[str]:
             "for an interval; lengthen --duration or add --replications"
         )
     ]
+
+
+def _most_per_s(found: Replications) -> float:
+    """Return the highest rate that was asked for."""
+    plan = found.plan
+    if plan.users is not None:
+        return arrivals_per_s(found)
+    return plan.rate_per_s * (1.0 if plan.course is None else plan.course.peak)
 
 
 def _extrapolation(model: ServiceModel, rate_per_s: float) -> list[str]:

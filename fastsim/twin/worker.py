@@ -99,6 +99,13 @@ class Worker:
             return self.now
         return 0.0 if self.threads.active else self.next_due()
 
+    def next_moment(self) -> float:
+        """Return when this loop does something next, seconds; infinity if nothing is left."""
+        if self.busy:
+            return self.now
+        due = self.next_due()
+        return min(due, self.threads.next_due()) if self.threads.active else due
+
     def go_on(self) -> int:
         """Replay a hosted loop from ``now`` to where it has to wait; return what it wants."""
         return next(self._passes)

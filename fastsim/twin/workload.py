@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim.twin.compiling import KINDS, Program
+from fastsim.twin.users import UserTraffic
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -27,6 +28,8 @@ class Workload:
     """Where in the code each request begins."""
     seed: int
     """Of everything that the requests draw."""
+    users: UserTraffic | None = None
+    """Who sends the requests, where arrivals are not known before; they are written down then."""
 
     def __len__(self) -> int:
         return len(self.arrival_s)

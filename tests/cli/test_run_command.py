@@ -269,3 +269,13 @@ def test_a_slower_part_is_asked_for_and_said(tmp_path: Path) -> None:
         result = runner.invoke(app, ["run", str(path), "--slow", wrong])
         assert isinstance(result.exception, FastSimError)
         assert result.exception.where == "--slow"
+
+
+def test_users_ask_instead_of_a_rate(model: Path) -> None:
+    asked = (model, "--users", "20", "--think", "100ms", "--duration", "5s")
+    found = answer(*asked)
+    assert found.users == 20
+    assert 0.0 < found.rate_per_s < 200.0
+    assert fastsim_run(*asked).stdout.startswith("20 users, ")
+    assert "leave users or rate out" in str(problem(*asked, "--rate", "5/s").hint)
+    assert "that of users" in problem(model, "--think", "1s").message

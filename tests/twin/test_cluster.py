@@ -233,3 +233,11 @@ def test_the_same_input_gives_the_same_bytes() -> None:
         first, again = (simulate(drawn, how, FREE) for _ in range(2))
         assert first.respond_s.tobytes() == again.respond_s.tobytes()
         assert first.respond_s.max() < inf
+
+
+def test_a_connection_that_is_turned_away_is_closed() -> None:
+    # The second comes by a connection of its own while the first is served: one too many. After
+    # that there is one connection again, which the third reuses.
+    asked = workload(np.array([0.0, 0.01, 1.0]), [[wait(0.05)], [wait(0.05)], [wait(0.05)]])
+    found = simulate(asked, deployment(limit=2), FREE)
+    assert found.failure.tolist() == [0, 2, 0]

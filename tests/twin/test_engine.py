@@ -113,16 +113,20 @@ def test_only_the_first_of_long_code_is_dearer_on_an_idle_loop() -> None:
 
 
 def test_the_limit_counts_connections_as_uvicorn_does() -> None:
-    # The connection that a request comes by is one of them; idle ones are, too, for 5 s.
-    drawn = workload([0.0, 0.0, 0.0, 0.1, 6.0], [[wait(0.01)]] * 5)
+    # The connection that a request comes by is one of them; idle ones are, too, for 5 s. What is
+    # turned away is closed.
+    drawn = workload([0.0, 0.0, 0.0, 0.1, 0.1], [[wait(0.01)]] * 5)
     rejected = {
         limit: simulate(drawn, deployment(limit=limit), FREE).failure.tolist()
         for limit in (1, 2, 3, 4)
     }
     assert rejected[1] == [2] * 5
-    assert rejected[2] == [0, 2, 2, 2, 0]
-    assert rejected[3] == [0, 0, 2, 2, 0]
+    assert rejected[2] == [0, 2, 2, 0, 2]
+    assert rejected[3] == [0, 0, 2, 0, 0]
     assert rejected[4] == [0, 0, 0, 0, 0]
+    # An idle connection counts: at 0.1 s the fifth comes by a third one beside two.
+    late = workload([0.0, 0.0, 0.1, 0.1, 0.1], [[wait(0.01)]] * 5)
+    assert simulate(late, deployment(limit=3), FREE).failure.tolist() == [0, 0, 0, 0, 2]
 
 
 # --- threads and the GIL ---------------------------------------------------------------
