@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastsim.model import ServiceModel
     from fastsim.result import RunProvenance
     from fastsim.scenario import Scenario, Slo, TrafficPlan, Users
-    from fastsim.twin.replicate import Plan
+    from fastsim.twin.plan import Plan
 
 SETTING_HINT = "write it like --set deployment.workers=4"
 

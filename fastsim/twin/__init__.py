@@ -9,7 +9,8 @@ from fastsim.twin.engine import simulate
 from fastsim.twin.equivalence import Compared, Judgement, judge, together
 from fastsim.twin.forecast import Forecast, forecast_run
 from fastsim.twin.live import LiveSample, simulate_live
-from fastsim.twin.replicate import ArrivalReplay, Plan, Replications, replicate
+from fastsim.twin.plan import ArrivalReplay, Plan
+from fastsim.twin.replicate import Replications, replicate
 from fastsim.twin.sampling import sample, sample_at
 from fastsim.twin.workload import Outcome
 

@@ -15,7 +15,8 @@ from fastsim.scenario import ResolvedDeployment, Slo
 from fastsim.twin.by_phase import parts_of
 from fastsim.twin.capacity import overloaded
 from fastsim.twin.metrics import PROCESSOR, THREAD_POOL
-from fastsim.twin.replicate import Plan, Replications, replicate
+from fastsim.twin.plan import Plan
+from fastsim.twin.replicate import Replications, replicate
 from fastsim.twin.statistics import METRICS
 from fastsim.units import format_rate
 

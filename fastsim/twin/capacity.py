@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass, replace
 
 from fastsim.twin.metrics import PROCESSOR, THREAD_POOL, Measures
-from fastsim.twin.replicate import Plan, simulate_once
+from fastsim.twin.plan import Plan
+from fastsim.twin.replicate import simulate_once
 
 EVENT_LOOP = "event loop"
 SATURATED = 0.98

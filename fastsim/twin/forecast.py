@@ -37,14 +37,8 @@ from fastsim.twin.capacity import EVENT_LOOP, SATURATED, Capacity, capacity_of, 
 from fastsim.twin.goals import judge, parse_goals
 from fastsim.twin.metrics import IN_FLIGHT, OK, Measures
 from fastsim.twin.model_doubt import ModelDoubt, doubt_of, has_doubt
-from fastsim.twin.replicate import (
-    ArrivalReplay,
-    OnProgress,
-    Plan,
-    Replications,
-    replicate,
-    silent,
-)
+from fastsim.twin.plan import ArrivalReplay, Plan
+from fastsim.twin.replicate import OnProgress, Replications, replicate, silent
 from fastsim.twin.summaries import errors, loop, resource, series, summary
 from fastsim.twin.trust import Overload, arrivals_per_s, doubts, find_overload
 from fastsim.twin.users import idle_cycle_s

@@ -19,7 +19,7 @@ from fastsim.result import Estimate
 from fastsim.scenario import Slo
 from fastsim.twin.limit_doubt import BUSY, crossing_of, limit_doubt, saturation_doubt
 from fastsim.twin.model_doubt import has_doubt
-from fastsim.twin.replicate import Plan
+from fastsim.twin.plan import Plan
 from fastsim.twin.statistics import replicated_estimate
 from fastsim.twin.trial import Trial, run_trial
 from fastsim.twin.trust import EXTRAPOLATION

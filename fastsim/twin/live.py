@@ -25,7 +25,8 @@ from fastsim.twin.live_summary import (
     nothing_in_common,
 )
 from fastsim.twin.metrics import growth
-from fastsim.twin.replicate import ArrivalReplay, OnProgress, Replications, replicate
+from fastsim.twin.plan import ArrivalReplay
+from fastsim.twin.replicate import OnProgress, Replications, replicate
 from fastsim.twin.statistics import METRICS, PROBABILITIES
 
 Floats = NDArray[np.float64]

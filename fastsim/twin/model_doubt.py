@@ -19,7 +19,8 @@ from fastsim.load.course import Stretch
 from fastsim.twin.doubt import speed_sd
 from fastsim.twin.law_doubt import is_doubtful
 from fastsim.twin.metrics import Measures, View
-from fastsim.twin.replicate import OnProgress, Plan, Replications, replicate
+from fastsim.twin.plan import Plan
+from fastsim.twin.replicate import OnProgress, Replications, replicate
 from fastsim.twin.statistics import METRICS, student_quantile
 
 Floats = NDArray[np.float64]

@@ -28,7 +28,7 @@ from fastsim.result import Estimate
 from fastsim.scenario import Slo
 from fastsim.twin.advice import more_of
 from fastsim.twin.limit import find_limit
-from fastsim.twin.replicate import Plan
+from fastsim.twin.plan import Plan
 
 FloatArray = npt.NDArray[np.float64]
 OnStep = Callable[[float, str], None]

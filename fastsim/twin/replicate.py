@@ -7,11 +7,10 @@ the results say is decided in ``fastsim.twin.forecast`` and ``fastsim.twin.compa
 
 import contextlib
 import itertools
-import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 
@@ -19,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.errors import InputError
-from fastsim.load.course import Course
 from fastsim.means import endpoint_mean_s
-from fastsim.model import ServiceModel
-from fastsim.scenario import ResolvedDeployment, Spacing, Users
+from fastsim.scenario import Users
 from fastsim.twin.doubt import Processor, draw_processor, on_processor
 from fastsim.twin.engine import simulate
 from fastsim.twin.law_doubt import draw_model
 from fastsim.twin.metrics import Measures, View, summarise
+from fastsim.twin.plan import ArrivalReplay, Plan
 from fastsim.twin.sampling import sample, sample_at, sample_users
 from fastsim.twin.statistics import METRICS, latency_statistics, stretches
 from fastsim.twin.users import sent_only
@@ -36,81 +34,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 OnProgress = Callable[[int, int], None]
 
-MOST_REQUESTS = 5_000_000
-"""Requests of one replication: what became of each is kept, about 140 bytes."""
-
 WORTH_PROCESSES = 150_000
 """Requests below which starting processes costs more time than it saves (about 1 s)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArrivalReplay:
-    """Arrivals to repeat instead of drawing them.
-
-    Parameters
-    ----------
-    at_s : float array, shape (n,)
-        Seconds from the start of the measured time, not decreasing. Earlier ones (below 0)
-        warm the service up and are not counted; without any, a warm-up is drawn.
-    endpoint : int array, shape (n,)
-        Index into the model's endpoints.
-    """
-
-    at_s: Floats
-    endpoint: Ints
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """What every replication simulates."""
-
-    model: ServiceModel
-    deployment: ResolvedDeployment
-    rate_per_s: float
-    duration_s: float
-    warmup_s: float = 5.0
-    arrivals: Spacing = "poisson"
-    course: Course | None = None
-    """The rate over time, around ``rate_per_s`` in the mean; it gives the duration."""
-    users: Users | None = None
-    """Who sends the requests; ``rate_per_s`` is then what they would send without any queue."""
-    mix: Mapping[str, float] = field(default_factory=dict)
-    replay: ArrivalReplay | None = None
-    filling_s: float = 0.0
-    """How long an empty service takes to fill: simulations of other lengths warm up for that."""
-    doubtful: bool = False
-    """Whether each replication has a model and a processor of its own, within what is known."""
-
-    @property
-    def open_and_steady(self) -> bool:
-        """Whether requests keep coming at one rate, so that there can be too many of them."""
-        return self.course is None and self.users is None
-
-    def lasting(self, duration_s: float, rate_per_s: float) -> "Plan":
-        """Return the plan at another rate, for so long or until the service is full.
-
-        A course of rates lasts as long as it does.
-        """
-        if self.course is not None:
-            return replace(self, rate_per_s=rate_per_s)
-        length_s = max(duration_s, self.filling_s)
-        warmup_s = max(min(self.warmup_s, length_s / 4.0), self.filling_s)
-        return replace(self, rate_per_s=rate_per_s, duration_s=length_s, warmup_s=warmup_s)
-
-    def __post_init__(self) -> None:
-        for name, value in (("rate", self.rate_per_s), ("duration", self.duration_s)):
-            if not 0.0 < value < math.inf:
-                raise InputError(f"{name} must be above 0, not {value:g}")
-        if not 0.0 <= self.warmup_s < math.inf:
-            raise InputError(f"warm-up must not be negative, not {self.warmup_s:g}")
-        first = 1.0 if self.course is None else self.course.stretches[0].begins
-        requests = self.rate_per_s * (first * self.warmup_s + self.duration_s)
-        if requests > MOST_REQUESTS:
-            raise InputError(
-                f"{self.rate_per_s:.3g}/s for {self.warmup_s + self.duration_s:.3g}s are "
-                f"{requests:.3g} requests; one simulation holds {MOST_REQUESTS:,} at most",
-                hint="a shorter duration says the same: --duration 60s",
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,6 +130,7 @@ def replicate(
     jobs: int | None = 1,
     on_progress: OnProgress | None = None,
     keep: bool = False,
+    before: Replications | None = None,
 ) -> Replications:
     """Simulate a plan several times.
 
@@ -218,6 +144,8 @@ def replicate(
         Called with (done, all) after each replication.
     keep
         Whether Ctrl-C ends the simulations and leaves those that are done, if any are.
+    before
+        The first replications of the same plan and seed, which are not simulated again.
 
     Raises
     ------
@@ -228,14 +156,17 @@ def replicate(
         raise InputError(f"replications must be at least 1, not {replications}")
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1, not {jobs}")
-    seeds = replication_seeds(seed, replications)
-    processes = min(_wanted(plan, replications) if jobs is None else jobs, replications)
+    known = () if before is None else before.runs[:replications]
+    seeds = replication_seeds(seed, replications)[len(known) :]
+    if not seeds:
+        return Replications(plan, seed, known)
+    processes = min(_wanted(plan, len(seeds)) if jobs is None else jobs, len(seeds))
     report = on_progress or silent
     if processes == 1:
         runs = _one_by_one(plan, seeds, report, keep=keep)
     else:
         runs = _in_processes(plan, seeds, processes, report, keep=keep)
-    return Replications(plan, seed, tuple(runs), stopped=len(runs) < replications)
+    return Replications(plan, seed, (*known, *runs), stopped=len(runs) < len(seeds))
 
 
 def _one_by_one(plan: Plan, seeds: list[int], report: OnProgress, *, keep: bool) -> list[Measures]:

@@ -17,7 +17,8 @@ from fastsim.scenario import ResolvedDeployment, Slo
 from fastsim.twin.by_phase import parts_of
 from fastsim.twin.capacity import SATURATED, overloaded, uses
 from fastsim.twin.metrics import Measures
-from fastsim.twin.replicate import Plan, Replications, replicate
+from fastsim.twin.plan import Plan
+from fastsim.twin.replicate import Replications, replicate
 from fastsim.twin.statistics import METRICS, latency_statistics
 
 FloatArray = npt.NDArray[np.float64]
@@ -102,12 +103,34 @@ def run_trial(
 
     The plan's duration is not used: a trial lasts as long as its goals need.
     """
+    found = replicate_trial(
+        plan,
+        goals,
+        rate_per_s=rate_per_s,
+        deployment=deployment,
+        replications=replications,
+        seed=seed,
+    )
+    return judge_trial(found, goals)
+
+
+def replicate_trial(
+    plan: Plan,
+    goals: Sequence[Slo],
+    *,
+    rate_per_s: float | None = None,
+    deployment: ResolvedDeployment | None = None,
+    replications: int,
+    seed: int,
+    before: Replications | None = None,
+) -> Replications:
+    """Return the replications of a trial; ``before`` has the first of them already."""
     rate = plan.rate_per_s if rate_per_s is None else rate_per_s
     changed = replace(
         plan.lasting(trial_duration_s(rate, goals), rate),
         deployment=plan.deployment if deployment is None else deployment,
     )
-    return judge_trial(replicate(changed, replications=replications, seed=seed), goals)
+    return replicate(changed, replications=replications, seed=seed, before=before)
 
 
 def judge_trial(found: Replications, goals: Sequence[Slo]) -> Trial:

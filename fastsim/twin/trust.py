@@ -13,7 +13,8 @@ from fastsim.model import ServiceModel
 from fastsim.short_forms import DEFAULT_COSTS_WARNING
 from fastsim.twin.blocking import long_code
 from fastsim.twin.capacity import GROWING, SATURATED, Capacity, uses
-from fastsim.twin.replicate import Plan, Replications
+from fastsim.twin.plan import Plan
+from fastsim.twin.replicate import Replications
 from fastsim.twin.statistics import FEWEST_STRETCHES, METRICS, student_quantile
 from fastsim.twin.warmup import still_filling
 from fastsim.units import format_rate

@@ -10,7 +10,8 @@ from fastsim.cli.question import apply_settings, parse_mix, read_question
 from fastsim.errors import FastSimError, InputError
 from fastsim.result import Run
 from fastsim.twin.metrics import Measures
-from fastsim.twin.replicate import Plan, simulate_once
+from fastsim.twin.plan import Plan
+from fastsim.twin.replicate import simulate_once
 from fastsim.yaml_source import dump_yaml
 from tests.twin.replication_story import shop
 

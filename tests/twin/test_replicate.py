@@ -8,12 +8,8 @@ import pytest
 
 from fastsim.errors import InputError
 from fastsim.twin.metrics import Measures
-from fastsim.twin.replicate import (
-    ArrivalReplay,
-    replicate,
-    replication_seeds,
-    simulate_once,
-)
+from fastsim.twin.plan import ArrivalReplay
+from fastsim.twin.replicate import replicate, replication_seeds, simulate_once
 from tests.twin.replication_story import plan, shop
 
 

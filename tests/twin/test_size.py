@@ -23,7 +23,7 @@ from fastsim.model import (
 from fastsim.scenario import Deployment, TrafficPlan, parse_slo
 from fastsim.spans import StepKind
 from fastsim.twin.forecast import make_plan
-from fastsim.twin.replicate import Plan
+from fastsim.twin.plan import Plan
 from fastsim.twin.size import find_size, with_settings
 from fastsim.twin.trial import run_trial
 
@@ -98,10 +98,14 @@ def test_nothing_that_works() -> None:
 
 
 def test_smaller_than_a_miss_is_not_simulated() -> None:
-    found: Size = find_size(plan(rate=2000.0), GOAL, GRID)
-    assert found.best is None
-    assert found.simulated == 3  # the largest of each number of workers
-    assert "6 deployments were not simulated" in found.warnings[0]
+    hopeless: Size = find_size(plan(rate=2000.0), GOAL, GRID)
+    assert hopeless.best is None
+    assert hopeless.simulated == 0  # 6 s of code a second are more than 3 workers can do
+    assert "9 deployments were not simulated" in hopeless.warnings[0]
+    # Goals that queueing makes unreachable have to be tried, the largest ones first.
+    strict: Size = find_size(plan(rate=900.0), [parse_slo("p50 < 24ms")], GRID)
+    assert strict.best is None
+    assert 0 < strict.simulated < 6
 
 
 def test_what_cannot_vary() -> None:
