@@ -240,7 +240,7 @@ def test_ctrl_c_leaves_what_has_been_simulated(
             raise KeyboardInterrupt
         return simulate_once(plan, seed)
 
-    monkeypatch.setattr(sys.modules[Plan.__module__], "simulate_once", once)
+    monkeypatch.setattr(sys.modules["fastsim.twin.replicate"], "simulate_once", once)
     result = CliRunner().invoke(app, ["run", str(model), *BRIEF[:-1], "8", "--jobs", "1"])
     assert result.exit_code == 130
     assert "stopped after 3 replications" in " ".join(result.stdout.split())
