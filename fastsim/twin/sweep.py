@@ -79,9 +79,12 @@ def sweep(
     )
 
 
+_OF_A_POINT = ("too close to call", "extrapolation", "stretches of queueing")
+
+
 def _of_all(text: str) -> bool:
     """Tell whether a warning is about the model, and not about one point."""
-    return "too close to call" not in text and "extrapolation" not in text
+    return not any(words in text for words in _OF_A_POINT)
 
 
 def _point(settings: Mapping[str, str], run: Run, *, overloaded: bool) -> SweepPoint:
