@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fastsim.cli.options import AsJson, Force, Format, Output, Seed, Think, UserCount
+from fastsim.cli.options import AsJson, Force, Format, Html, Output, Seed, Think, UserCount
 from fastsim.errors import ExitCode, InputError
 
 EXIT_CODES = {
@@ -83,6 +83,7 @@ def compare(
     ] = False,
     as_json: AsJson = False,
     as_format: Format = None,
+    html: Html = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -100,8 +101,8 @@ def compare(
     from fastsim.twin.compare import compare as compare_twin
     from fastsim.twin.live import simulate_live
 
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_existing(output, force=force)
+    refuse_existing(html, force=force)
     limits = _limits(tolerance or [])
     sample, requests, said = _read_live(live, service, twin, endpoint, users=users is not None)
     seen: Literal["client", "server"] = "client" if requests is None else "server"
@@ -154,6 +155,7 @@ def compare(
         as_json=as_json,
         as_format=as_format,
         output=output,
+        html=html,
         force=force,
     )
     if code := EXIT_CODES[result.verdict]:

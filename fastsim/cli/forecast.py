@@ -10,6 +10,7 @@ from fastsim.cli.options import (
     Faster,
     Force,
     Format,
+    Html,
     Mix,
     OfEachLoad,
     Output,
@@ -62,6 +63,7 @@ def forecast(
     replications: OfEachLoad = 6,
     as_json: AsJson = False,
     as_format: Format = None,
+    html: Html = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -82,8 +84,8 @@ def forecast(
     from fastsim.twin.outlook import look_ahead
     from fastsim.units import parse_duration
 
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_existing(output, force=force)
+    refuse_existing(html, force=force)
     with flag("--horizon"):
         ahead_s = parse_duration(horizon)
         if not 3600.0 <= ahead_s <= _MOST_DAYS * _DAY_S:
@@ -115,6 +117,7 @@ def forecast(
         as_json=as_json,
         as_format=as_format,
         output=output,
+        html=html,
         force=force,
     )
     if answer.verdict == "no":

@@ -7,6 +7,7 @@ from fastsim.cli.options import (
     Faster,
     Force,
     Format,
+    Html,
     Mix,
     OfEachLoad,
     Output,
@@ -32,6 +33,7 @@ def limit(
     replications: OfEachLoad = 6,
     as_json: AsJson = False,
     as_format: Format = None,
+    html: Html = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -51,8 +53,8 @@ def limit(
     from fastsim.report.wording import rate as rate_text
     from fastsim.twin.limit import find_limit
 
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_existing(output, force=force)
+    refuse_existing(html, force=force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, phases=phases, mix=mix)
@@ -71,6 +73,7 @@ def limit(
         as_json=as_json,
         as_format=as_format,
         output=output,
+        html=html,
         force=force,
     )
     if answer.verdict == "no":

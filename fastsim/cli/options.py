@@ -68,5 +68,8 @@ Format = Annotated[
         show_default=False,
     ),
 ]
+Html = Annotated[
+    Path | None, typer.Option("--html", help="Write it as one offline HTML file, with charts.")
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the result as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]

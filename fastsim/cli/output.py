@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import Console
 
+    from fastsim.result import Block
+
 
 PLAIN_WIDTH = 160
 """Columns of tables that are piped: wide enough that nothing is cut."""
@@ -106,14 +108,16 @@ def save_text(path: Path, text: str, force: bool) -> None:
     note(f"wrote {path}")
 
 
-def refuse_existing(path: Path, force: bool) -> None:
-    """Refuse before the work is done what ``save_text`` would refuse after it.
+def refuse_existing(path: Path | None, force: bool) -> None:
+    """Refuse before the work is done what ``save_text`` would refuse after it; None is no file.
 
     Raises
     ------
     StoreError
         When the file exists and ``force`` is not set, or its directory does not exist.
     """
+    if path is None:
+        return
     if path.is_file() and not force:
         raise StoreError(f"{path} exists", hint="--force overwrites it", where=str(path))
     if not path.parent.is_dir():
@@ -123,12 +127,13 @@ def refuse_existing(path: Path, force: bool) -> None:
 
 
 def deliver(
-    answer: "BaseModel",
+    answer: "Block",
     *,
     as_json: bool,
     as_format: str | None,
     output: Path | None,
     force: bool,
+    html: Path | None = None,
     render: Callable[[], str] | None = None,
 ) -> None:
     """Save an answer where the command was asked to, and print it as it was asked for.
@@ -137,6 +142,8 @@ def deliver(
     ----------
     as_format
         One of those of ``--format``; text when None, unless ``as_json``.
+    html
+        Where to write it as a page, too.
     render
         Writes the text, where that is not the usual one.
 
@@ -148,9 +155,12 @@ def deliver(
     from fastsim.report.answer import render_answer
     from fastsim.report.formats import FORMATS
     from fastsim.report.json import to_json
+    from fastsim.report.page import page_of
 
     if output is not None:
         save_text(output, to_json(answer), force=force)
+    if html is not None:
+        save_text(html, page_of([answer]), force=force)
     if as_json and as_format not in {None, "json"}:
         raise InputError("--json and --format exclude each other", hint="leave one of them out")
     if as_json or as_format == "json":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastsim.cli.options import Force, Format
+from fastsim.cli.options import Force, Format, Html
 from fastsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ def report(
         ),
     ],
     *,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write one offline HTML file.")
-    ] = None,
+    html: Html = None,
     as_format: Format = None,
     title: Annotated[str | None, typer.Option("--title", help="Heading of the HTML file.")] = None,
     notes: Annotated[
@@ -40,17 +38,19 @@ def report(
 
     Example: fastsim report run.json live.json model.yaml --html report.html
     """
-    from fastsim.cli.output import print_json, refuse_existing
+    from fastsim.cli.output import print_json, refuse_existing, save_text
     from fastsim.report.answer import render_answer
     from fastsim.report.findings import model_trust
     from fastsim.report.formats import FORMATS
+    from fastsim.report.page import page_of
     from fastsim.result import Comparison, Run
 
     if html is not None:
         refuse_existing(html, force=force)
     answers, model = read_results(files)
     if html is not None:
-        _write_page(html, answers, model, title=title, notes=notes or [], force=force)
+        text = page_of(answers, model, title=title, notes=notes or [])
+        save_text(html, text, force=force)
     elif as_format == "json" and len(answers) == 1:
         print_json(answers[0])
     elif as_format in {"json", "junit", "csv"} and len(answers) != 1:
@@ -66,32 +66,6 @@ def report(
             runs = [answer for answer in answers if isinstance(answer, Run)]
             texts.append(model_trust(model, runs) + "\n")
         typer.echo("\n".join(texts), nl=False)
-
-
-def _write_page(
-    path: Path,
-    answers: "list[Block]",
-    model: "ServiceModel | None",
-    *,
-    title: str | None,
-    notes: list[str],
-    force: bool,
-) -> None:
-    from fastsim.cli.output import save_text
-    from fastsim.report.html import render_html
-    from fastsim.result import Comparison, Run
-
-    runs = [answer for answer in answers if isinstance(answer, Run)]
-    text = render_html(
-        title=title or (f"{model.service}: FastSim report" if model else "FastSim report"),
-        comparisons=[answer for answer in answers if isinstance(answer, Comparison)],
-        runs=[run for run in runs if run.source == "twin"],
-        live=[run for run in runs if run.source == "live"],
-        model=model,
-        notes=notes,
-        decisions=[each for each in answers if not isinstance(each, (Run, Comparison))],
-    )
-    save_text(path, text, force=force)
 
 
 def read_results(files: list[Path]) -> "tuple[list[Block], ServiceModel | None]":

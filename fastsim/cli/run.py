@@ -9,6 +9,7 @@ from fastsim.cli.options import (
     Faster,
     Force,
     Format,
+    Html,
     Mix,
     Output,
     Phases,
@@ -54,6 +55,7 @@ def run(
     ] = None,
     as_json: AsJson = False,
     as_format: Format = None,
+    html: Html = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -74,8 +76,8 @@ def run(
     from fastsim.twin.forecast import forecast_run
     from fastsim.twin.trust import find_overload
 
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_existing(output, force=force)
+    refuse_existing(html, force=force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(
@@ -109,6 +111,7 @@ def run(
         as_json=as_json,
         as_format=as_format,
         output=output,
+        html=html,
         force=force,
     )
     if found.stopped:

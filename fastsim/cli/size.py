@@ -9,6 +9,7 @@ from fastsim.cli.options import (
     Faster,
     Force,
     Format,
+    Html,
     Mix,
     Output,
     Phases,
@@ -59,6 +60,7 @@ def size(
     seed: Seed = None,
     as_json: AsJson = False,
     as_format: Format = None,
+    html: Html = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -77,8 +79,8 @@ def size(
     from fastsim.report.decisions import render_size, settings_text
     from fastsim.twin.size import find_size
 
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_existing(output, force=force)
+    refuse_existing(html, force=force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, rate=rate, phases=phases, users=users, think=think, mix=mix)
@@ -101,6 +103,7 @@ def size(
         as_json=as_json,
         as_format=as_format,
         output=output,
+        html=html,
         force=force,
     )
     if answer.verdict == "no":

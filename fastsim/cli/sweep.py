@@ -10,6 +10,7 @@ from fastsim.cli.options import (
     Faster,
     Force,
     Format,
+    Html,
     Mix,
     OfEachLoad,
     Output,
@@ -60,6 +61,7 @@ def sweep(
     replications: OfEachLoad = 4,
     as_json: AsJson = False,
     as_format: Format = None,
+    html: Html = None,
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -76,8 +78,8 @@ def sweep(
     from fastsim.twin.sweep import settings_text
     from fastsim.twin.sweep import sweep as simulate
 
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_existing(output, force=force)
+    refuse_existing(html, force=force)
     varied = parse_varied(vary)
     if users is None and "users" in varied:
         users = 1  # how many, each combination says
@@ -107,6 +109,7 @@ def sweep(
         as_json=as_json,
         as_format=as_format,
         output=output,
+        html=html,
         force=force,
     )
     if answer.verdict == "no":

@@ -62,6 +62,18 @@ def test_limit_as_json_and_file(model: Path, tmp_path: Path, capsys: Capture) ->
     assert "limit.json" in capsys.readouterr().err
 
 
+def test_an_answer_as_a_page(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    page = tmp_path / "limit.html"
+    arguments = ("limit", model, "--slo", "p95 < 100ms", "--replications", "2", "--html", page)
+    assert run(*arguments) == 0
+    assert "Holds up to" in capsys.readouterr().out
+    text = page.read_text()
+    assert "shop: limit" in text
+    assert '"value over its goal"' in text
+    assert run(*arguments) == 2
+    assert "limit.html exists" in capsys.readouterr().err
+
+
 def test_limit_that_no_load_meets_is_a_no(model: Path, capsys: Capture) -> None:
     assert run("limit", model, "--slo", "p50 < 2ms", "--replications", "2") == 1
     assert "Never" in capsys.readouterr().out
