@@ -1,5 +1,7 @@
 """The mean time of each step and endpoint of a model, in seconds, by formula."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,7 @@ from fastsim.model import (
     Endpoint,
     ParallelStep,
     RepeatStep,
+    ServiceModel,
     Step,
     StreamStep,
     ThreadStep,
@@ -102,3 +105,12 @@ def endpoint_mean_s(endpoint: Endpoint) -> float:
         return 0.0
     parts = (v.share * sum(map(step_mean_s, v.steps)) for v in endpoint.variants)
     return sum(parts) / total
+
+
+def mix_mean_s(model: ServiceModel, mix: Mapping[str, float] | None = None) -> float:
+    """Return the mean of a request without queueing, seconds; of the recorded mix without one."""
+    shares = mix or {endpoint.name: endpoint.share for endpoint in model.endpoints}
+    total = sum(shares.values())
+    if total <= 0.0:
+        return 0.0
+    return sum(shares.get(e.name, 0.0) * endpoint_mean_s(e) for e in model.endpoints) / total

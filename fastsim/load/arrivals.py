@@ -5,6 +5,7 @@ rate is then the same chance at another speed, which keeps comparisons between r
 The twin and the load driver draw theirs here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -111,14 +112,7 @@ class Rates:
         until = float(self.expected()[-1])
         if evenly:
             return self.when(np.arange(0.0, until - 1e-9, 1.0))
-        blocks: list[FloatArray] = []
-        last = 0.0
-        while last < until:
-            block = last + np.cumsum(rng.standard_exponential(int(until * 1.05) + 100))
-            blocks.append(block)
-            last = float(block[-1])
-        counts = np.concatenate(blocks) if blocks else np.zeros(0)
-        return self.when(counts[counts < until])
+        return self.when(_sums(until, lambda: rng.standard_exponential(int(until * 1.05) + 100)))
 
     def when(self, counts: FloatArray) -> FloatArray:
         """Return when so many arrivals are expected since the beginning, seconds."""
@@ -143,11 +137,16 @@ def _jump_times(jumps: Jumps, until_s: float, rng: np.random.Generator) -> tuple
     high_first = bool(rng.random() < share)
     needed = 2 * (int(until_s / means.sum() * 1.2) + 10)
     order = (int(high_first) + np.arange(needed)) % 2
-    blocks: list[FloatArray] = []
+    gaps_s = means[order]
+    return _sums(until_s, lambda: rng.standard_exponential(needed) * gaps_s), high_first
+
+
+def _sums(until: float, draw: Callable[[], FloatArray]) -> FloatArray:
+    """Add up gaps, block after block, and return the sums below a limit."""
+    blocks = [np.zeros(0)]
     last = 0.0
-    while last < until_s:
-        block = last + np.cumsum(rng.standard_exponential(needed) * means[order])
-        blocks.append(block)
-        last = float(block[-1])
-    moments = np.concatenate(blocks)
-    return moments[moments < until_s], high_first
+    while last < until:
+        blocks.append(last + np.cumsum(draw()))
+        last = float(blocks[-1][-1])
+    sums = np.concatenate(blocks)
+    return sums[sums < until]

@@ -4,14 +4,12 @@ Levels are kept as multiples of the mean rate, so that the same course can be as
 rate: what holds a spike of three times the usual load is a question about the usual load.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fastsim.errors import InputError
-from fastsim.model import RateWindow
 from fastsim.phases import Phase
 from fastsim.result import PhaseResult, Summary
 
@@ -31,6 +29,11 @@ class Stretch:
     """Times the mean rate of the course."""
     mix: dict[str, float] = field(default_factory=dict)
     """Shares of endpoints that differ from those of the whole."""
+
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """Return when it begins and ends."""
+        return self.start_s, self.end_s
 
     @property
     def length_s(self) -> float:
@@ -76,29 +79,6 @@ class Course:
         """Return the phases to report, none where there are too many of them."""
         return self.stretches if len(self.stretches) <= MOST_PHASES else ()
 
-    @classmethod
-    def of(cls, parts: Iterable[tuple[str, float, float, float, dict[str, float]]]) -> Self:
-        """Make a course of (name, length in seconds, rate at begin, rate at end, mix).
-
-        Raises
-        ------
-        InputError
-            When nothing ever arrives.
-        """
-        listed = list(parts)
-        length = np.array([part[1] for part in listed])
-        total = sum(part[1] * (part[2] + part[3]) / 2.0 for part in listed)
-        if not total > 0.0:
-            raise InputError("the phases let nothing arrive", hint="give one a rate above 0")
-        mean = total / float(length.sum())
-        edges = np.concatenate([[0.0], np.cumsum(length)]).tolist()
-        return cls(
-            tuple(
-                Stretch(name, edges[number], edges[number + 1], begins / mean, ends / mean, mix)
-                for number, (name, _, begins, ends, mix) in enumerate(listed)
-            )
-        )
-
 
 def course_of(phases: Sequence[Phase], rate_per_s: float | None) -> tuple[Course, float]:
     """Return the course that phases give, and its mean rate, requests per second.
@@ -118,25 +98,21 @@ def course_of(phases: Sequence[Phase], rate_per_s: float | None) -> tuple[Course
         raise InputError(
             "a phase is a multiple of a rate that is not known", hint="say it: --rate 100/s"
         )
-    parts = []
-    for number, phase in enumerate(phases, start=1):
-        unit = (rate_per_s or 1.0) if phase.rate.relative else 1.0
-        name = phase.name or f"phase {number}"
-        parts.append(
-            (name, phase.length, unit * phase.rate.begin, unit * phase.rate.end, dict(phase.mix))
+    unit = (rate_per_s or 1.0) if relative else 1.0
+    edges = np.concatenate([[0.0], np.cumsum([phase.length for phase in phases])]).tolist()
+    arrivals = sum(p.length * unit * (p.rate.begin + p.rate.end) / 2.0 for p in phases)
+    if not arrivals > 0.0:
+        raise InputError("the phases let nothing arrive", hint="give one a rate above 0")
+    mean = arrivals / edges[-1]
+    stretches = tuple(
+        Stretch(
+            phase.name or f"phase {number + 1}",
+            edges[number],
+            edges[number + 1],
+            unit * phase.rate.begin / mean,
+            unit * phase.rate.end / mean,
+            dict(phase.mix),
         )
-    course = Course.of(parts)
-    mean = sum(p[1] * (p[2] + p[3]) / 2.0 for p in parts) / course.duration_s
-    return replace(course, unit=(rate_per_s or 1.0) / mean if relative else None), mean
-
-
-def course_of_windows(windows: Sequence[RateWindow]) -> tuple[Course, float]:
-    """Return the course of a rate that was recorded, and its mean, requests per second.
-
-    Raises
-    ------
-    InputError
-        When there is no arrival at all.
-    """
-    mean = sum(w.length * w.rate for w in windows) / sum(w.length for w in windows)
-    return Course.of(("recorded", w.length, w.rate, w.rate, {}) for w in windows), mean
+        for number, phase in enumerate(phases)
+    )
+    return Course(stretches, unit / mean if relative else None), mean

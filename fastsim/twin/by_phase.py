@@ -5,8 +5,8 @@ last second of a spike waits behind all that came in it.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from fastsim.load.course import Stretch
 from fastsim.result import PhaseResult, SloResult
 from fastsim.scenario import Slo
 from fastsim.twin.goals import Judged, judge
-from fastsim.twin.metrics import OK, Measures
+from fastsim.twin.metrics import Measures
 from fastsim.twin.model_doubt import ModelDoubt
 from fastsim.twin.replicate import Replications
 from fastsim.twin.summaries import errors, summary
@@ -27,62 +27,58 @@ _PILES_UP = 0.05
 """Share of a phase's requests that are more in flight at its end than at its begin."""
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The replications in one phase of the traffic."""
+
+    stretch: Stretch
+    whole: Replications
+    found: Replications
+    """With the requests alone that arrived in it."""
+    doubt: ModelDoubt
+
+
+def phases_of(whole: Replications, doubt: ModelDoubt) -> list[Phase]:
+    """Return the phases that are told apart; none without a course."""
+    course = whole.plan.course
+    return [
+        Phase(each, whole, whole.within(*each.span_s), doubt.within(*each.span_s))
+        for each in (course.told_apart if course is not None else ())
+    ]
+
+
 def parts_of(found: Replications) -> list[Replications]:
     """Return what is judged by itself: the replications of each phase, or the whole."""
     course = found.plan.course
     if course is None or not course.told_apart:
         return [found]
-    return [within(found, stretch) for stretch in course.told_apart]
+    return [found.within(*stretch.span_s) for stretch in course.told_apart]
 
 
-def within(found: Replications, stretch: Stretch) -> Replications:
-    """Return the replications with the requests alone that arrived in a phase."""
-    return Replications(found.plan, found.seed, tuple(_cut(run, stretch) for run in found.runs))
+def phase_results(phases: Sequence[Phase]) -> list[PhaseResult]:
+    """Return what each phase was like."""
+    return [
+        phase.stretch.result(
+            phase.whole.plan.rate_per_s,
+            summary(phase.found, phase.doubt, None),
+            utilisation=_mean(phase, lambda run, its: _use(run, *its.span_s)),
+            waiting=_mean(phase, lambda run, its: _present(run, its.end_s)),
+        )
+        for phase in phases
+    ]
 
 
-def _cut(run: Measures, stretch: Stretch) -> Measures:
-    rows = slice(*np.searchsorted(run.at_s, [stretch.start_s, stretch.end_s]).tolist())
-    done_s = run.at_s + run.client_s
-    ended = (run.state == OK) & (done_s >= stretch.start_s) & (done_s < stretch.end_s)
-    return replace(
-        run,
-        duration_s=stretch.length_s,
-        at_s=run.at_s[rows],
-        endpoint=run.endpoint[rows],
-        state=run.state[rows],
-        client_s=run.client_s[rows],
-        server_s=run.server_s[rows],
-        completions=np.bincount(run.endpoint[ended], minlength=len(run.endpoints)),
-        # Where the time went is summed over the whole run.
-        parts=(),
-        part_sum_s=np.zeros((len(run.endpoints), 0)),
-    )
+def _mean(phase: Phase, value: Callable[[Measures, Stretch], float]) -> float:
+    return float(phase.whole.each(lambda run: value(run, phase.stretch)).mean())
 
 
-def phase_results(found: Replications, doubt: ModelDoubt) -> list[PhaseResult]:
-    """Return what each phase was like; none without phases."""
-    course = found.plan.course
-    if course is None:
-        return []
-    return [_phase_result(found, doubt, stretch) for stretch in course.told_apart]
-
-
-def _phase_result(found: Replications, doubt: ModelDoubt, stretch: Stretch) -> PhaseResult:
-    return stretch.result(
-        found.plan.rate_per_s,
-        summary(within(found, stretch), doubt.of_part(stretch, within), None),
-        utilisation=float(found.each(lambda run: _use(run, stretch)).mean()),
-        waiting=float(found.each(lambda run: _present(run, stretch.end_s)).mean()),
-    )
-
-
-def _use(run: Measures, stretch: Stretch) -> float:
-    """Return the mean utilisation of the event loops in a phase."""
+def _use(run: Measures, start_s: float, end_s: float) -> float:
+    """Return the mean utilisation of the event loops between two moments."""
     windows = run.windows
     total_s = np.concatenate([[0.0], np.cumsum(windows.utilisation)]) * windows.window_s
     edges_s = np.arange(len(total_s)) * windows.window_s
-    begin, end = np.interp([stretch.start_s, stretch.end_s], edges_s, total_s)
-    covered = min(stretch.end_s, edges_s[-1]) - min(stretch.start_s, edges_s[-1])
+    begin, end = np.interp([start_s, end_s], edges_s, total_s)
+    covered = min(end_s, edges_s[-1]) - min(start_s, edges_s[-1])
     return float(end - begin) / covered if covered > 0.0 else math.nan
 
 
@@ -92,7 +88,7 @@ def _present(run: Measures, at_s: float) -> int:
     return int((run.at_s < at_s).sum() - (done_s < at_s).sum())
 
 
-def judge_phases(goals: Sequence[Slo], found: Replications, doubt: ModelDoubt) -> Judged:
+def judge_phases(goals: Sequence[Slo], phases: Sequence[Phase]) -> Judged:
     """Evaluate goals in every phase; what is said of each goal is its worst phase.
 
     Raises
@@ -100,30 +96,29 @@ def judge_phases(goals: Sequence[Slo], found: Replications, doubt: ModelDoubt) -
     NotEnoughDataError
         When no request of a goal's endpoint got an answer in any phase.
     """
-    course = found.plan.course
-    judged: list[tuple[SloResult, list[str]]] = []
-    for goal in goals:
-        each: list[tuple[SloResult, list[str]]] = []
-        failed: NotEnoughDataError | None = None
-        for stretch in course.told_apart if course is not None else ():
-            part, doubted = within(found, stretch), doubt.of_part(stretch, within)
-            name = goal.endpoint
-            try:
-                one = judge(
-                    [goal],
-                    {name: summary(part, doubted, name)},
-                    {name: errors(part, doubted, name)},
-                    overloaded=False,
-                )
-            except NotEnoughDataError as error:
-                failed = error
-                continue
-            said = [f"{stretch.name}: {text}" for text in one.warnings]
-            each.append((one.results[0].model_copy(update={"phase": stretch.name}), said))
-        if not each and failed is not None:
-            raise failed
-        judged.append(max(each, key=lambda pair: pair[0].value))
+    judged = [_worst(goal, phases) for goal in goals]
     return Judged([one for one, _ in judged], [text for _, texts in judged for text in texts])
+
+
+def _worst(goal: Slo, phases: Sequence[Phase]) -> tuple[SloResult, list[str]]:
+    """Return how far a goal is from being met in its worst phase, and what to say of that."""
+    each: list[tuple[SloResult, list[str]]] = []
+    unknown: NotEnoughDataError | None = None
+    endpoint = goal.endpoint
+    for phase in phases:
+        summaries = {endpoint: summary(phase.found, phase.doubt, endpoint)}
+        failures = {endpoint: errors(phase.found, phase.doubt, endpoint)}
+        try:
+            one = judge([goal], summaries, failures, overloaded=False)
+        except NotEnoughDataError as error:
+            unknown = error
+            continue
+        name = phase.stretch.name
+        said = [f"{name}: {text}" for text in one.warnings]
+        each.append((one.results[0].model_copy(update={"phase": name}), said))
+    if not each and unknown is not None:
+        raise unknown
+    return max(each, key=lambda pair: pair[0].value)
 
 
 def overload_sentences(results: Sequence[PhaseResult]) -> list[str]:

@@ -63,8 +63,6 @@ class Cluster:
         self.back_s = np.zeros(len(workload))
         """How long requests and responses were on their way, seconds."""
         self.rejected: list[int] = []
-        self._turned_away: set[int] = set()
-        """Requests on their way back whose connection is closed."""
         self._users = workload.users
         for worker in workers:
             if isinstance(worker.ended, Heard):
@@ -164,10 +162,7 @@ class Cluster:
     def _come_back(self, moment: float, request: int) -> None:
         replica = int(self.worker[request]) // self._each
         self._under_way[replica] -= 1
-        if request in self._turned_away:
-            self._turned_away.discard(request)
-        else:
-            self._connections[replica].free(request, moment)
+        self._connections[replica].free(request, moment)
 
     def _send(self, at: float, request: int, entry: int) -> None:
         replica = self._choose(request, self._under_way)
@@ -189,7 +184,6 @@ class Cluster:
         # As uvicorn counts: the connection that the request comes by is one of them.
         if self._limit is not None and self._opened(number) >= self._limit:
             self.rejected.append(request)
-            self._turned_away.add(request)
             self._connections[number // self._each].drop(request)
             records = self._records
             records.start[request] = records.respond[request] = records.done[request] = at

@@ -36,8 +36,10 @@ class Connections:
         return worker, new
 
     def free(self, request: int, at_s: float) -> None:
-        """Put the request's connection back."""
-        self._idle.append((at_s, self._of_request.pop(request)))
+        """Put the request's connection back, unless it is closed."""
+        worker = self._of_request.pop(request, None)
+        if worker is not None:
+            self._idle.append((at_s, worker))
 
     def drop(self, request: int) -> None:
         """Close the request's connection, as uvicorn does with one that it turned away."""

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastsim.loop_costs import ColdCost, Wander
-from fastsim.means import endpoint_mean_s
 from fastsim.scenario import Network, ResolvedDeployment
 from fastsim.twin.engine import simulate
 from fastsim.twin.plan import Plan
-from fastsim.twin.sampling import sample
+from fastsim.twin.sampling import sample_apart
 
 _REQUESTS = 4000
-_APART = 20.0
-"""Mean distance of the requests, in mean lengths of one: they hardly meet."""
 _SURE = 3.0
 """Standard errors by which a mean may be too high by chance."""
 
@@ -49,10 +46,6 @@ class Demand:
 def least_demand(plan: Plan) -> Demand:
     """Return what the requests of a plan need at least, as far as chance goes, too."""
     model = plan.model
-    shares = plan.mix or {endpoint.name: endpoint.share for endpoint in model.endpoints}
-    total = sum(shares.values()) or 1.0
-    mean_s = sum(shares.get(e.name, 0.0) * endpoint_mean_s(e) for e in model.endpoints) / total
-    rate = 1.0 / max(_APART * mean_s, 1e-3)
     quiet = {"background": [], "cold": ColdCost(), "wander": Wander()}
     alone = model.model_copy(update={"loop": model.loop.model_copy(update=quiet)})
     deployment = plan.deployment.model_copy(
@@ -66,14 +59,7 @@ def least_demand(plan: Plan) -> Demand:
             "scopes": {},
         }
     )
-    drawn = sample(
-        alone,
-        rate_per_s=rate,
-        duration_s=_REQUESTS / rate,
-        seed=0,
-        mix=plan.mix,
-        arrivals="uniform",
-    )
+    drawn = sample_apart(alone, _REQUESTS, plan.mix)
     found = simulate(drawn, deployment, alone.loop)
     stations = drawn.program.stations
     held = found.resource_busy_s[: len(stations)] / max(len(drawn), 1)

@@ -32,7 +32,7 @@ from fastsim.scenario import (
     resolve_deployment,
 )
 from fastsim.twin.advice import advise
-from fastsim.twin.by_phase import judge_phases, overload_sentences, phase_results
+from fastsim.twin.by_phase import judge_phases, overload_sentences, phase_results, phases_of
 from fastsim.twin.capacity import EVENT_LOOP, SATURATED, Capacity, capacity_of, find_capacity, uses
 from fastsim.twin.goals import judge, parse_goals
 from fastsim.twin.metrics import IN_FLIGHT, OK, Measures
@@ -141,9 +141,10 @@ def forecast_run(
     names: list[str | None] = [None, *found.endpoints]
     summaries = {name: summary(found, doubt, name) for name in names}
     failures = {name: errors(found, doubt, name) for name in names}
-    phases = phase_results(found, doubt)
-    if phases:
-        judged = judge_phases(goals, found, doubt)
+    parts = phases_of(found, doubt)
+    phases = phase_results(parts)
+    if parts:
+        judged = judge_phases(goals, parts)
     else:
         judged = judge(goals, summaries, failures, overloaded=overload is not None)
     met = overload is None and all(result.met for result in judged.results)

@@ -6,7 +6,7 @@ computes no quantile of latencies.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -120,6 +120,27 @@ class Measures:
             return np.zeros(len(self.at_s), np.bool_)
         marked: Flags = self.endpoint == self.endpoints.index(endpoint)
         return marked
+
+    def within(self, start_s: float, end_s: float) -> "Measures":
+        """Return the requests that arrived in a part of the measured time, whenever they end.
+
+        Where their time went is not known: it is summed over all.
+        """
+        rows = slice(*np.searchsorted(self.at_s, [start_s, end_s]).tolist())
+        done_s = self.at_s + self.client_s
+        ended = (self.state == OK) & (done_s >= start_s) & (done_s < end_s)
+        return replace(
+            self,
+            duration_s=end_s - start_s,
+            at_s=self.at_s[rows],
+            endpoint=self.endpoint[rows],
+            state=self.state[rows],
+            client_s=self.client_s[rows],
+            server_s=self.server_s[rows],
+            completions=np.bincount(self.endpoint[ended], minlength=len(self.endpoints)),
+            parts=(),
+            part_sum_s=np.zeros((len(self.endpoints), 0)),
+        )
 
     def latency_s(self, endpoint: str | None, view: View = "client") -> Floats:
         """Return the latencies of successful requests, in order of arrival."""

@@ -15,7 +15,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsim.load.course import Stretch
 from fastsim.twin.doubt import speed_sd
 from fastsim.twin.law_doubt import is_doubtful
 from fastsim.twin.metrics import Measures, View
@@ -33,14 +32,10 @@ class ModelDoubt:
         self._found = found
         self._drawn = drawn
 
-    def of_part(
-        self, stretch: Stretch, within: Callable[[Replications, Stretch], Replications]
-    ) -> "ModelDoubt":
-        """Return the doubt about what a phase was like."""
-        drawn = self._drawn
-        return ModelDoubt(
-            within(self._found, stretch), None if drawn is None else within(drawn, stretch)
-        )
+    def within(self, start_s: float, end_s: float) -> "ModelDoubt":
+        """Return the doubt about the requests alone that arrived in a part of the time."""
+        drawn = None if self._drawn is None else self._drawn.within(start_s, end_s)
+        return ModelDoubt(self._found.within(start_s, end_s), drawn)
 
     def latency(self, endpoint: str | None, view: View) -> Floats:
         """Return how far each statistic may be moved, as logarithms; shape (len(METRICS),)."""

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from fastsim.errors import InputError
 from fastsim.means import endpoint_mean_s
-from fastsim.scenario import Users
 from fastsim.twin.doubt import Processor, draw_processor, on_processor
 from fastsim.twin.engine import simulate
 from fastsim.twin.law_doubt import draw_model
@@ -58,6 +57,12 @@ class Replications:
     def endpoints(self) -> tuple[str, ...]:
         """Names of the model's endpoints."""
         return self.runs[0].endpoints
+
+    def within(self, start_s: float, end_s: float) -> "Replications":
+        """Return the replications with the requests alone that arrived in a part of the time."""
+        return Replications(
+            self.plan, self.seed, tuple(run.within(start_s, end_s) for run in self.runs)
+        )
 
     def pooled_s(self, endpoint: str | None, view: View = "client") -> Floats:
         """Return the latencies of all replications together; of all endpoints for None."""
@@ -201,23 +206,10 @@ def simulate_once(plan: Plan, seed: int) -> Measures:
         drawn = draw_processor(plan.model.loop, plan.duration_s, seed)
         other = on_processor(draw_model(plan.model, seed), drawn)
         plan = replace(plan, model=other, doubtful=False)
-    if plan.users is not None:
-        return _of_users(plan, plan.users, seed)
-    if plan.replay is None:
-        warmup_s = plan.warmup_s
-        workload = sample(
-            plan.model,
-            rate_per_s=plan.rate_per_s,
-            duration_s=plan.duration_s,
-            warmup_s=warmup_s,
-            seed=seed,
-            mix=plan.mix,
-            arrivals=plan.arrivals,
-            course=plan.course,
-        )
-    else:
-        warmup_s, workload = _replayed(plan, plan.replay, seed)
+    warmup_s, workload = _workload(plan, seed)
     outcome = simulate(workload, plan.deployment, plan.model.loop, seed=seed)
+    if workload.users is not None:
+        workload, outcome = sent_only(workload, outcome, workload.users.sent)
     return summarise(
         workload,
         outcome,
@@ -228,21 +220,25 @@ def simulate_once(plan: Plan, seed: int) -> Measures:
     )
 
 
-def _of_users(plan: Plan, users: Users, seed: int) -> Measures:
-    """Simulate users who wait for answers."""
-    workload = sample_users(
-        plan.model, users, duration_s=plan.warmup_s + plan.duration_s, seed=seed, mix=plan.mix
-    )
-    outcome = simulate(workload, plan.deployment, plan.model.loop, seed=seed)
-    sent = 0 if workload.users is None else workload.users.sent
-    workload, outcome = sent_only(workload, outcome, sent)
-    return summarise(
-        workload,
-        outcome,
-        model=plan.model,
-        deployment=plan.deployment,
-        warmup_s=plan.warmup_s,
+def _workload(plan: Plan, seed: int) -> tuple[float, Workload]:
+    """Return the length of the warm-up, seconds, and who asks for what."""
+    if plan.replay is not None:
+        return _replayed(plan, plan.replay, seed)
+    warmup_s = plan.warmup_s
+    if plan.users is not None:
+        length_s = warmup_s + plan.duration_s
+        return warmup_s, sample_users(
+            plan.model, plan.users, duration_s=length_s, seed=seed, mix=plan.mix
+        )
+    return warmup_s, sample(
+        plan.model,
+        rate_per_s=plan.rate_per_s,
         duration_s=plan.duration_s,
+        warmup_s=warmup_s,
+        seed=seed,
+        mix=plan.mix,
+        arrivals=plan.arrivals,
+        course=plan.course,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from fastsim.errors import InputError, UnknownNameError
 from fastsim.load.arrivals import Jumps, Rates
 from fastsim.load.course import Course
+from fastsim.means import mix_mean_s
 from fastsim.model import ServiceModel
 from fastsim.scenario import Spacing, Users
 from fastsim.streams import stream
@@ -20,6 +21,9 @@ from fastsim.twin.draws import key_of, uniforms
 from fastsim.twin.tables import Choice
 from fastsim.twin.users import UserTraffic, idle_cycle_s, most_requests
 from fastsim.twin.workload import FloatArray, IntArray, Workload
+
+_APART = 20.0
+"""Mean distance of requests that hardly meet, in mean lengths of one."""
 
 
 def sample(
@@ -120,6 +124,16 @@ def _shares(model: ServiceModel, mix: Mapping[str, float] | None) -> FloatArray:
     if not shares.sum() > 0.0:
         raise InputError("the mix gives no endpoint any share")
     return shares
+
+
+def sample_apart(
+    model: ServiceModel, requests: int, mix: Mapping[str, float] | None = None
+) -> Workload:
+    """Draw requests so far apart that they hardly meet, in the mean."""
+    rate = 1.0 / max(_APART * mix_mean_s(model, mix), 1e-3)
+    return sample(
+        model, rate_per_s=rate, duration_s=requests / rate, seed=0, mix=mix, arrivals="uniform"
+    )
 
 
 def sample_users(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from fastsim.errors import InputError
-from fastsim.means import endpoint_mean_s
+from fastsim.means import mix_mean_s
 from fastsim.model import ServiceModel
 from fastsim.scenario import Users
 from fastsim.twin.draws import key_of, uniform
@@ -81,10 +81,7 @@ def most_requests(users: Users, duration_s: float, cycle_s: float) -> int:
 
 def idle_cycle_s(model: ServiceModel, users: Users, mix: Mapping[str, float] | None) -> float:
     """Return how long a user's round takes where nobody waits for anybody, seconds."""
-    shares = mix or {endpoint.name: endpoint.share for endpoint in model.endpoints}
-    total = sum(shares.values()) or 1.0
-    mean_s = sum(shares.get(e.name, 0.0) * endpoint_mean_s(e) for e in model.endpoints) / total
-    return mean_s + model.client.overhead + users.think
+    return mix_mean_s(model, mix) + model.client.overhead + users.think
 
 
 def sent_only(workload: "Workload", outcome: "Outcome", sent: int) -> "tuple[Workload, Outcome]":

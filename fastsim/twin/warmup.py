@@ -10,12 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fastsim.means import endpoint_mean_s
 from fastsim.model import ServiceModel
 from fastsim.scenario import ResolvedDeployment
 from fastsim.twin.engine import simulate
 from fastsim.twin.replicate import Replications
-from fastsim.twin.sampling import sample
+from fastsim.twin.sampling import sample_apart
 from fastsim.twin.statistics import student_quantile
 
 SHORTEST_S = 5.0
@@ -26,8 +25,6 @@ LONGER, TIMES = 3.0, 3
 """By how much a warm-up grows that was too short, and how often."""
 
 _REQUESTS = 200
-_APART = 20.0
-"""Mean distance of the requests looked at, in mean lengths of one: they hardly meet."""
 _GROWN = 0.02
 _SURE = 0.98
 
@@ -41,15 +38,10 @@ def filling_s(
     longer than ``t``, where ``S`` is how long a request lasts, background work included.
     """
     shares = mix or {endpoint.name: endpoint.share for endpoint in model.endpoints}
-    total = sum(shares.values())
-    if total <= 0.0:
+    if sum(shares.values()) <= 0.0:
         return 0.0
-    mean_s = sum(shares.get(e.name, 0.0) * endpoint_mean_s(e) for e in model.endpoints) / total
-    rate = 1.0 / max(_APART * mean_s, 1e-3)
     alone = model.model_copy(update={"loop": model.loop.model_copy(update={"background": []})})
-    drawn = sample(
-        alone, rate_per_s=rate, duration_s=_REQUESTS / rate, seed=0, mix=mix, arrivals="uniform"
-    )
+    drawn = sample_apart(alone, _REQUESTS, mix)
     lasts_s = simulate(drawn, deployment, alone.loop).done_s - drawn.arrival_s
     lasts_s = lasts_s[np.isfinite(lasts_s)]
     if not len(lasts_s) or not lasts_s.sum() > 0.0:

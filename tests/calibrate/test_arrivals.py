@@ -6,8 +6,9 @@ import pytest
 
 from fastsim.calibrate.arrivals import Arrivals, describe_arrivals
 from fastsim.load.arrivals import Jumps, Rates
-from fastsim.load.course import course_of_windows
-from fastsim.model import Burst, RateWindow
+from fastsim.load.course import course_of
+from fastsim.model import Burst
+from fastsim.phases import parse_phases
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,8 +47,7 @@ def test_even_arrivals() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_rate_that_changes(seed: int) -> None:
-    curve = [RateWindow(length=30.0, rate=20.0), RateWindow(length=30.0, rate=60.0)]
-    course, rate = course_of_windows(curve)
+    course, rate = course_of(parse_phases("30s 20/s, 30s 60/s"), None)
     varying = Rates.of(rate, course.duration_s, course=course)
     found = described(varying.arrivals(np.random.default_rng(seed)))
     assert found.pattern == "varying"

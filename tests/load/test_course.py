@@ -3,8 +3,7 @@
 import pytest
 
 from fastsim.errors import InputError
-from fastsim.load.course import MOST_PHASES, course_of, course_of_windows
-from fastsim.model import RateWindow
+from fastsim.load.course import MOST_PHASES, course_of
 from fastsim.phases import parse_phases
 
 
@@ -32,7 +31,7 @@ def test_what_cannot_be_a_course() -> None:
 
 
 def test_too_many_phases_are_not_reported_one_by_one() -> None:
-    windows = [RateWindow(length=1.0, rate=float(number)) for number in range(MOST_PHASES + 1)]
-    course, rate = course_of_windows(windows)
+    text = ", ".join(f"1s {number}/s" for number in range(MOST_PHASES + 1))
+    course, rate = course_of(parse_phases(text), None)
     assert rate == pytest.approx(MOST_PHASES / 2)
     assert course.told_apart == ()

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_PLACEHOLDER = re.compile(r"^(?:\{.*\}|\[.*\]|:.+|<.*>|\$\{.*\}|\*)$")
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ToolRequests:
@@ -81,7 +79,6 @@ def matched(name: str, templates: Iterable[str]) -> str | None:
 
 def _fits(parts: Sequence[str], template: Sequence[str]) -> bool:
     return len(parts) == len(template) and all(
-        given == wanted or (wanted.startswith("{") and bool(given)) or
-        (bool(_PLACEHOLDER.match(given)) and wanted.startswith("{"))
+        given == wanted or (wanted.startswith("{") and bool(given))
         for given, wanted in zip(parts, template, strict=True)
-    )  # fmt: skip
+    )
