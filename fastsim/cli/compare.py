@@ -17,6 +17,7 @@ EXIT_CODES = {
 
 if TYPE_CHECKING:
     from fastsim.calibrate.requests import RequestSet
+    from fastsim.cli.question import Question
     from fastsim.result import Run
     from fastsim.twin.live import LiveSample
     from fastsim.twin.live_summary import LiveSummary
@@ -95,16 +96,19 @@ def compare(
 
     Example: fastsim compare model.yaml live.json
     """
-    from fastsim.cli.output import deliver, progress, refuse_existing
+    from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import apply_settings, apply_traffic, read_question
     from fastsim.report.text import render_comparison
     from fastsim.twin.compare import compare as compare_twin
     from fastsim.twin.live import simulate_live
 
-    refuse_existing(output, force=force)
-    refuse_existing(html, force=force)
+    delivery = Delivery(as_json, as_format, html, output, force)
     limits = _limits(tolerance or [])
-    sample, requests, said = _read_live(live, service, twin, endpoint, users=users is not None)
+    stored = _read_run(twin)
+    question = None if stored is not None else apply_settings(read_question(twin), settings or [])
+    sample, requests, said = _read_live(
+        live, service, _endpoints(stored, question), endpoint, users=users is not None
+    )
     seen: Literal["client", "server"] = "client" if requests is None else "server"
     if recorded is not None:
         sample = replace(sample, recorded=recorded)
@@ -114,12 +118,10 @@ def compare(
             hint="load results are the client view, traces the server view",
             where="--view",
         )
-    stored = _read_run(twin)
     if stored is not None:
         _refuse_for_stored(settings, mode, seed, recorded)
         result = compare_twin(stored, sample, view=seen, tolerance=limits)
-    else:
-        question = apply_settings(read_question(twin), settings or [])
+    elif question is not None:
         scenario = question.scenario
         apply_traffic(scenario, users=users, think=think)
         with progress("simulating", total=replications) as move:
@@ -149,15 +151,7 @@ def compare(
             with progress("looking for what differs"):
                 result.reasons = reasons(question.model, requests)
     result.warnings = said + result.warnings
-    deliver(
-        result,
-        render=lambda: render_comparison(result, every=every),
-        as_json=as_json,
-        as_format=as_format,
-        output=output,
-        html=html,
-        force=force,
-    )
+    delivery.hand_over(result, render=lambda: render_comparison(result, every=every))
     if code := EXIT_CODES[result.verdict]:
         raise typer.Exit(code)
 
@@ -216,7 +210,7 @@ def _begins_as_run(path: Path) -> bool:
 
 
 def _read_live(
-    path: Path, service: str | None, twin: Path, endpoint: str | None, *, users: bool
+    path: Path, service: str | None, endpoints: list[str], endpoint: str | None, *, users: bool
 ) -> "tuple[LiveSample | LiveSummary, RequestSet | None, list[str]]":
     """Return what was measured, the requests of a recording (the view of the server), remarks."""
     from fastsim.cli.recorded_live import read_recorded
@@ -229,20 +223,17 @@ def _read_live(
         return LiveSample.of_run(stored, where=str(path)), None, []
     measured = read_tool(path)
     if measured is not None:
-        sample, said = of_tool(measured, _endpoints(twin), endpoint, users=users)
+        sample, said = of_tool(measured, endpoints, endpoint, users=users)
         return sample, None, said
     recording = read_recorded(path, service)
     return recording.sample, recording.requests, []
 
 
-def _endpoints(twin: Path) -> list[str]:
+def _endpoints(stored: "Run | None", question: "Question | None") -> list[str]:
     """Return the endpoints of the twin, which other tools name in their own way."""
-    from fastsim.cli.question import read_question
-
-    stored = _read_run(twin)
     if stored is not None:
         return list(stored.endpoints)
-    return [each.name for each in read_question(twin).model.endpoints]
+    return [] if question is None else [each.name for each in question.model.endpoints]
 
 
 def _refuse_for_stored(

@@ -74,7 +74,7 @@ def forecast(
 
     Example: fastsim forecast model.yaml --history rates.csv --growth 5%/month --slo 'p95 < 100ms'
     """
-    from fastsim.cli.output import deliver, progress, refuse_existing
+    from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import (
         apply_traffic,
         ask,
@@ -84,8 +84,7 @@ def forecast(
     from fastsim.twin.outlook import look_ahead
     from fastsim.units import parse_duration
 
-    refuse_existing(output, force=force)
-    refuse_existing(html, force=force)
+    delivery = Delivery(as_json, as_format, html, output, force)
     with flag("--horizon"):
         ahead_s = parse_duration(horizon)
         if not 3600.0 <= ahead_s <= _MOST_DAYS * _DAY_S:
@@ -112,14 +111,7 @@ def forecast(
             on_step=move,
         )
     answer.provenance = question.provenance()
-    deliver(
-        answer,
-        as_json=as_json,
-        as_format=as_format,
-        output=output,
-        html=html,
-        force=force,
-    )
+    delivery.hand_over(answer)
     if answer.verdict == "no":
         raise typer.Exit(1)
 

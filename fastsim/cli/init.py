@@ -90,26 +90,22 @@ def _text_of(source: str) -> str:
     import http.client
 
     from fastsim.load.address import parse_address, require_loopback
+    from fastsim.load.first import fetch
     from fastsim.yaml_source import read_text
 
     if not source.startswith(("http://", "https://")):
         return read_text(Path(source))
     address = parse_address(source)
     require_loopback(address, allow_remote=False)
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=10.0)
     try:
-        connection.request("GET", address.path)
-        answer = connection.getresponse()
-        content = answer.read()
+        status, content = fetch(address, "GET", address.path)
     except (OSError, http.client.HTTPException) as error:
         raise InputError(
             f"{source} gave no answer: {error}", hint="start the service first", where=source
         ) from None
-    finally:
-        connection.close()
-    if answer.status != 200:
+    if status != 200:
         raise InputError(
-            f"{source} answered {answer.status}",
+            f"{source} answered {status}",
             hint="FastAPI serves its description at /openapi.json unless it was told not to",
             where=source,
         )

@@ -44,7 +44,7 @@ def limit(
 
     Example: fastsim limit model.yaml --slo 'p95 < 100ms'
     """
-    from fastsim.cli.output import deliver, progress, refuse_existing
+    from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import (
         apply_traffic,
         ask,
@@ -53,8 +53,7 @@ def limit(
     from fastsim.report.wording import rate as rate_text
     from fastsim.twin.limit import find_limit
 
-    refuse_existing(output, force=force)
-    refuse_existing(html, force=force)
+    delivery = Delivery(as_json, as_format, html, output, force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, phases=phases, mix=mix)
@@ -68,13 +67,6 @@ def limit(
             on_trial=lambda tried, done: move(done, f"trying {rate_text(tried)}"),
         )
     answer.provenance = question.provenance()
-    deliver(
-        answer,
-        as_json=as_json,
-        as_format=as_format,
-        output=output,
-        html=html,
-        force=force,
-    )
+    delivery.hand_over(answer)
     if answer.verdict == "no":
         raise typer.Exit(1)

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -108,16 +109,14 @@ def save_text(path: Path, text: str, force: bool) -> None:
     note(f"wrote {path}")
 
 
-def refuse_existing(path: Path | None, force: bool) -> None:
-    """Refuse before the work is done what ``save_text`` would refuse after it; None is no file.
+def refuse_existing(path: Path, force: bool) -> None:
+    """Refuse before the work is done what ``save_text`` would refuse after it.
 
     Raises
     ------
     StoreError
         When the file exists and ``force`` is not set, or its directory does not exist.
     """
-    if path is None:
-        return
     if path.is_file() and not force:
         raise StoreError(f"{path} exists", hint="--force overwrites it", where=str(path))
     if not path.parent.is_dir():
@@ -126,46 +125,62 @@ def refuse_existing(path: Path | None, force: bool) -> None:
         )
 
 
-def deliver(
-    answer: "Block",
-    *,
-    as_json: bool,
-    as_format: str | None,
-    output: Path | None,
-    force: bool,
-    html: Path | None = None,
-    render: Callable[[], str] | None = None,
-) -> None:
-    """Save an answer where the command was asked to, and print it as it was asked for.
-
-    Parameters
-    ----------
-    as_format
-        One of those of ``--format``; text when None, unless ``as_json``.
-    html
-        Where to write it as a page, too.
-    render
-        Writes the text, where that is not the usual one.
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a command was asked to hand over its answer; wrong wishes are refused before the work.
 
     Raises
     ------
     StoreError
-        As ``save_text`` does.
+        When a file exists and ``force`` is not set, or its directory does not exist.
+    InputError
+        When two formats were asked for.
     """
-    from fastsim.report.answer import render_answer
-    from fastsim.report.formats import FORMATS
-    from fastsim.report.json import to_json
-    from fastsim.report.page import page_of
 
-    if output is not None:
-        save_text(output, to_json(answer), force=force)
-    if html is not None:
-        save_text(html, page_of([answer]), force=force)
-    if as_json and as_format not in {None, "json"}:
-        raise InputError("--json and --format exclude each other", hint="leave one of them out")
-    if as_json or as_format == "json":
-        print_json(answer)
-    elif as_format is not None and as_format in FORMATS:
-        typer.echo(FORMATS[as_format](answer), nl=False)
-    else:
-        typer.echo(render_answer(answer) if render is None else render(), nl=False)
+    as_json: bool
+    as_format: str | None
+    """One of those of ``--format``; text when None, unless ``as_json``."""
+    html: Path | None
+    """Where to write it as a page, too."""
+    output: Path | None
+    """Where to write it as JSON."""
+    force: bool
+
+    def __post_init__(self) -> None:
+        if self.as_json and self.as_format not in {None, "json"}:
+            raise InputError("--json and --format exclude each other", hint="leave one of them out")
+        for path in (self.output, self.html):
+            if path is not None:
+                refuse_existing(path, force=self.force)
+
+    def hand_over(self, answer: "Block", *, render: Callable[[], str] | None = None) -> None:
+        """Save an answer where that was asked for, and print it.
+
+        Parameters
+        ----------
+        render
+            Writes the text, where that is not the usual one.
+
+        Raises
+        ------
+        StoreError
+            As ``save_text`` does.
+        """
+        from fastsim.report.answer import render_answer
+        from fastsim.report.formats import FORMATS
+        from fastsim.report.json import to_json
+        from fastsim.report.page import page_of
+
+        # Neither a full disk nor a reader who has seen enough may lose what took minutes.
+        try:
+            if self.as_json or self.as_format == "json":
+                print_json(answer)
+            elif self.as_format is not None and self.as_format in FORMATS:
+                typer.echo(FORMATS[self.as_format](answer), nl=False)
+            else:
+                typer.echo(render_answer(answer) if render is None else render(), nl=False)
+        finally:
+            if self.output is not None:
+                save_text(self.output, to_json(answer), force=self.force)
+            if self.html is not None:
+                save_text(self.html, page_of([answer]), force=self.force)

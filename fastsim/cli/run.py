@@ -67,7 +67,7 @@ def run(
 
     Example: fastsim run model.yaml --rate 300/s --slo 'p95 < 100ms'
     """
-    from fastsim.cli.output import deliver, progress, refuse_existing
+    from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import (
         apply_traffic,
         ask,
@@ -76,8 +76,7 @@ def run(
     from fastsim.twin.forecast import forecast_run
     from fastsim.twin.trust import find_overload
 
-    refuse_existing(output, force=force)
-    refuse_existing(html, force=force)
+    delivery = Delivery(as_json, as_format, html, output, force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(
@@ -106,14 +105,7 @@ def run(
             keep=True,
         )
     answer.provenance = question.provenance()
-    deliver(
-        answer,
-        as_json=as_json,
-        as_format=as_format,
-        output=output,
-        html=html,
-        force=force,
-    )
+    delivery.hand_over(answer)
     if found.stopped:
         raise typer.Exit(ExitCode.INTERRUPTED)
     if answer.verdict == "no":

@@ -70,7 +70,7 @@ def size(
 
     Example: fastsim size model.yaml --rate 300/s --slo 'p95 < 100ms' --vary deployment.workers=1..8
     """
-    from fastsim.cli.output import deliver, progress, refuse_existing
+    from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import (
         apply_traffic,
         ask,
@@ -79,8 +79,7 @@ def size(
     from fastsim.report.decisions import render_size, settings_text
     from fastsim.twin.size import find_size
 
-    refuse_existing(output, force=force)
-    refuse_existing(html, force=force)
+    delivery = Delivery(as_json, as_format, html, output, force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, rate=rate, phases=phases, users=users, think=think, mix=mix)
@@ -97,15 +96,7 @@ def size(
             ),
         )
     answer.provenance = question.provenance()
-    deliver(
-        answer,
-        render=lambda: render_size(answer, top=top),
-        as_json=as_json,
-        as_format=as_format,
-        output=output,
-        html=html,
-        force=force,
-    )
+    delivery.hand_over(answer, render=lambda: render_size(answer, top=top))
     if answer.verdict == "no":
         raise typer.Exit(1)
 

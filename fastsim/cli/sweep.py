@@ -72,14 +72,13 @@ def sweep(
 
     Example: fastsim sweep model.yaml --vary rate=100/s..500/s:100/s --vary deployment.workers=1,2
     """
-    from fastsim.cli.output import deliver, progress, refuse_existing
+    from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import apply_traffic, ask
     from fastsim.cli.varying import combinations, parse_varied
     from fastsim.twin.sweep import settings_text
     from fastsim.twin.sweep import sweep as simulate
 
-    refuse_existing(output, force=force)
-    refuse_existing(html, force=force)
+    delivery = Delivery(as_json, as_format, html, output, force)
     varied = parse_varied(vary)
     if users is None and "users" in varied:
         users = 1  # how many, each combination says
@@ -104,14 +103,7 @@ def sweep(
             on_point=lambda tried, done: move(done, f"trying {settings_text(tried)}"),
         )
     answer.provenance = question.provenance()
-    deliver(
-        answer,
-        as_json=as_json,
-        as_format=as_format,
-        output=output,
-        html=html,
-        force=force,
-    )
+    delivery.hand_over(answer)
     if answer.verdict == "no":
         raise typer.Exit(1)
 

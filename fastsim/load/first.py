@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import ssl
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -73,18 +72,13 @@ def _send(request: FirstRequest, address: Address) -> dict[str, str]:
     entry = request.entry()
     body = None if entry.body is None else _first(entry.body).encode()
     path = address.prefix + _first(entry.path)
-    connection = _connection(address)
     try:
-        connection.request(entry.method, path, body=body, headers=dict(entry.headers))
-        answer = connection.getresponse()
-        content = answer.read(_MOST_BYTES)
+        status, content = fetch(address, entry.method, path, body, dict(entry.headers))
     except (OSError, http.client.HTTPException) as error:
         raise InputError(f"{entry.endpoint} before the load failed: {error}") from None
-    finally:
-        connection.close()
-    if not 200 <= answer.status < 400:
+    if not 200 <= status < 400:
         said = content[:120].decode("utf-8", "replace")
-        raise InputError(f"{entry.endpoint} before the load: status {answer.status}, {said!r}")
+        raise InputError(f"{entry.endpoint} before the load: status {status}, {said!r}")
     return {
         name: _captured(content, path_text, f"{name} of {entry.endpoint}")
         for name, path_text in request.capture.items()
@@ -96,12 +90,28 @@ def _first(template: Template) -> str:
     return template.fill([drawn.low for drawn in template.ranges])
 
 
-def _connection(address: Address) -> http.client.HTTPConnection:
-    if address.scheme == "https":
-        return http.client.HTTPSConnection(
-            address.host, address.port, timeout=_TIMEOUT_S, context=ssl.create_default_context()
-        )
-    return http.client.HTTPConnection(address.host, address.port, timeout=_TIMEOUT_S)
+def fetch(
+    address: Address,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    """Send one request and return the status and the content of its answer.
+
+    Raises
+    ------
+    OSError, http.client.HTTPException
+        When there is no answer within half a minute.
+    """
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    connection = kind(address.host, address.port, timeout=_TIMEOUT_S)
+    try:
+        connection.request(method, path, body=body, headers=dict(headers or {}))
+        answer = connection.getresponse()
+        return answer.status, answer.read(_MOST_BYTES)
+    finally:
+        connection.close()
 
 
 def _captured(content: bytes, path: str, what: str) -> str:

@@ -8,46 +8,47 @@ from typing import Literal
 
 from fastsim.answers import Candidate, Limit, LimitPoint, Outlook, Size, Sweep, SweepPoint
 from fastsim.report.charts import Look, Spec, Value, axis, mark, plot, series
+from fastsim.report.decisions import settings_text
 from fastsim.report.figures import figure
 from fastsim.report.markup import Markup
 from fastsim.report.tables import table
-from fastsim.report.view import Table, View, view_of
+from fastsim.report.view import Table, View
 from fastsim.report.wording import clean, estimate, rate, share
 from fastsim.result import Block, Estimate
 from fastsim.scenario import parse_slo
+from fastsim.twin.sweep import settings_text as combination_text
 
 _MOST_HOURS = 400
 """Rows of a table of hours; the whole is in the JSON file."""
 _LOOKS: tuple[Look, ...] = ("live", "twin", "good", "bad", "muted")
 
 
-def decision_figure(answer: Block) -> Markup | None:
+def decision_figure(answer: Block, view: View) -> Markup | None:
     """Show what an answer of a search found; None when it is none."""
-    view = view_of(answer)
-    if isinstance(answer, Limit):
-        return figure(_limit(answer), view.sentence, data_table(view.tables[0]))
-    if isinstance(answer, Size):
-        return figure(_size(answer), view.sentence, data_table(view.tables[0]))
-    if isinstance(answer, Sweep):
-        return figure(_sweep(answer), view.sentence, data_table(view.tables[0]))
-    if isinstance(answer, Outlook):
-        return figure(_outlook(answer), view.sentence, _hours(view))
-    return None
+    drawn: Spec
+    match answer:
+        case Limit():
+            drawn = _limit(answer)
+        case Size():
+            drawn = _size(answer)
+        case Sweep():
+            drawn = _sweep(answer)
+        case Outlook():
+            drawn = _outlook(answer)
+        case _:
+            return None
+    most = _MOST_HOURS if isinstance(answer, Outlook) else None
+    return figure(drawn, view.sentence, data_table(view.tables[0], most))
 
 
-def data_table(found: Table) -> Markup:
-    """Return a table of values as people read them."""
+def data_table(found: Table, most: int | None = None) -> Markup:
+    """Return a table of values as people read them; the first of them where there are more."""
     words = {n for n, column in enumerate(found.columns) if not column.unit}
     rows = [
         [column.text(cell) for column, cell in zip(found.columns, row, strict=True)]
-        for row in found.rows
+        for row in found.rows[:most]
     ]
     return table([column.title for column in found.columns], rows, words=words)
-
-
-def _hours(view: View) -> Markup:
-    hours = view.tables[0]
-    return data_table(Table(hours.title, hours.columns, hours.rows[:_MOST_HOURS]))
 
 
 def _limit(found: Limit) -> Spec:
@@ -129,10 +130,7 @@ def _size(found: Size) -> Spec:
 
 
 def _deployment(candidate: Candidate) -> str:
-    settings = ", ".join(
-        f"{clean(path.removeprefix('deployment.'))} {value:g}"
-        for path, value in candidate.settings.items()
-    )
+    settings = settings_text(candidate.settings)
     return f"{settings}: {share(candidate.margin)} of the limit at {candidate.cost:g}"
 
 
@@ -149,12 +147,8 @@ def _sweep(found: Sweep) -> Spec:
         return _sweep_bars(found)
     groups: dict[str, list[SweepPoint]] = {}
     for point in found.points:
-        rest = ", ".join(
-            f"{clean(name.rpartition('.')[2])} {clean(value)}"
-            for name, value in point.settings.items()
-            if name != along
-        )
-        groups.setdefault(rest or "p95", []).append(point)
+        others = {name: value for name, value in point.settings.items() if name != along}
+        groups.setdefault(clean(combination_text(others)) or "p95", []).append(point)
     drawn: list[Spec] = []
     for number, (name, points) in enumerate(groups.items()):
         look = _LOOKS[number % len(_LOOKS)]

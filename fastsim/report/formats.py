@@ -30,8 +30,8 @@ def to_markdown(answer: BaseModel) -> str:
         lines += ["", *(_markdown_table(table) if number == 0 else _folded(table))]
     lines += ["", *(f"> ⚠️ {_markdown(text)}" for text in view.warnings)]
     lines += ["", *(f"{_markdown(text)}  " for text in view.notes)]
-    if view.command:
-        lines += ["", f"`{view.command.replace('`', '')}`"]
+    if command := view.provenance.command:
+        lines += ["", f"`{command.replace('`', '')}`"]
     return _tidy(lines)
 
 
@@ -129,7 +129,7 @@ def to_junit(answer: BaseModel) -> str:
 
 
 def _account(view: View) -> str:
-    lines = [view.sentence, *view.warnings, *view.notes, view.command]
+    lines = [view.sentence, *view.warnings, *view.notes, view.provenance.command]
     return "\n".join(clean(line) for line in lines if line)
 
 

@@ -31,7 +31,7 @@ from fastsim.report.tables import (
     table,
     use_table,
 )
-from fastsim.report.view import view_of
+from fastsim.report.view import View, view_of
 from fastsim.report.wording import metric_name, ordered_names, rate, share
 from fastsim.result import Block, Comparison, Run, RunProvenance
 from fastsim.twin.equivalence import together
@@ -69,17 +69,19 @@ def render_html(
         What ``limit``, ``size``, ``sweep`` and ``forecast`` found.
     """
     cases = pair_cases(comparisons, runs, live)
+    views = [view_of(each) for each in decisions]
+    searched = list(zip(views, decisions, strict=True))
     sections = [
-        ("decisions", "What was searched", _decisions(decisions)),
+        ("decisions", "What was searched", _decisions(searched)),
         ("agreement", "Twin against live", _agreement(cases)),
         ("hold", "Will it hold?", _hold(cases)),
         ("time", "Over time", _over_time(cases)),
         ("why", "Where the time goes", _why(cases)),
         ("model", "The model", _model(model)),
-        ("trust", "How far to trust this", _trust(cases, model, notes, decisions)),
+        ("trust", "How far to trust this", _trust(cases, model, notes, views)),
     ]
     shown: list[_Section] = [section for section in sections if section[2]]
-    answer = _answer(cases, runs, model, decisions)
+    answer = _answer(cases, runs, model, views)
     body = [
         tag("a", "Skip to the answer", href="#answer", class_="skip"),
         _header(title),
@@ -125,11 +127,10 @@ def _answer(
     cases: Sequence[Case],
     runs: Sequence[Run],
     model: ServiceModel | None,
-    decisions: Sequence[Block],
+    views: Sequence[View],
 ) -> Markup:
     """Return the verdict sentence and, beside it, what it rests on."""
     rows = [row for case in cases if case.comparison for row in case.comparison.rows]
-    views = [view_of(each) for each in decisions]
     sentences = [f"{view.title}: {view.sentence}." for view in views]
     outcomes = [view.outcome for view in views if view.outcome is not None]
     mood = "fair" if not outcomes else "bad" if "no" in outcomes else "good"
@@ -154,12 +155,12 @@ def _answer(
     return tag("div", *parts, class_=f"answer {mood}", id="answer")
 
 
-def _decisions(decisions: Sequence[Block]) -> Markup:
+def _decisions(searched: Sequence[tuple[View, Block]]) -> Markup:
     parts = []
-    for each in decisions:
-        drawn = decision_figure(each)
+    for view, answer in searched:
+        drawn = decision_figure(answer, view)
         if drawn is not None:
-            parts += [tag("h3", view_of(each).title), drawn]
+            parts += [tag("h3", view.title), drawn]
     return join(parts)
 
 
@@ -237,10 +238,9 @@ def _trust(
     cases: Sequence[Case],
     model: ServiceModel | None,
     notes: Sequence[str],
-    decisions: Sequence[Block],
+    views: Sequence[View],
 ) -> Markup:
     warnings = [f"Model: {warning}" for warning in model.warnings] if model else []
-    views = [view_of(each) for each in decisions]
     warnings += [f"{view.title}: {warning}" for view in views for warning in view.warnings]
     notes = [*notes, *(f"{view.title}: {note}" for view in views for note in view.notes)]
     for case in cases:
@@ -250,7 +250,7 @@ def _trust(
             warnings += [f"{case.title} (comparison): {w}" for w in case.comparison.warnings]
     parts = [_list("Warnings", warnings, "No warning was raised.")]
     parts.append(_list("Notes", notes, ""))
-    parts.append(_provenance(cases, model, decisions))
+    parts.append(_provenance(cases, model, views))
     return join(parts)
 
 
@@ -261,13 +261,9 @@ def _list(heading: str, lines: Iterable[str], without: str) -> Markup:
     return join([tag("h3", heading), tag("ul", *items, class_="plain")])
 
 
-def _provenance(
-    cases: Sequence[Case], model: ServiceModel | None, decisions: Sequence[Block]
-) -> Markup:
+def _provenance(cases: Sequence[Case], model: ServiceModel | None, views: Sequence[View]) -> Markup:
     commands = [model.provenance.command] if model else []
-    known: list[tuple[str, RunProvenance]] = [
-        (view_of(each).title, getattr(each, "provenance", RunProvenance())) for each in decisions
-    ]
+    known: list[tuple[str, RunProvenance]] = [(view.title, view.provenance) for view in views]
     for case in cases:
         known += [(f"{case.title} ({run.source})", run.provenance) for run in case.runs]
         if case.comparison:

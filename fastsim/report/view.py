@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from fastsim.answers import Limit, Outlook, Size, Sweep
+from fastsim.report.decisions import settings_text
 from fastsim.report.findings import (
     capacity_sentence,
     comparison_sentence,
@@ -22,7 +23,15 @@ from fastsim.report.findings import (
 )
 from fastsim.report.outlook import holds_sentence
 from fastsim.report.wording import clean, estimate, metric_name, plural, quantity, rate, share
-from fastsim.result import Comparison, Estimate, Latency, Run, SloResult, Summary
+from fastsim.result import (
+    Comparison,
+    Estimate,
+    Latency,
+    Run,
+    RunProvenance,
+    SloResult,
+    Summary,
+)
 
 Outcome = Literal["yes", "no", "cannot tell"]
 Cell = str | float | int | bool | None
@@ -81,8 +90,8 @@ class View:
     tables: Sequence[Table] = ()
     """The first one holds what the answer is made of."""
     warnings: Sequence[str] = ()
-    notes: Sequence[str] = field(default=())
-    command: str = ""
+    notes: Sequence[str] = ()
+    provenance: RunProvenance = field(default_factory=RunProvenance)
 
 
 def view_of(answer: BaseModel) -> View:
@@ -171,7 +180,7 @@ def _run(run: Run) -> View:
         tables=tables,
         warnings=run.warnings,
         notes=[note for note in (capacity_sentence(run), data_behind(run)) if note],
-        command=run.provenance.command,
+        provenance=run.provenance,
     )
 
 
@@ -224,7 +233,7 @@ def _comparison(found: Comparison) -> View:
         tables=[Table("Twin against live", columns, rows)],
         warnings=found.warnings,
         notes=found.reasons,
-        command=found.provenance.command,
+        provenance=found.provenance,
     )
 
 
@@ -253,7 +262,7 @@ def _limit(found: Limit) -> View:
         checks=checks,
         tables=[Table("Loads tried", columns, points)],
         warnings=found.warnings,
-        command=found.provenance.command,
+        provenance=found.provenance,
     )
 
 
@@ -282,12 +291,10 @@ def _size(found: Size) -> View:
     if found.best is None:
         sentence = f"no deployment considered meets {goals} at {rate(found.rate_per_s)}"
     else:
-        chosen = ", ".join(
-            f"{name.removeprefix('deployment.')} {value:g}"
-            for name, value in found.best.settings.items()
-        )
         sure = share(found.best.meets or 0.0)
-        sentence = f"{clean(chosen)} is the cheapest that works ({goals} with {sure})"
+        sentence = (
+            f"{settings_text(found.best.settings)} is the cheapest that works ({goals} with {sure})"
+        )
     return View(
         title=f"{clean(found.title)}: size at {rate(found.rate_per_s)}",
         outcome=found.verdict,
@@ -296,7 +303,7 @@ def _size(found: Size) -> View:
         tables=[Table("Deployments", columns, rows)],
         warnings=found.warnings,
         notes=[f"{plural(found.considered, 'deployment')} considered, {found.simulated} simulated"],
-        command=found.provenance.command,
+        provenance=found.provenance,
     )
 
 
@@ -333,7 +340,7 @@ def _sweep(found: Sweep) -> View:
         else [Check(", ".join(map(clean, found.goals)), found.verdict, found.sentence)],
         tables=[Table("Settings", columns, rows)],
         warnings=found.warnings,
-        command=found.provenance.command,
+        provenance=found.provenance,
     )
 
 
@@ -369,7 +376,7 @@ def _outlook(found: Outlook) -> View:
         tables=[Table("Hours", columns, rows)],
         warnings=found.warnings,
         notes=[f"{clean(way.change)} holds until {way.breaks or 'the end'}" for way in found.ways],
-        command=found.provenance.command,
+        provenance=found.provenance,
     )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fastsim.cli import main
+from fastsim.cli import main, output
+from fastsim.errors import StoreError
 
 Capture = pytest.CaptureFixture[str]
 
@@ -72,6 +73,25 @@ def test_an_answer_as_a_page(model: Path, tmp_path: Path, capsys: Capture) -> No
     assert '"value over its goal"' in text
     assert run(*arguments) == 2
     assert "limit.html exists" in capsys.readouterr().err
+
+
+def test_two_formats_are_refused_before_the_work(model: Path, capsys: Capture) -> None:
+    assert run("limit", model, "--json", "--format", "csv") == 2
+    assert "exclude each other" in capsys.readouterr().err
+
+
+def test_an_answer_that_cannot_be_saved_is_printed(
+    model: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(output, "save_text", full)
+    arguments = ("limit", model, "--replications", "2", "-o", tmp_path / "limit.json")
+    assert run(*arguments) == 2
+    said = capsys.readouterr()
+    assert "Saturates at" in said.out
+    assert "no space left" in said.err
 
 
 def test_limit_that_no_load_meets_is_a_no(model: Path, capsys: Capture) -> None:

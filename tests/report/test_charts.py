@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fastsim.report.charts import MOST_POINTS, axis, bars, chart, mark, plot, series
 from fastsim.report.decision_figures import decision_figure
 from fastsim.report.html import render_html
+from fastsim.report.view import view_of
 from fastsim.result import Block
 from tests.report import answers, results
 
@@ -87,7 +88,7 @@ def test_phases_are_marked_in_what_goes_over_time() -> None:
 
 
 def drawn(answer: Block) -> dict[str, Any]:
-    figure = decision_figure(answer)
+    figure = decision_figure(answer, view_of(answer))
     assert figure is not None
     [spec] = specs(figure)
     return spec
@@ -122,7 +123,7 @@ def test_a_forecast_shows_its_band_its_limit_and_when_it_breaks() -> None:
 
 
 def test_what_is_no_search_has_no_figure_of_one() -> None:
-    assert decision_figure(results.run()) is None
+    assert decision_figure(results.run(), view_of(results.run())) is None
 
 
 @given(st.lists(st.floats() | st.none(), max_size=20))

@@ -32,15 +32,13 @@ def read_vegeta(text: str, name: str) -> ToolRequests:
     FileFormatError
         When a line is no result, or there are none.
     """
+    return _collected("vegeta", map(_vegeta, _lines(text, name)), name, closed=False)
 
-    def requests() -> Iterator[_Request]:
-        for value in _lines(text, name):
-            at_s, latency = _moment(value["timestamp"]), float(value["latency"]) / 1e9
-            what = f"{value.get('method') or 'GET'} {_path(str(value.get('url', '/')))}"
-            good = 200 <= int(value["code"]) < 400 and not value.get("error")
-            yield _Request(what, at_s, latency, good)
 
-    return _collected("vegeta", requests(), name, closed=False)
+def _vegeta(value: dict[str, Any]) -> _Request:
+    at_s, latency = _moment(value["timestamp"]), float(value["latency"]) / 1e9
+    what = f"{value.get('method') or 'GET'} {_path(str(value.get('url', '/')))}"
+    return _Request(what, at_s, latency, _good(value["code"]) and not value.get("error"))
 
 
 def read_k6_points(text: str, name: str) -> ToolRequests:
@@ -51,22 +49,24 @@ def read_k6_points(text: str, name: str) -> ToolRequests:
     FileFormatError
         When a line is torn, or there is no request.
     """
+    points = (value for value in _lines(text, name) if _is_k6_request(value))
+    return _collected("k6", map(_k6, points), name, closed=None)
 
-    def requests() -> Iterator[_Request]:
-        for value in _lines(text, name):
-            if value.get("metric") != "http_req_duration" or value.get("type") != "Point":
-                continue
-            data, tags = value["data"], value["data"].get("tags") or {}
-            latency = float(data["value"]) / 1e3
-            what = str(tags.get("name") or tags.get("url") or "/")
-            if "://" in what or what.startswith("/"):
-                what = f"{tags.get('method', 'GET')} {_path(what)}"
-            status = str(tags.get("status", "200"))
-            good = str(tags.get("expected_response", "true")) == "true" and status != "0"
-            # A point is stamped when the answer was there.
-            yield _Request(what, _moment(data["time"]) - latency, latency, good)
 
-    return _collected("k6", requests(), name, closed=None)
+def _is_k6_request(value: dict[str, Any]) -> bool:
+    return value.get("metric") == "http_req_duration" and value.get("type") == "Point"
+
+
+def _k6(value: dict[str, Any]) -> _Request:
+    data, tags = value["data"], value["data"].get("tags") or {}
+    latency = float(data["value"]) / 1e3
+    what = str(tags.get("name") or tags.get("url") or "/")
+    if "://" in what or what.startswith("/"):
+        what = f"{tags.get('method', 'GET')} {_path(what)}"
+    status = str(tags.get("status", "200"))
+    good = str(tags.get("expected_response", "true")) == "true" and status != "0"
+    # A point is stamped when the answer was there.
+    return _Request(what, _moment(data["time"]) - latency, latency, good)
 
 
 def read_jmeter(text: str, name: str) -> ToolRequests:
@@ -77,16 +77,14 @@ def read_jmeter(text: str, name: str) -> ToolRequests:
     FileFormatError
         When a row is torn, or there is none.
     """
+    return _collected("JMeter", map(_jmeter, _rows(text)), name, closed=True)
 
-    def requests() -> Iterator[_Request]:
-        for row in _rows(text):
-            url = row.get("URL") or ""
-            what = f"GET {_path(url)}" if url and not url.startswith("null") else row["label"]
-            latency = float(row["elapsed"]) / 1e3
-            good = row["success"].lower() == "true"
-            yield _Request(what, float(row["timeStamp"]) / 1e3, latency, good)
 
-    return _collected("JMeter", requests(), name, closed=True)
+def _jmeter(row: dict[str, str]) -> _Request:
+    url = row.get("URL") or ""
+    what = f"GET {_path(url)}" if url and not url.startswith("null") else row["label"]
+    at_s, latency = float(row["timeStamp"]) / 1e3, float(row["elapsed"]) / 1e3
+    return _Request(what, at_s, latency, row["success"].lower() == "true")
 
 
 def read_hey(text: str, name: str) -> ToolRequests:
@@ -97,13 +95,8 @@ def read_hey(text: str, name: str) -> ToolRequests:
     FileFormatError
         When a row is torn, or there is none.
     """
-
-    def requests() -> Iterator[_Request]:
-        for row in _rows(text):
-            good = 200 <= int(row["status-code"]) < 400
-            yield _Request("", float(row["offset"]), float(row["response-time"]), good)
-
-    return _collected("hey", requests(), name, closed=True)
+    columns = ("offset", "response-time", "status-code")
+    return _collected("hey", _unnamed(text, columns), name, closed=True)
 
 
 def read_oha(text: str, name: str) -> ToolRequests:
@@ -114,13 +107,19 @@ def read_oha(text: str, name: str) -> ToolRequests:
     FileFormatError
         When a row is torn, or there is none.
     """
+    columns = ("request-start", "request-duration", "status")
+    return _collected("oha", _unnamed(text, columns), name, closed=None)
 
-    def requests() -> Iterator[_Request]:
-        for row in _rows(text):
-            good = 200 <= int(row["status"]) < 400
-            yield _Request("", float(row["request-start"]), float(row["request-duration"]), good)
 
-    return _collected("oha", requests(), name, closed=None)
+def _unnamed(text: str, columns: tuple[str, str, str]) -> Iterator[_Request]:
+    """Read a table of when requests were sent, how long they took, and their status."""
+    at, took, status = columns
+    for row in _rows(text):
+        yield _Request("", float(row[at]), float(row[took]), _good(row[status]))
+
+
+def _good(status: object) -> bool:
+    return 200 <= int(str(status)) < 400
 
 
 def _lines(text: str, name: str) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,8 @@ from fastsim.errors import FileFormatError
 from fastsim.load.tools.found import Measured, ToolSummary
 
 _PERCENTILES = {"50%": "p50", "90%": "p90", "95%": "p95", "99%": "p99", "99.9%": "p999"}
+_Whole = tuple[Measured, float, float]
+"""What was measured of all requests, how many came a second, and over how many seconds."""
 _HDR = {0.5: "p50", 0.9: "p90", 0.95: "p95", 0.99: "p99", 0.999: "p999"}
 
 
@@ -67,21 +69,19 @@ def read_k6_summary(text: str, name: str) -> ToolSummary:
     FileFormatError
         When it holds no HTTP requests.
     """
-    try:
-        metrics = _document(text, name)["metrics"]
-        duration = _values(metrics["http_req_duration"])
-        count = _values(metrics["http_reqs"])
-        failed = _values(metrics.get("http_req_failed", {}))
-        requests, rate = int(count["count"]), float(count["rate"])
-        share = float(failed.get("rate", failed.get("value", 0.0)))
-        words = {"avg": "mean", "med": "p50", "p(90)": "p90", "p(95)": "p95", "p(99)": "p99"}
-        latency = {
-            metric: float(duration[key]) / 1e3 for key, metric in words.items() if key in duration
-        }
-        total = Measured(requests, round(share * requests), latency)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _torn(name, "k6", error) from None
-    return _summary("k6", total, rate, requests / rate if rate > 0.0 else 0.0, name, closed=None)
+    return _read("k6", _k6, text, name, closed=None)
+
+
+def _k6(document: dict[str, Any]) -> _Whole:
+    metrics = document["metrics"]
+    duration = _values(metrics["http_req_duration"])
+    count = _values(metrics["http_reqs"])
+    failed = _values(metrics.get("http_req_failed", {}))
+    requests, rate = int(count["count"]), float(count["rate"])
+    share = float(failed.get("rate", failed.get("value", 0.0)))
+    words = {"avg": "mean", "med": "p50", "p(90)": "p90", "p(95)": "p95", "p(99)": "p99"}
+    total = Measured(requests, round(share * requests), _latencies(duration, words, 1e3))
+    return total, rate, requests / rate if rate > 0.0 else 0.0
 
 
 def _values(metric: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -97,21 +97,19 @@ def read_oha_summary(text: str, name: str) -> ToolSummary:
     FileFormatError
         When parts of it are missing.
     """
-    try:
-        document = _document(text, name)
-        summary, found = document["summary"], document["latencyPercentiles"]
-        codes = {int(code): int(n) for code, n in document["statusCodeDistribution"].items()}
-        errors = sum(int(n) for n in document.get("errorDistribution", {}).values())
-        requests = sum(codes.values()) + errors
-        failed = errors + sum(n for code, n in codes.items() if not 200 <= code < 400)
-        words = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p99.9": "p999"}
-        latency = {m: float(found[key]) for key, m in words.items() if found.get(key) is not None}
-        latency["mean"] = float(summary["average"])
-        total = Measured(requests, failed, latency)
-        rate, duration = float(summary["requestsPerSec"]), float(summary["total"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _torn(name, "oha", error) from None
-    return _summary("oha", total, rate, duration, name, closed=None)
+    return _read("oha", _oha, text, name, closed=None)
+
+
+def _oha(document: dict[str, Any]) -> _Whole:
+    summary, percentiles = document["summary"], document["latencyPercentiles"]
+    found = {key: value for key, value in percentiles.items() if value is not None}
+    codes = {int(code): int(n) for code, n in document["statusCodeDistribution"].items()}
+    errors = sum(int(n) for n in document.get("errorDistribution", {}).values())
+    failed = errors + sum(n for code, n in codes.items() if not 200 <= code < 400)
+    words = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p99.9": "p999"}
+    latency = _latencies(found, words, 1.0) | {"mean": float(summary["average"])}
+    total = Measured(sum(codes.values()) + errors, failed, latency)
+    return total, float(summary["requestsPerSec"]), float(summary["total"])
 
 
 def read_vegeta_report(text: str, name: str) -> ToolSummary:
@@ -122,17 +120,15 @@ def read_vegeta_report(text: str, name: str) -> ToolSummary:
     FileFormatError
         When parts of it are missing.
     """
-    try:
-        document = _document(text, name)
-        found = document["latencies"]
-        words = {"mean": "mean", "50th": "p50", "90th": "p90", "95th": "p95", "99th": "p99"}
-        latency = {m: float(found[key]) / 1e9 for key, m in words.items() if key in found}
-        requests = int(document["requests"])
-        total = Measured(requests, round(requests * (1.0 - float(document["success"]))), latency)
-        rate, duration = float(document["rate"]), float(document["duration"]) / 1e9
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _torn(name, "vegeta", error) from None
-    return _summary("vegeta", total, rate, duration, name, closed=False)
+    return _read("vegeta", _vegeta, text, name, closed=False)
+
+
+def _vegeta(document: dict[str, Any]) -> _Whole:
+    words = {"mean": "mean", "50th": "p50", "90th": "p90", "95th": "p95", "99th": "p99"}
+    requests = int(document["requests"])
+    failed = round(requests * (1.0 - float(document["success"])))
+    total = Measured(requests, failed, _latencies(document["latencies"], words, 1e9))
+    return total, float(document["rate"]), float(document["duration"]) / 1e9
 
 
 def read_hdr(text: str, name: str) -> ToolSummary:
@@ -180,14 +176,33 @@ def _summary(
     return ToolSummary(tool, total, rate, duration, closed)
 
 
-def _document(text: str, name: str) -> dict[str, Any]:
+def _read(
+    tool: str,
+    parse: Callable[[dict[str, Any]], _Whole],
+    text: str,
+    name: str,
+    *,
+    closed: bool | None,
+) -> ToolSummary:
+    """Read a JSON document that ``parse`` finds the whole run in."""
     try:
-        value = json.loads(text)
+        document = json.loads(text)
     except ValueError as error:
         raise FileFormatError(f"{name} is torn: {error}", where=name) from None
-    if not isinstance(value, dict):
+    if not isinstance(document, dict):
         raise FileFormatError(f"{name} is no JSON object", where=name)
-    return value
+    try:
+        total, rate, duration = parse(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _torn(name, tool, error) from None
+    return _summary(tool, total, rate, duration, name, closed=closed)
+
+
+def _latencies(
+    found: Mapping[str, Any], words: Mapping[str, str], per_s: float
+) -> dict[str, float]:
+    """Return the latencies that are known, seconds, by what they are called here."""
+    return {metric: float(found[key]) / per_s for key, metric in words.items() if key in found}
 
 
 def _torn(name: str, tool: str, error: Exception) -> FileFormatError:
