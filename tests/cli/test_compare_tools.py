@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastsim.cli import main
 from fastsim.model import ServiceModel
 from fastsim.scenario import TrafficPlan
 from fastsim.twin.forecast import forecast_run
 from fastsim.twin.metrics import Measures
 from fastsim.yaml_source import parse_yaml
+from tests.cli.running import run
 
 Capture = pytest.CaptureFixture[str]
 MODEL = """\
@@ -26,13 +26,6 @@ endpoints:
   POST /items: {share: 40%, steps: [cpu: 3ms]}
 """
 PATHS = {"GET /items/{id}": "/items/7", "POST /items": "/items"}
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fastsim.cli import main, output
+from fastsim.cli import output
 from fastsim.errors import StoreError
+from tests.cli.running import run
 
 Capture = pytest.CaptureFixture[str]
 
@@ -34,13 +35,6 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.yaml"
     path.write_text(MODEL)
     return path
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 def test_limit_says_what_holds_and_what_breaks(model: Path, capsys: Capture) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fastsim.cli import main
 from fastsim.cli.forecast import parse_event, parse_growth
 from fastsim.errors import InputError
+from tests.cli.running import run
 
 Capture = pytest.CaptureFixture[str]
 
@@ -42,13 +42,6 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     rates = tmp_path / "rates.csv"
     rates.write_text("\n".join(lines))
     return model, rates
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 def asked(files: tuple[Path, Path], *more: str) -> tuple[str | Path, ...]:

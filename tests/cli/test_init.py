@@ -6,22 +6,15 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from fastsim.cli import main
 from fastsim.load.traffic_file import TrafficFile
 from fastsim.model import ServiceModel
 from fastsim.report import to_json
 from fastsim.scenario import Scenario
 from fastsim.yaml_source import dump_yaml, load_yaml
+from tests.cli.running import run
 from tests.report import results
 
 Capture = pytest.CaptureFixture[str]
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 @pytest.fixture

@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fastsim.cli import main
 from fastsim.yaml_source import load_yaml
+from tests.cli.running import run
 
 Capture = pytest.CaptureFixture[str]
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    code = ended.value.code
-    assert isinstance(code, int)
-    return code
 
 
 def refused(capsys: Capture, *arguments: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastsim.cli import main
+from tests.cli.running import run
 
 Capture = pytest.CaptureFixture[str]
 
@@ -26,13 +26,6 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.yaml"
     path.write_text(MODEL)
     return path
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 def swept(model: Path, *more: str) -> int:

@@ -8,7 +8,6 @@ type Options = Record<string, any>;
 export interface Theme {
   color: (name: string) => string;
   narrow: boolean;
-  still: boolean;
 }
 
 function strokeOf(look: Look, theme: Theme): Options {

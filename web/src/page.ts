@@ -45,7 +45,6 @@ function themeOf(place: HTMLElement): Theme {
   return {
     color: (name) => style.getPropertyValue(`--${name}`).trim() || "#888",
     narrow: place.clientWidth < 520,
-    still: true,
   };
 }
 
