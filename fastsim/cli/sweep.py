@@ -24,7 +24,7 @@ from fastsim.cli.options import (
     Think,
     UserCount,
 )
-from fastsim.errors import InputError
+from fastsim.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from fastsim.cli.question import Question
@@ -68,7 +68,8 @@ def sweep(
     """Simulate every combination of some settings and put the answers side by side.
 
     What can vary is what --set can change, the rate, and parts of the service (slow.db,
-    faster.cpu). Ends with exit code 1 when there are goals and no combination meets them.
+    faster.cpu). Ends with exit code 1 when there are goals and no combination meets them. Ctrl-C
+    ends it with the combinations that are done, and exit code 130.
 
     Example: fastsim sweep model.yaml --vary rate=100/s..500/s:100/s --vary deployment.workers=1,2
     """
@@ -104,6 +105,8 @@ def sweep(
         )
     answer.provenance = question.provenance()
     delivery.hand_over(answer)
+    if len(answer.points) < len(cases):
+        raise typer.Exit(ExitCode.INTERRUPTED)
     if answer.verdict == "no":
         raise typer.Exit(1)
 

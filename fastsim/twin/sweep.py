@@ -38,7 +38,7 @@ def sweep(
     seed: int,
     on_point: OnPoint = lambda _settings, _done: None,
 ) -> Sweep:
-    """Simulate all cases.
+    """Simulate all cases; Ctrl-C ends it with those that are done, if any are.
 
     Parameters
     ----------
@@ -50,21 +50,28 @@ def sweep(
     InputError
         When a case cannot be simulated.
     """
-    points, said = [], []
-    for number, case in enumerate(cases):
-        on_point(case.settings, number / len(cases))
-        run, found = forecast_run(
-            case.model,
-            traffic=case.traffic,
-            deployment=case.deployment,
-            slo=goals,
-            replications=replications,
-            seed=seed,
-            jobs=None,
-            with_doubt=True,
-        )
-        points.append(_point(case.settings, run, overloaded=find_overload(found) is not None))
-        said += [text for text in run.warnings if text not in said and not points[-1].overloaded]
+    points: list[SweepPoint] = []
+    said: list[str] = []
+    try:
+        for number, case in enumerate(cases):
+            on_point(case.settings, number / len(cases))
+            run, found = forecast_run(
+                case.model,
+                traffic=case.traffic,
+                deployment=case.deployment,
+                slo=goals,
+                replications=replications,
+                seed=seed,
+                jobs=None,
+                with_doubt=True,
+            )
+            points.append(_point(case.settings, run, overloaded=find_overload(found) is not None))
+            if not points[-1].overloaded:
+                said += [text for text in run.warnings if text not in said and _of_all(text)]
+    except KeyboardInterrupt:
+        if not points:
+            raise
+        said.insert(0, f"stopped after {len(points)} of {len(cases)} settings")
     met = [point for point in points if point.met]
     return Sweep(
         title=title,
@@ -75,7 +82,7 @@ def sweep(
         points=points,
         sentence=_sentence(points, goals),
         verdict=("yes" if met else "no") if goals else "none",
-        warnings=[text for text in said if _of_all(text)],
+        warnings=said,
     )
 
 

@@ -3,10 +3,13 @@
 import csv
 import io
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import fastsim.twin.sweep  # noqa: F401 - to be found by its name
 from tests.cli.running import run
 
 Capture = pytest.CaptureFixture[str]
@@ -65,6 +68,25 @@ def test_phases_are_as_high_as_the_rate_says(model: Path, capsys: Capture) -> No
     assert [point["rate_per_s"] for point in points] == pytest.approx([50.0, 150.0])
     assert run("sweep", model, "--vary", "rate=5/s", "--phases", "2s 5/s") == 2
     assert "nothing for the rate" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_what_has_been_simulated(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    module = sys.modules["fastsim.twin.sweep"]
+    simulate, asked = module.forecast_run, []
+
+    def two(*arguments: Any, **more: Any) -> Any:
+        asked.append(more)
+        if len(asked) > 2:
+            raise KeyboardInterrupt
+        return simulate(*arguments, **more)
+
+    monkeypatch.setattr(module, "forecast_run", two)
+    assert swept(model, "--vary", "rate=20/s,30/s,40/s", "--json") == 130
+    answer = json.loads(capsys.readouterr().out)
+    assert [point["settings"]["rate"] for point in answer["points"]] == ["20/s", "30/s"]
+    assert answer["warnings"][0] == "stopped after 2 of 3 settings"
 
 
 def test_no_setting_meets_the_goals(model: Path, capsys: Capture) -> None:
