@@ -20,7 +20,7 @@ from fastsim.result import Run
 from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.spans import StepKind
 from fastsim.twin import forecast_run
-from fastsim.twin.forecast import make_plan
+from fastsim.twin.planning import make_plan
 from fastsim.twin.replicate import replicate
 from fastsim.twin.statistics import METRICS
 

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fastsim.cli.options import AsJson, Force, Format, Html, Output, Seed, Think, UserCount
+from fastsim.cli.options import (
+    AsJson,
+    Force,
+    Format,
+    Html,
+    JobCount,
+    Output,
+    Seed,
+    Think,
+    UserCount,
+)
 from fastsim.errors import ExitCode, InputError
 
 EXIT_CODES = {
@@ -78,7 +88,7 @@ def compare(
     replications: Annotated[
         int, typer.Option("--replications", min=20, help="Simulations to compare with.")
     ] = 40,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes to use.")] = None,
+    jobs: JobCount = None,
     every: Annotated[
         bool, typer.Option("--all", help="Show every value, not only those that count.")
     ] = False,

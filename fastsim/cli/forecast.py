@@ -11,6 +11,7 @@ from fastsim.cli.options import (
     Force,
     Format,
     Html,
+    JobCount,
     Mix,
     OfEachLoad,
     Output,
@@ -61,6 +62,7 @@ def forecast(
     faster: Faster = None,
     seed: Seed = None,
     replications: OfEachLoad = 6,
+    jobs: JobCount = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,
@@ -108,6 +110,7 @@ def forecast(
             events=parsed,
             replications=replications,
             seed=scenario.seed if seed is None else seed,
+            jobs=jobs,
             on_step=move,
         )
     answer.provenance = question.provenance()

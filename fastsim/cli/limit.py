@@ -8,6 +8,7 @@ from fastsim.cli.options import (
     Force,
     Format,
     Html,
+    JobCount,
     Mix,
     OfEachLoad,
     Output,
@@ -31,6 +32,7 @@ def limit(
     faster: Faster = None,
     seed: Seed = None,
     replications: OfEachLoad = 6,
+    jobs: JobCount = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,
@@ -64,6 +66,7 @@ def limit(
             goals,
             replications=replications,
             seed=scenario.seed if seed is None else seed,
+            jobs=jobs,
             on_trial=lambda tried, done: move(done, f"trying {rate_text(tried)}"),
         )
     answer.provenance = question.provenance()

@@ -56,6 +56,12 @@ Slo = Annotated[
     list[str] | None, typer.Option("--slo", help="A goal, such as 'p95 < 100ms'. Repeatable.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same answer.")]
+JobCount = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", min=1, help="Processes; every core when it pays. Never changes the answer."
+    ),
+]
 OfEachLoad = Annotated[
     int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
 ]

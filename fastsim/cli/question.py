@@ -159,8 +159,8 @@ def search_plan(
     from_anywhere
         The search finds the rate itself: where none is known, it begins at 1/s.
     """
-    from fastsim.twin.forecast import make_plan
     from fastsim.twin.goals import parse_goals
+    from fastsim.twin.planning import make_plan
 
     model, scenario = question.model, question.scenario
     known = model.traffic is not None or scenario.traffic.users is not None

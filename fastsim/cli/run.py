@@ -10,6 +10,7 @@ from fastsim.cli.options import (
     Force,
     Format,
     Html,
+    JobCount,
     Mix,
     Output,
     Phases,
@@ -47,12 +48,7 @@ def run(
         int | None,
         typer.Option("--replications", min=1, help="Independent simulations; more narrow it."),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", min=1, help="Processes; every core when it pays. Never changes the answer."
-        ),
-    ] = None,
+    jobs: JobCount = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,

@@ -10,6 +10,7 @@ from fastsim.cli.options import (
     Force,
     Format,
     Html,
+    JobCount,
     Mix,
     Output,
     Phases,
@@ -58,6 +59,7 @@ def size(
         int, typer.Option("--top", min=1, help="Deployments to list besides the best.")
     ] = 8,
     seed: Seed = None,
+    jobs: JobCount = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,
@@ -91,6 +93,7 @@ def size(
             parse_vary(vary),
             prices=parse_prices(price or []),
             seed=scenario.seed if seed is None else seed,
+            jobs=jobs,
             on_trial=lambda tried, done, total: move(
                 done / total, f"trying {settings_text(tried)}"
             ),

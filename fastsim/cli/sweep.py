@@ -11,6 +11,7 @@ from fastsim.cli.options import (
     Force,
     Format,
     Html,
+    JobCount,
     Mix,
     OfEachLoad,
     Output,
@@ -59,6 +60,7 @@ def sweep(
     slo: Slo = None,
     seed: Seed = None,
     replications: OfEachLoad = 4,
+    jobs: JobCount = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,
@@ -101,6 +103,7 @@ def sweep(
             title=question.model.service,
             replications=replications,
             seed=scenario.seed if seed is None else seed,
+            jobs=jobs,
             on_point=lambda tried, done: move(done, f"trying {settings_text(tried)}"),
         )
     answer.provenance = question.provenance()

@@ -43,7 +43,7 @@ from fastsim.twin import (
 from fastsim.twin.capacity import find_capacity
 from fastsim.twin.compare import TOTAL
 from fastsim.twin.doubt import busy_loop_sd, processor_warnings
-from fastsim.twin.forecast import make_plan
+from fastsim.twin.planning import make_plan
 from fastsim.twin.statistics import normal_quantile, student_quantile
 from fastsim.yaml_writing import dump_yaml
 

@@ -16,6 +16,7 @@ from fastsim.twin.by_phase import parts_of
 from fastsim.twin.capacity import overloaded
 from fastsim.twin.metrics import PROCESSOR, THREAD_POOL
 from fastsim.twin.plan import Plan
+from fastsim.twin.processes import Jobs
 from fastsim.twin.replicate import Replications, replicate
 from fastsim.twin.statistics import METRICS
 from fastsim.units import format_rate
@@ -36,6 +37,7 @@ def advise(
     goals: Sequence[Slo] = (),
     *,
     seed: int,
+    jobs: Jobs = 1,
     on_try: OnTry = lambda _done, _total: None,
 ) -> list[Advice]:
     """Try more workers, slots and threads; most helpful first.
@@ -54,10 +56,10 @@ def advise(
     changes = _changes(found)
     if not changes:
         return []
-    base = _value(_simulate(plan, plan.deployment, seed), watched)
+    base = _value(_simulate(plan, plan.deployment, seed, jobs), watched)
     tried = []
     for number, (text, deployment) in enumerate(changes, start=1):
-        value = _value(_simulate(plan, deployment, seed), watched)
+        value = _value(_simulate(plan, deployment, seed, jobs), watched)
         tried.append(
             Advice(
                 change=text,
@@ -145,12 +147,12 @@ def _more_processor(deployment: ResolvedDeployment) -> tuple[str, ResolvedDeploy
     return f"cores={cores}", deployment.model_copy(update={"cores": cores})
 
 
-def _simulate(plan: Plan, deployment: ResolvedDeployment, seed: int) -> Replications:
+def _simulate(plan: Plan, deployment: ResolvedDeployment, seed: int, jobs: Jobs) -> Replications:
     duration_s = plan.duration_s
     if plan.course is None:
         duration_s = min(duration_s, max(_SHORTEST_S, _REQUESTS / plan.rate_per_s))
     changed = replace(plan, deployment=deployment, duration_s=duration_s, replay=None)
-    return replicate(changed, replications=_REPLICATIONS, seed=seed)
+    return replicate(changed, replications=_REPLICATIONS, seed=seed, jobs=jobs)
 
 
 def _value(found: Replications, goal: Slo | None) -> float | None:

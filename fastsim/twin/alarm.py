@@ -1,4 +1,4 @@
-"""The lightest event that SimPy's clock can carry: one callback, one value.
+"""SimPy's clock, and the lightest event that it can carry: one callback, one value.
 
 A ``Timeout`` can be waited for by processes, fail and be defused; the twin has none of these
 and makes millions of events.
@@ -9,6 +9,18 @@ from typing import Any
 
 from simpy import Environment
 from simpy.events import NORMAL
+
+
+class Clock(Environment):
+    """SimPy's clock, which whoever is called may put forward to before the next event."""
+
+    def put_forward(self, delay_s: float) -> bool:
+        """Let time pass; refuse, and do nothing, where something else happens first or then."""
+        then = self._now + delay_s
+        if self._queue and self._queue[0][0] <= then:
+            return False
+        self._now = then
+        return True
 
 
 class Alarm:

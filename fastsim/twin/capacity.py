@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from fastsim.twin.metrics import PROCESSOR, THREAD_POOL, Measures
 from fastsim.twin.plan import Plan
-from fastsim.twin.replicate import simulate_once
+from fastsim.twin.simulation import simulate_once
 
 EVENT_LOOP = "event loop"
 SATURATED = 0.98
@@ -56,9 +56,9 @@ def busiest(run: Measures) -> tuple[str, float]:
     return name, use
 
 
-def overloaded(run: Measures) -> bool:
-    """Tell whether requests piled up in one simulation because something was full."""
-    growing = run.growth_per_s > GROWING * len(run.at_s) / run.duration_s
+def overloaded(run: Measures, share: float = GROWING) -> bool:
+    """Tell whether a share of the requests piled up in one simulation: something was full."""
+    growing = run.growth_per_s > share * len(run.at_s) / run.duration_s
     return busiest(run)[1] >= SATURATED and growing
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from simpy import Environment
 
 from fastsim.model import LoopCosts, Scope
 from fastsim.scenario import Network, ResolvedDeployment
+from fastsim.twin.alarm import Clock
 from fastsim.twin.cluster import Cluster
 from fastsim.twin.code import Code
 from fastsim.twin.draws import Draws
@@ -138,7 +138,7 @@ class _Simulation:
         self.window_s = window_s
         code = workload.program.code
         self.records = Records(len(workload), len(workload.kinds))
-        self.env = Environment()
+        self.env = Clock()
         self.costs, self.code, self.deployment = costs, code, deployment
         self.draws = Draws(workload.seed, code.names, code.tables, code.shares, code.sizes)
         self.limits = [deployment.limits[name] for name in workload.program.limits]

@@ -5,17 +5,14 @@ Student's, from the statistic of each replication, and what doubt about the fitt
 to it (``fastsim.twin.model_doubt``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 import fastsim
-from fastsim.errors import InputError, UnknownNameError
-from fastsim.load.course import Course, course_of
 from fastsim.model import ServiceModel
-from fastsim.phases import Phase, check_phases
 from fastsim.result import (
     CapacityFound,
     RequestTable,
@@ -25,11 +22,8 @@ from fastsim.result import (
 )
 from fastsim.scenario import (
     Deployment,
-    ResolvedDeployment,
-    Spacing,
+    Slo,
     TrafficPlan,
-    check_users,
-    resolve_deployment,
 )
 from fastsim.twin.advice import advise
 from fastsim.twin.by_phase import judge_phases, overload_sentences, phase_results, phases_of
@@ -38,15 +32,12 @@ from fastsim.twin.goals import judge, parse_goals
 from fastsim.twin.metrics import IN_FLIGHT, OK, Measures
 from fastsim.twin.model_doubt import ModelDoubt, doubt_of, has_doubt
 from fastsim.twin.plan import ArrivalReplay, Plan
-from fastsim.twin.replicate import OnProgress, Replications, replicate, silent
+from fastsim.twin.planning import make_plan
+from fastsim.twin.processes import Jobs, OnProgress, Processes, shared
+from fastsim.twin.replicate import Replications, replicate, silent
 from fastsim.twin.summaries import errors, loop, resource, series, summary
 from fastsim.twin.trust import Overload, arrivals_per_s, doubts, find_overload
-from fastsim.twin.users import idle_cycle_s
-from fastsim.twin.warmup import LONGER, SHORTEST_S, TIMES, filling_s, still_filling
-from fastsim.units import format_share
-
-_BURSTS = 10.0
-"""A service under bursts is as usual after so many times their memory."""
+from fastsim.twin.warmup import LONGER, TIMES, still_filling
 
 MUCH_WAITING = 0.3
 """Share of latency spent waiting for loop or slots from which changes are worth a try."""
@@ -67,7 +58,7 @@ def forecast_run(
     slo: Iterable[str] = (),
     replications: int = 8,
     seed: int = 1,
-    jobs: int | None = 1,
+    jobs: Jobs = 1,
     on_progress: OnProgress | None = None,
     arrivals: ArrivalReplay | None = None,
     doubtful: bool = False,
@@ -85,7 +76,7 @@ def forecast_run(
     slo
         Goals such as ``p95 < 100ms``; they decide ``Run.verdict``.
     jobs, on_progress, keep
-        See ``fastsim.twin.replicate.replicate``.
+        See ``fastsim.twin.replicate``.
     arrivals
         Repeat these arrivals instead of drawing them.
     doubtful
@@ -113,21 +104,48 @@ def forecast_run(
     plan = make_plan(
         model, traffic or TrafficPlan(), deployment or Deployment(), arrivals, doubtful=doubtful
     )
+    warmed = arrivals is not None or plan.course is not None
+    warmed = warmed or (traffic is not None and traffic.warmup is not None)
+    with shared(jobs) as processes:
+        simulated = _simulated(
+            plan,
+            replications=replications,
+            seed=seed,
+            jobs=processes,
+            on_progress=on_progress or silent,
+            keep=keep,
+            warmed=warmed,
+            with_doubt=with_doubt,
+        )
+        return _answered(
+            *simulated, goals, jobs=processes, with_table=with_table, with_advice=with_advice
+        )
+
+
+def _simulated(
+    plan: Plan,
+    *,
+    replications: int,
+    seed: int,
+    jobs: Processes,
+    on_progress: OnProgress,
+    keep: bool,
+    warmed: bool,
+    with_doubt: bool,
+) -> tuple[Replications, ModelDoubt, Overload | None]:
+    """Simulate until the service is warm, unless it is said how, and with other models."""
     twice = with_doubt and has_doubt(plan)
-    report = on_progress or silent
     for _ in range(TIMES):
         found = replicate(
             plan,
             replications=replications,
             seed=seed,
             jobs=jobs,
-            on_progress=lambda done, total: report(done, total * (1 + twice)),
+            on_progress=lambda done, total: on_progress(done, total * (1 + twice)),
             keep=keep,
         )
         overload = find_overload(found)
-        said = arrivals is not None or plan.course is not None
-        said = said or (traffic is not None and traffic.warmup is not None)
-        if said or overload is not None or found.stopped or not still_filling(found):
+        if warmed or overload is not None or found.stopped or not still_filling(found):
             break
         plan = replace(plan, warmup_s=LONGER * plan.warmup_s)
     doubt = ModelDoubt(found)
@@ -135,9 +153,24 @@ def forecast_run(
         found, doubt = doubt_of(
             found,
             jobs=jobs,
-            on_progress=lambda done, total: report(total + done, 2 * total),
+            on_progress=lambda done, total: on_progress(total + done, 2 * total),
             keep=keep,
         )
+    return found, doubt, overload
+
+
+def _answered(
+    found: Replications,
+    doubt: ModelDoubt,
+    overload: Overload | None,
+    goals: Sequence[Slo],
+    *,
+    jobs: Processes,
+    with_table: bool,
+    with_advice: bool,
+) -> Forecast:
+    """Say what the simulations mean."""
+    plan, seed = found.plan, found.seed
     names: list[str | None] = [None, *found.endpoints]
     summaries = {name: summary(found, doubt, name) for name in names}
     failures = {name: errors(found, doubt, name) for name in names}
@@ -169,7 +202,7 @@ def forecast_run(
         slo=judged.results,
         verdict=("yes" if met else "no") if goals else "none",
         capacity=None if capacity is None else _capacity_found(found, capacity),
-        advice=advise(found, goals, seed=seed) if with_advice and waits else [],
+        advice=advise(found, goals, seed=seed, jobs=jobs) if with_advice and waits else [],
         warnings=[
             *overload_sentences(phases),
             *doubts(found, overload, capacity),
@@ -208,132 +241,6 @@ def _waiting(summary: Summary) -> float:
     parts = summary.breakdown
     total = sum(parts.values())
     return (parts.get("loop", 0.0) + parts.get("pool", 0.0)) / total if total > 0.0 else 0.0
-
-
-def make_plan(
-    model: ServiceModel,
-    traffic: TrafficPlan,
-    deployment: Deployment,
-    arrivals: ArrivalReplay | None = None,
-    *,
-    doubtful: bool = False,
-) -> Plan:
-    """Fill in what was recorded and check that everything named exists.
-
-    Raises
-    ------
-    InputError
-        When no rate is given or recorded, or the mix adds up to more than 100 %.
-    UnknownNameError
-        When the mix or the deployment names what the model does not have.
-    """
-    rate_per_s, course = _rate_and_course(model, traffic)
-    resolved, mix = checked_deployment(model, deployment), complete_mix(model, traffic.mix)
-    spacing = _spacing(model, traffic)
-    filling = filling_s(model, mix, resolved)
-    if spacing == "bursty" and model.traffic is not None and model.traffic.burst is not None:
-        filling = max(filling, _BURSTS * model.traffic.burst.memory)
-    return Plan(
-        model=model,
-        deployment=resolved,
-        rate_per_s=rate_per_s,
-        duration_s=traffic.duration if course is None else course.duration_s,
-        course=course,
-        users=traffic.users,
-        warmup_s=max(SHORTEST_S, filling) if traffic.warmup is None else traffic.warmup,
-        filling_s=filling,
-        arrivals=spacing,
-        mix=mix,
-        replay=arrivals,
-        doubtful=doubtful,
-    )
-
-
-def _rate_and_course(model: ServiceModel, traffic: TrafficPlan) -> tuple[float, Course | None]:
-    """Return the mean rate, requests per second, and the phases that the traffic has."""
-    check_users(traffic)
-    if traffic.users is not None:
-        cycle_s = idle_cycle_s(model, traffic.users, complete_mix(model, traffic.mix))
-        return traffic.users.count / max(cycle_s, 1e-6), None
-    rate_per_s = traffic.rate
-    if rate_per_s is None and model.traffic is not None:
-        rate_per_s = model.traffic.rate
-    if traffic.phases:
-        check_phases(traffic.phases, traffic.rate)
-        course, rate_per_s = course_of(
-            [_with_whole_mix(model, each) for each in traffic.phases], rate_per_s
-        )
-        return rate_per_s, course
-    if rate_per_s is None:
-        raise InputError(
-            "the model has no recorded rate", hint="say how much arrives: --rate 100/s"
-        )
-    return rate_per_s, None
-
-
-def _with_whole_mix(model: ServiceModel, phase: Phase) -> Phase:
-    """Give every endpoint its share of a phase that has shares of its own."""
-    if not phase.mix:
-        return phase
-    return phase.model_copy(update={"mix": complete_mix(model, phase.mix)})
-
-
-def _spacing(model: ServiceModel, traffic: TrafficPlan) -> Spacing:
-    """Return how requests arrive: by chance unless something else is said."""
-    bursts = model.traffic is not None and model.traffic.burst is not None
-    if traffic.arrivals == "bursty" and not bursts:
-        raise InputError(
-            "the recording shows no bursts to repeat",
-            hint="leave arrivals out, or write phases: --phases '60s x1, 10s x3'",
-        )
-    return traffic.arrivals
-
-
-def checked_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedDeployment:
-    """Resolve a deployment; refuse resources that no endpoint can use.
-
-    Raises
-    ------
-    UnknownNameError
-        When the model has no resource of that name.
-    """
-    for name in deployment.resources:
-        if name not in model.resources:
-            raise UnknownNameError(
-                "resource", name, model.resources, where=f"deployment.resources.{name}"
-            )
-    for name in deployment.limits:
-        if name not in model.limits:
-            where = f"deployment.limits.{name}"
-            raise UnknownNameError("limit", name, model.limits, where=where)
-    return resolve_deployment(model, deployment)
-
-
-def complete_mix(model: ServiceModel, mix: Mapping[str, float]) -> dict[str, float]:
-    """Give every endpoint its share.
-
-    Endpoints that are not named divide what the named ones leave, in the recorded
-    proportion. Empty means the recorded mix.
-
-    Raises
-    ------
-    UnknownNameError
-        When an endpoint is not in the model.
-    InputError
-        When the shares add up to more than 100 %, or to less with no endpoint left.
-    """
-    recorded = {endpoint.name: endpoint.share for endpoint in model.endpoints}
-    for name in mix:
-        if name not in recorded:
-            raise UnknownNameError("endpoint", name, recorded, where="mix")
-    rest = 1.0 - sum(mix.values())
-    unnamed = sum(share for name, share in recorded.items() if name not in mix)
-    if rest < -1e-6 or (mix and rest > 1e-6 and unnamed <= 0.0):
-        raise InputError(
-            f"the mix adds up to {format_share(1.0 - rest)}", hint="make it 100%", where="mix"
-        )
-    scale = max(rest, 0.0) / unnamed if unnamed > 0.0 else 0.0
-    return {name: mix.get(name, share * scale) for name, share in recorded.items()}
 
 
 def _title(plan: Plan) -> str:

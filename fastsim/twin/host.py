@@ -11,9 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from simpy import Environment
-
-from fastsim.twin.alarm import Alarm, set_alarm
+from fastsim.twin.alarm import Alarm, Clock, set_alarm
 from fastsim.twin.threads import SWITCH_S
 
 Then = Callable[[], object]
@@ -49,7 +47,7 @@ class Host:
         has used that up stands still until the next period, as Linux throttles a control group.
     """
 
-    def __init__(self, env: Environment, cores: int, quota: float | None = None) -> None:
+    def __init__(self, env: Clock, cores: int, quota: float | None = None) -> None:
         self.env = env
         self._cores = cores
         self._jobs: list[tuple[float, int, Job]] = []
@@ -61,6 +59,8 @@ class Host:
         self._at = 0.0
         self._number = 0
         self._version = 0
+        self._going_on = False
+        """Whether somebody whose work is done is about to begin with more."""
         self._allowed_s = math.inf if quota is None else quota * PERIOD_S
         self._left_s = self._allowed_s
         """What is left of this period's quota, seconds of a core."""
@@ -73,7 +73,8 @@ class Host:
         job = Job(self._work_s + work_s, then)
         heappush(self._jobs, (job.end, self._number, job))
         self._running += 1
-        self._watch()
+        if not self._going_on:
+            self._watch()
         return job
 
     def stop(self, job: Job) -> float:
@@ -81,7 +82,8 @@ class Host:
         self._advance()
         job.then = None
         self._running -= 1
-        self._watch()
+        if not self._going_on:
+            self._watch()
         return max(job.end - self._work_s, 0.0)
 
     def _rate(self) -> float:
@@ -104,40 +106,49 @@ class Host:
             self._left_s = self._allowed_s
 
     def _watch(self) -> None:
-        """Come back when the next job is done, or the quota changes what anybody gets."""
+        """Come back when there is something to do."""
         self._version += 1
-        while self._jobs and self._jobs[0][2].then is None:
-            heappop(self._jobs)
-        if not self._jobs:
-            return
+        delay_s = self._delay_s()
+        if delay_s < math.inf:
+            set_alarm(self.env, delay_s, self._due, self._version)
+
+    def _delay_s(self) -> float:
+        """Return when the next job is done, or the quota changes what anybody gets."""
+        jobs = self._jobs
+        while jobs and jobs[0][2].then is None:
+            heappop(jobs)
+        if not jobs:
+            return math.inf
+        left_s = jobs[0][0] - self._work_s
+        if left_s <= _NOTHING_S:
+            return 0.0  # it was done with the last of the quota
         rate = self._rate()
         delay_s = self._period_end - self._at
-        if self._jobs[0][0] <= self._work_s + _NOTHING_S:
-            delay_s = 0.0  # it was done with the last of the quota
-        elif rate > 0.0:
-            delay_s = min(
-                delay_s,
-                (self._jobs[0][0] - self._work_s) / rate,
-                self._left_s / (rate * self._running),
-            )
-        set_alarm(self.env, delay_s, self._due, self._version)
+        if rate <= 0.0:
+            return delay_s
+        return min(delay_s, left_s / rate, self._left_s / (rate * self._running))
 
     def _due(self, alarm: Alarm) -> None:
         if alarm.value != self._version:
             return
-        self._advance()
-        end, _, job = self._jobs[0]
-        if end > self._work_s + _NOTHING_S:  # it was the quota
-            if 0.0 < self._left_s <= _NOTHING_S:
+        while True:
+            self._advance()
+            end, _, job = self._jobs[0]
+            if end <= self._work_s + _NOTHING_S:
+                heappop(self._jobs)
+                self._work_s = max(self._work_s, end)
+                self._running -= 1
+                if job.then is not None:
+                    self._going_on = True
+                    job.then()
+                    self._going_on = False
+            elif 0.0 < self._left_s <= _NOTHING_S:  # it was the quota
                 self._left_s = 0.0
-            self._watch()
-            return
-        heappop(self._jobs)
-        self._work_s = max(self._work_s, end)
-        self._running -= 1
+            # Most often nothing else happens until then, and nobody has to be told.
+            delay_s = self._delay_s()
+            if delay_s == math.inf or not self.env.put_forward(delay_s):
+                break
         self._watch()
-        if job.then is not None:
-            job.then()
 
 
 class Lock:

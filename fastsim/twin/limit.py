@@ -8,7 +8,7 @@ may as well have come from.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from fastsim.scenario import Slo
 from fastsim.twin.limit_doubt import BUSY, crossing_of, limit_doubt, saturation_doubt
 from fastsim.twin.model_doubt import has_doubt
 from fastsim.twin.plan import Plan
+from fastsim.twin.processes import Jobs, Processes, shared
 from fastsim.twin.statistics import replicated_estimate
 from fastsim.twin.trial import Trial, run_trial
 from fastsim.twin.trust import EXTRAPOLATION
@@ -49,6 +50,7 @@ def find_limit(
     *,
     replications: int = 8,
     seed: int = 1,
+    jobs: Jobs = 1,
     on_trial: OnTrial | None = None,
 ) -> Limit:
     """Search the highest load that meets every goal; without goals, only the saturation.
@@ -58,6 +60,8 @@ def find_limit(
     plan
         What is simulated; its rate is where the search starts. Of traffic with phases the rates
         are means; where it saturates is found under a constant load.
+    jobs
+        See ``fastsim.twin.processes``.
 
     Raises
     ------
@@ -71,10 +75,13 @@ def find_limit(
             "a limit is a rate, and users decide themselves when they ask",
             hint="fastsim sweep ... --vary users=50..500:50 shows how many it holds",
         )
-    search = _Search(plan, goals, replications, seed, on_trial or _silent)
-    steady = search
-    if plan.course is not None:
-        steady = _Search(replace(plan, course=None), (), replications, seed, search.report)
+    with shared(jobs) as processes:
+        return _found(_Search(plan, goals, replications, seed, processes, on_trial or _silent))
+
+
+def _found(search: "_Search") -> Limit:
+    plan, goals = search.plan, search.goals
+    steady = search.at_constant_rates()
     saturation = steady.saturation()
     found = search.limit(saturation.value) if goals else None
     full = steady.full
@@ -90,8 +97,8 @@ def find_limit(
     trials = sorted(tried, key=lambda trial: trial.rate_per_s)
     return Limit(
         title=plan.model.service,
-        seed=seed,
-        replications=replications,
+        seed=search.seed,
+        replications=search.replications,
         goals=[goal.text for goal in goals],
         rate=found,
         decided_by=_decided_by(trials, goals, full) if goals else "",
@@ -109,22 +116,32 @@ def _silent(_rate: float, _done: float) -> None:
     """Report to nobody."""
 
 
+@dataclass
 class _Search:
     """Tries loads, each once."""
 
-    def __init__(
-        self, plan: Plan, goals: Sequence[Slo], replications: int, seed: int, report: OnTrial
-    ) -> None:
-        self.plan = plan
-        self.goals = goals
-        self.replications = replications
-        self.seed = seed
-        self.report = report
-        self.trials: dict[float, Trial] = {}
-        self.others: dict[float, Trial] = {}
-        """With other models, where the model says how well it is known."""
-        self.doubtful = has_doubt(plan)
-        self.full = ""
+    plan: Plan
+    goals: Sequence[Slo]
+    replications: int
+    seed: int
+    processes: Processes
+    report: OnTrial
+    trials: dict[float, Trial] = field(default_factory=dict)
+    others: dict[float, Trial] = field(default_factory=dict)
+    """With other models, where the model says how well it is known."""
+    full: str = ""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the model says how well it is known."""
+        return has_doubt(self.plan)
+
+    def at_constant_rates(self) -> "_Search":
+        """Return the search for what is too much in the long run; this one without phases."""
+        if self.plan.course is None:
+            return self
+        plan = replace(self.plan, course=None)
+        return replace(self, plan=plan, goals=(), trials={}, others={})
 
     def attempt(self, rate: float) -> Trial:
         """Try a load with the model."""
@@ -144,6 +161,7 @@ class _Search:
                 rate_per_s=rate,
                 replications=self.replications,
                 seed=self.seed,
+                jobs=self.processes,
             )
         return known[rate]
 

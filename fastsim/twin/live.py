@@ -17,7 +17,6 @@ from fastsim.load.tools.found import ToolRequests
 from fastsim.model import ServiceModel
 from fastsim.result import Estimate, Run
 from fastsim.scenario import Deployment, TrafficPlan, Users
-from fastsim.twin.forecast import make_plan
 from fastsim.twin.live_summary import (
     LiveSummary,
     LiveValue,
@@ -26,7 +25,9 @@ from fastsim.twin.live_summary import (
 )
 from fastsim.twin.metrics import growth
 from fastsim.twin.plan import ArrivalReplay
-from fastsim.twin.replicate import OnProgress, Replications, replicate
+from fastsim.twin.planning import make_plan
+from fastsim.twin.processes import Jobs, OnProgress
+from fastsim.twin.replicate import Replications, replicate
 from fastsim.twin.statistics import METRICS, PROBABILITIES
 
 Floats = NDArray[np.float64]
@@ -232,7 +233,7 @@ def simulate_live(
     warmup_s: float | None = None,
     replications: int = 40,
     seed: int = 1,
-    jobs: int | None = 1,
+    jobs: Jobs = 1,
     on_progress: OnProgress | None = None,
 ) -> Replications:
     """Simulate what was measured live: same rate, length and mix, or the same arrivals.

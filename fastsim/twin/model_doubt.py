@@ -19,7 +19,8 @@ from fastsim.twin.doubt import speed_sd
 from fastsim.twin.law_doubt import is_doubtful
 from fastsim.twin.metrics import Measures, View
 from fastsim.twin.plan import Plan
-from fastsim.twin.replicate import OnProgress, Replications, replicate
+from fastsim.twin.processes import Jobs, OnProgress
+from fastsim.twin.replicate import Replications, replicate
 from fastsim.twin.statistics import METRICS, student_quantile
 
 Floats = NDArray[np.float64]
@@ -76,7 +77,7 @@ def has_doubt(plan: Plan) -> bool:
 def doubt_of(
     found: Replications,
     *,
-    jobs: int | None = 1,
+    jobs: Jobs = 1,
     on_progress: OnProgress | None = None,
     keep: bool = False,
 ) -> tuple[Replications, ModelDoubt]:

@@ -27,8 +27,9 @@ from fastsim.load.seasons import (
 from fastsim.result import Estimate
 from fastsim.scenario import Slo
 from fastsim.twin.advice import more_of
-from fastsim.twin.limit import find_limit
+from fastsim.twin.limit import OnTrial, find_limit
 from fastsim.twin.plan import Plan
+from fastsim.twin.processes import Jobs, shared
 
 FloatArray = npt.NDArray[np.float64]
 OnStep = Callable[[float, str], None]
@@ -50,6 +51,7 @@ def look_ahead(
     events: Sequence[LoadEvent] = (),
     replications: int = 6,
     seed: int = 1,
+    jobs: Jobs = 1,
     on_step: OnStep = lambda _done, _text: None,
 ) -> Outlook:
     """Forecast the load, and when the deployment no longer meets its goals.
@@ -62,27 +64,33 @@ def look_ahead(
         How far to look, from the end of the history.
     growth_per_month
         Instead of the growth seen in the history.
+    jobs
+        See ``fastsim.twin.processes``.
     """
     plan = replace(plan, course=None)
     load = fit_load(history)
     band = load.ahead(hours, growth_per_month=growth_per_month, events=events)
-    found = find_limit(
-        plan,
-        goals,
-        replications=replications,
-        seed=seed,
-        on_trial=lambda rate, done: on_step(0.5 * done, f"trying {rate:.3g}/s"),
-    )
-    holds = _holds(found, goals)
-    chance = _chance(band, history.peak, holds)
-    ways = []
-    if _first(chance, POSSIBLE) is not None:
-        changes = more_of(found.saturated, plan.deployment)
+    with shared(jobs) as processes:
+
+        def limit_of(asked: Plan, on_trial: OnTrial | None = None) -> Limit:
+            return find_limit(
+                asked,
+                goals,
+                replications=replications,
+                seed=seed,
+                jobs=processes,
+                on_trial=on_trial,
+            )
+
+        found = limit_of(plan, lambda rate, done: on_step(0.5 * done, f"trying {rate:.3g}/s"))
+        holds = _holds(found, goals)
+        chance = _chance(band, history.peak, holds)
+        ways = []
+        breaks = _first(chance, POSSIBLE) is not None
+        changes = more_of(found.saturated, plan.deployment) if breaks else []
         for number, (text, deployment) in enumerate(changes):
             on_step(0.5 + 0.5 * number / len(changes), f"trying {text}")
-            other = replace(plan, deployment=deployment)
-            changed = find_limit(other, goals, replications=replications, seed=seed)
-            better = _holds(changed, goals)
+            better = _holds(limit_of(replace(plan, deployment=deployment)), goals)
             if better is not None and (holds is None or better.value > _USELESS * holds.value):
                 until = _first(_chance(band, history.peak, better), LIKELY)
                 ways.append(

@@ -5,36 +5,22 @@ processes share the work, and the first n of m replications are the n replicatio
 the results say is decided in ``fastsim.twin.forecast`` and ``fastsim.twin.compare``.
 """
 
-import contextlib
-import itertools
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.errors import InputError
 from fastsim.means import endpoint_mean_s
-from fastsim.twin.doubt import Processor, draw_processor, on_processor
-from fastsim.twin.engine import simulate
+from fastsim.twin.doubt import Processor, draw_processor
 from fastsim.twin.law_doubt import draw_model
-from fastsim.twin.metrics import Measures, View, summarise
-from fastsim.twin.plan import ArrivalReplay, Plan
-from fastsim.twin.sampling import sample, sample_at, sample_users
+from fastsim.twin.metrics import Measures, View
+from fastsim.twin.plan import Plan
+from fastsim.twin.processes import Jobs, OnProgress, shared
 from fastsim.twin.statistics import METRICS, latency_statistics, stretches
-from fastsim.twin.users import sent_only
-from fastsim.twin.workload import Workload
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-OnProgress = Callable[[int, int], None]
-
-WORTH_PROCESSES = 150_000
-"""Requests below which starting processes costs more time than it saves (about 1 s)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +118,7 @@ def replicate(
     *,
     replications: int,
     seed: int,
-    jobs: int | None = 1,
+    jobs: Jobs = 1,
     on_progress: OnProgress | None = None,
     keep: bool = False,
     before: Replications | None = None,
@@ -142,9 +128,7 @@ def replicate(
     Parameters
     ----------
     jobs
-        Processes to use at most; 1 stays in this process. None uses every core available
-        unless the work is too small to pay for starting them. Python starts them afresh,
-        so a script that passes more than 1 needs ``if __name__ == "__main__"``.
+        See ``fastsim.twin.processes``.
     on_progress
         Called with (done, all) after each replication.
     keep
@@ -159,31 +143,13 @@ def replicate(
     """
     if replications < 1:
         raise InputError(f"replications must be at least 1, not {replications}")
-    if jobs is not None and jobs < 1:
-        raise InputError(f"jobs must be at least 1, not {jobs}")
     known = () if before is None else before.runs[:replications]
     seeds = replication_seeds(seed, replications)[len(known) :]
     if not seeds:
         return Replications(plan, seed, known)
-    processes = min(_wanted(plan, len(seeds)) if jobs is None else jobs, len(seeds))
-    report = on_progress or silent
-    if processes == 1:
-        runs = _one_by_one(plan, seeds, report, keep=keep)
-    else:
-        runs = _in_processes(plan, seeds, processes, report, keep=keep)
+    with shared(jobs) as processes:
+        runs = processes.simulate(plan, seeds, on_progress or silent, keep=keep)
     return Replications(plan, seed, (*known, *runs), stopped=len(runs) < len(seeds))
-
-
-def _one_by_one(plan: Plan, seeds: list[int], report: OnProgress, *, keep: bool) -> list[Measures]:
-    runs: list[Measures] = []
-    try:
-        for number, child in enumerate(seeds, start=1):
-            runs.append(simulate_once(plan, child))
-            report(number, len(seeds))
-    except KeyboardInterrupt:
-        if not (keep and runs):
-            raise
-    return runs
 
 
 def replication_seeds(seed: int, replications: int) -> list[int]:
@@ -200,127 +166,5 @@ def replication_seeds(seed: int, replications: int) -> list[int]:
     return [int(child.generate_state(1, np.uint64)[0]) for child in children]
 
 
-def simulate_once(plan: Plan, seed: int) -> Measures:
-    """Draw a workload, simulate it and summarise: one replication."""
-    if plan.doubtful:
-        drawn = draw_processor(plan.model.loop, plan.duration_s, seed)
-        other = on_processor(draw_model(plan.model, seed), drawn)
-        plan = replace(plan, model=other, doubtful=False)
-    warmup_s, workload = _workload(plan, seed)
-    outcome = simulate(workload, plan.deployment, plan.model.loop, seed=seed)
-    if workload.users is not None:
-        workload, outcome = sent_only(workload, outcome, workload.users.sent)
-    return summarise(
-        workload,
-        outcome,
-        model=plan.model,
-        deployment=plan.deployment,
-        warmup_s=warmup_s,
-        duration_s=plan.duration_s,
-    )
-
-
-def _workload(plan: Plan, seed: int) -> tuple[float, Workload]:
-    """Return the length of the warm-up, seconds, and who asks for what."""
-    if plan.replay is not None:
-        return _replayed(plan, plan.replay, seed)
-    warmup_s = plan.warmup_s
-    if plan.users is not None:
-        length_s = warmup_s + plan.duration_s
-        return warmup_s, sample_users(
-            plan.model, plan.users, duration_s=length_s, seed=seed, mix=plan.mix
-        )
-    return warmup_s, sample(
-        plan.model,
-        rate_per_s=plan.rate_per_s,
-        duration_s=plan.duration_s,
-        warmup_s=warmup_s,
-        seed=seed,
-        mix=plan.mix,
-        arrivals=plan.arrivals,
-        course=plan.course,
-    )
-
-
-def _replayed(plan: Plan, replay: ArrivalReplay, seed: int) -> tuple[float, Workload]:
-    """Return the length of the warm-up and the workload at the given arrivals."""
-    at_s, endpoint = replay.at_s, replay.endpoint
-    if not len(at_s):
-        raise InputError("there are no arrivals to replay")
-    if at_s[0] < 0.0:
-        warmup_s = max(plan.warmup_s, float(-at_s[0]))
-    else:
-        warmup_s = plan.warmup_s
-        # A live service was warm and busy when its measured time began: fresh arrivals of
-        # the same rate and mix bring the twin there.
-        rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5741524D]))
-        count = int(rng.poisson(plan.rate_per_s * warmup_s))
-        before_s = np.sort(rng.random(count)) * warmup_s - warmup_s
-        at_s = np.concatenate([before_s, at_s])
-        endpoint = np.concatenate([rng.choice(endpoint, count), endpoint])
-    return warmup_s, sample_at(plan.model, at_s + warmup_s, endpoint, seed)
-
-
-def _wanted(plan: Plan, replications: int) -> int:
-    requests = plan.rate_per_s * (plan.warmup_s + plan.duration_s) * replications
-    return 1 if requests < WORTH_PROCESSES else available_cores()
-
-
-def available_cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def silent(_done: int, _total: int) -> None:
     """Report to nobody."""
-
-
-# --- processes ---------------------------------------------------------------------------
-
-_plan_of_process: Plan | None = None
-
-
-def _prepare_process(plan: Plan) -> None:
-    global _plan_of_process  # noqa: PLW0603  the way a pool hands its processes shared input
-    _plan_of_process = plan
-    # Ctrl-C reaches the whole terminal group; the parent decides and ends its children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _simulate_in_process(seed: int) -> Measures:
-    if _plan_of_process is None:
-        raise RuntimeError("the process was not prepared")
-    return simulate_once(_plan_of_process, seed)
-
-
-def _in_processes(
-    plan: Plan, seeds: list[int], processes: int, on_progress: OnProgress, *, keep: bool
-) -> list[Measures]:
-    # Not fork: a child forked while threads run (numpy's, a progress bar's) can deadlock.
-    context = multiprocessing.get_context(
-        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    )
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_prepare_process, initargs=(plan,)
-    )
-    futures: list[Future[Measures]] = []
-    try:
-        futures += [pool.submit(_simulate_in_process, seed) for seed in seeds]
-        for number, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            on_progress(number, len(seeds))
-    except BaseException as error:
-        done = itertools.takewhile(Future.done, futures)
-        found = [future.result() for future in done if future.exception() is None]
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - before:
-            with contextlib.suppress(OSError):
-                child.terminate()
-        if keep and found and isinstance(error, KeyboardInterrupt):
-            return found
-        raise
-    pool.shutdown()
-    return [future.result() for future in futures]

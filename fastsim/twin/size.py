@@ -23,13 +23,14 @@ from fastsim.scenario import (
     handover_on,
     require_few_processes,
 )
-from fastsim.twin.capacity import EVENT_LOOP
+from fastsim.twin.capacity import EVENT_LOOP, overloaded
 from fastsim.twin.demand import least_demand
 from fastsim.twin.metrics import PROCESSOR, THREAD_POOL
 from fastsim.twin.model_doubt import has_doubt
 from fastsim.twin.plan import Plan
+from fastsim.twin.processes import Jobs, shared
 from fastsim.twin.replicate import Replications
-from fastsim.twin.trial import Trial, judge_trial, replicate_trial, run_trial
+from fastsim.twin.trial import FloatArray, Trial, judge_trial, replicate_trial
 
 Settings = dict[str, float]
 OnTrial = Callable[[Settings, int, int], None]
@@ -39,7 +40,10 @@ FIELDS = ("replicas", "workers", "cores", "thread_tokens", "limit_concurrency")
 """Fields of the deployment that can vary, beside ``resources.NAME.capacity``."""
 
 SURE = 0.95
-FIRST_REPLICATIONS = 3
+FIRST_REPLICATIONS = 4
+GLANCE, CLEARLY = 0.25, 0.15
+"""What is looked at first: so much of a simulation, in which so many of the requests pile up."""
+
 FAR = 3.0
 """Times its goal that a value has to be in one simulation to miss for sure."""
 MOST_REPLICATIONS = 24
@@ -54,6 +58,8 @@ class _Tried:
     settings: Settings
     cost: float
     trial: Trial
+    found: Replications | None
+    """What the trial rests on, if it may be the best."""
 
     @property
     def hopeless(self) -> bool:
@@ -68,6 +74,7 @@ def find_size(
     *,
     prices: Mapping[str, float] | None = None,
     seed: int = 1,
+    jobs: Jobs = 1,
     on_trial: OnTrial | None = None,
 ) -> Size:
     """Search the cheapest deployment.
@@ -79,6 +86,8 @@ def find_size(
     prices
         Cost of one unit by path; what has no price costs nothing. Without any, fewer of the
         first field is cheaper, then of the second, and so on.
+    jobs
+        See ``fastsim.twin.processes``.
 
     Raises
     ------
@@ -119,25 +128,28 @@ def find_size(
             if on_trial is not None:
                 on_trial(settings, number, len(ordered))
             cost = costs[key]
-            tried[key] = _Tried(settings, cost, _try(plan, goals, settings, seed))
+            trial, simulated = _try(plan, goals, settings, seed, processes)
+            kept = simulated if best is None and trial.margin < 1.0 else None
+            tried[key] = _Tried(settings, cost, trial, kept)
         return tried[key]
 
-    for number, (settings, _) in enumerate(ordered):
-        if best is not None and beyond >= AFTER_BEST:
-            break
-        if too_small(settings):
-            implied += tuple(settings.values()) not in tried
-            continue
-        found = attempt(settings, number)
-        if best is None and found.hopeless:
-            # What it has too little of: is there any hope with so much of that?
-            field = _field_of(found.trial.busiest, vary)
-            attempt({**largest, field: settings[field]}, number)
-        if best is not None:
-            beyond += 1
-        elif found.trial.margin < 1.0:
-            best = found
-    doubt = 0.0 if best is None else _doubt(plan, goals, best, seed)
+    with shared(jobs) as processes:
+        for number, (settings, _) in enumerate(ordered):
+            if best is not None and beyond >= AFTER_BEST:
+                break
+            if too_small(settings):
+                implied += tuple(settings.values()) not in tried
+                continue
+            found = attempt(settings, number)
+            if best is None and found.hopeless:
+                # What it has too little of: is there any hope with so much of that?
+                field = _field_of(found.trial.busiest, vary)
+                attempt({**largest, field: settings[field]}, number)
+            if best is not None:
+                beyond += 1
+            elif found.trial.margin < 1.0:
+                best = found
+        doubt = 0.0 if best is None else _doubt(plan, goals, best, seed, processes)
     ordered_tried = sorted(tried.values(), key=lambda each: each.cost)
     candidates = [_candidate(each, doubt) for each in ordered_tried]
     return Size(
@@ -222,29 +234,49 @@ def _smaller(settings: Settings, other: Settings) -> bool:
     return all(settings[path] <= other[path] for path in settings)
 
 
-def _try(plan: Plan, goals: Sequence[Slo], settings: Settings, seed: int) -> Trial:
+def _try(
+    plan: Plan, goals: Sequence[Slo], settings: Settings, seed: int, jobs: Jobs
+) -> tuple[Trial, Replications]:
     """Simulate until it is clear whether goals are met, or it has taken long enough."""
     deployment = with_settings(plan, settings)
-    replications = 1
-    found: Replications | None = None
-    while True:
-        found = replicate_trial(
-            plan, goals, deployment=deployment, replications=replications, seed=seed, before=found
+
+    def simulated(
+        replications: int, before: Replications | None = None, part: float = 1.0
+    ) -> Replications:
+        return replicate_trial(
+            plan,
+            goals,
+            deployment=deployment,
+            replications=replications,
+            seed=seed,
+            jobs=jobs,
+            before=before,
+            part=part,
         )
+
+    # What is overloaded, or misses by far, needs no second opinion.
+    glance = simulated(1, part=GLANCE)
+    trial = judge_trial(glance, goals)
+    piled_up = plan.open_and_steady and overloaded(glance.runs[0], CLEARLY)
+    if piled_up or FAR < trial.margin < math.inf:
+        return trial, glance
+    replications = FIRST_REPLICATIONS
+    found = None if plan.course is None else glance
+    if trial.margin > 1.0:
+        found = simulated(1)
         trial = judge_trial(found, goals)
-        if replications == 1:
-            # What is overloaded, or misses by far, needs no second opinion.
-            if trial.margin > FAR:
-                return trial
-            replications = FIRST_REPLICATIONS
-            continue
+        if trial.margin > FAR:
+            return trial, found
+    while True:
+        found = simulated(replications, found)
+        trial = judge_trial(found, goals)
         clear = not 1.0 - SURE < trial.meets < SURE
         if clear or replications >= MOST_REPLICATIONS:
-            return trial
+            return trial, found
         replications = min(2 * replications, MOST_REPLICATIONS)
 
 
-def _doubt(plan: Plan, goals: Sequence[Slo], best: _Tried, seed: int) -> float:
+def _doubt(plan: Plan, goals: Sequence[Slo], best: _Tried, seed: int, jobs: Jobs) -> float:
     """Return how far the model may move the margin of the best, a standard deviation of its log.
 
     By how far it moves it up: queues grow by more than they shrink. Deployments near the best
@@ -252,16 +284,22 @@ def _doubt(plan: Plan, goals: Sequence[Slo], best: _Tried, seed: int) -> float:
     """
     if not has_doubt(plan):
         return 0.0
-    usual, other = (
-        run_trial(
-            replace(plan, doubtful=doubtful),
+    deployment = with_settings(plan, best.settings)
+
+    def margins(asked: Plan, before: Replications | None) -> FloatArray:
+        found = replicate_trial(
+            asked,
             goals,
-            deployment=with_settings(plan, best.settings),
+            deployment=deployment,
             replications=_MODELS,
             seed=seed,
-        ).margins
-        for doubtful in (False, True)
-    )
+            jobs=jobs,
+            before=before,
+        )
+        return judge_trial(found, goals).margins
+
+    usual = margins(replace(plan, doubtful=False), best.found)
+    other = margins(replace(plan, doubtful=True), None)
     # Where another model cannot take the load at all, that is far.
     other = np.minimum(other, _OVERLOADED * usual)
     moves = np.log(np.maximum(other, 1e-9)) - np.log(np.maximum(usual, 1e-9))

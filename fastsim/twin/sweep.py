@@ -12,6 +12,7 @@ from fastsim.model import ServiceModel
 from fastsim.result import Estimate, Run
 from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin.forecast import forecast_run
+from fastsim.twin.processes import Jobs, shared
 from fastsim.twin.trust import find_overload
 
 OnPoint = Callable[[Mapping[str, str], float], None]
@@ -36,6 +37,7 @@ def sweep(
     title: str,
     replications: int,
     seed: int,
+    jobs: Jobs = 1,
     on_point: OnPoint = lambda _settings, _done: None,
 ) -> Sweep:
     """Simulate all cases; Ctrl-C ends it with those that are done, if any are.
@@ -44,6 +46,8 @@ def sweep(
     ----------
     goals
         As people write them; a case meets all of them or not.
+    jobs
+        See ``fastsim.twin.processes``.
 
     Raises
     ------
@@ -53,21 +57,23 @@ def sweep(
     points: list[SweepPoint] = []
     said: list[str] = []
     try:
-        for number, case in enumerate(cases):
-            on_point(case.settings, number / len(cases))
-            run, found = forecast_run(
-                case.model,
-                traffic=case.traffic,
-                deployment=case.deployment,
-                slo=goals,
-                replications=replications,
-                seed=seed,
-                jobs=None,
-                with_doubt=True,
-            )
-            points.append(_point(case.settings, run, overloaded=find_overload(found) is not None))
-            if not points[-1].overloaded:
-                said += [text for text in run.warnings if text not in said and _of_all(text)]
+        with shared(jobs) as processes:
+            for number, case in enumerate(cases):
+                on_point(case.settings, number / len(cases))
+                run, found = forecast_run(
+                    case.model,
+                    traffic=case.traffic,
+                    deployment=case.deployment,
+                    slo=goals,
+                    replications=replications,
+                    seed=seed,
+                    jobs=processes,
+                    with_doubt=True,
+                )
+                overload = find_overload(found) is not None
+                points.append(_point(case.settings, run, overloaded=overload))
+                if not overload:
+                    said += [text for text in run.warnings if text not in said and _of_all(text)]
     except KeyboardInterrupt:
         if not points:
             raise

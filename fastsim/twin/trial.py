@@ -18,6 +18,7 @@ from fastsim.twin.by_phase import parts_of
 from fastsim.twin.capacity import SATURATED, overloaded, uses
 from fastsim.twin.metrics import Measures
 from fastsim.twin.plan import Plan
+from fastsim.twin.processes import Jobs
 from fastsim.twin.replicate import Replications, replicate
 from fastsim.twin.statistics import METRICS, latency_statistics
 
@@ -98,6 +99,7 @@ def run_trial(
     deployment: ResolvedDeployment | None = None,
     replications: int,
     seed: int,
+    jobs: Jobs = 1,
 ) -> Trial:
     """Simulate one deployment under one load; what is not given is the plan's.
 
@@ -110,6 +112,7 @@ def run_trial(
         deployment=deployment,
         replications=replications,
         seed=seed,
+        jobs=jobs,
     )
     return judge_trial(found, goals)
 
@@ -122,15 +125,23 @@ def replicate_trial(
     deployment: ResolvedDeployment | None = None,
     replications: int,
     seed: int,
+    jobs: Jobs = 1,
     before: Replications | None = None,
+    part: float = 1.0,
 ) -> Replications:
-    """Return the replications of a trial; ``before`` has the first of them already."""
+    """Return the replications of a trial; ``before`` has the first of them already.
+
+    Parameters
+    ----------
+    part
+        Of the time that a trial lasts.
+    """
     rate = plan.rate_per_s if rate_per_s is None else rate_per_s
     changed = replace(
-        plan.lasting(trial_duration_s(rate, goals), rate),
+        plan.lasting(part * trial_duration_s(rate, goals), rate),
         deployment=plan.deployment if deployment is None else deployment,
     )
-    return replicate(changed, replications=replications, seed=seed, before=before)
+    return replicate(changed, replications=replications, seed=seed, jobs=jobs, before=before)
 
 
 def judge_trial(found: Replications, goals: Sequence[Slo]) -> Trial:

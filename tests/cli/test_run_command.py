@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from fastsim.errors import FastSimError, InputError
 from fastsim.result import Run
 from fastsim.twin.metrics import Measures
 from fastsim.twin.plan import Plan
-from fastsim.twin.replicate import simulate_once
+from fastsim.twin.simulation import simulate_once
 from fastsim.yaml_source import dump_yaml
 from tests.twin.replication_story import shop
 
@@ -240,7 +239,7 @@ def test_ctrl_c_leaves_what_has_been_simulated(
             raise KeyboardInterrupt
         return simulate_once(plan, seed)
 
-    monkeypatch.setattr(sys.modules["fastsim.twin.replicate"], "simulate_once", once)
+    monkeypatch.setattr("fastsim.twin.processes.simulate_once", once)
     result = CliRunner().invoke(app, ["run", str(model), *BRIEF[:-1], "8", "--jobs", "1"])
     assert result.exit_code == 130
     assert "stopped after 3 replications" in " ".join(result.stdout.split())

@@ -5,10 +5,10 @@ import numpy.typing as npt
 
 from fastsim.model import ServiceModel
 from fastsim.scenario import Deployment, TrafficPlan
-from fastsim.twin.forecast import make_plan
 from fastsim.twin.live import LiveSample
 from fastsim.twin.metrics import IN_FLIGHT, OK, LoopMeasure, Measures, Windows
 from fastsim.twin.plan import Plan
+from fastsim.twin.planning import make_plan
 from fastsim.twin.replicate import Replications
 
 Floats = npt.NDArray[np.float64]

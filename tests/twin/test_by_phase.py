@@ -7,9 +7,10 @@ from fastsim.model import Burst, ServiceModel, Traffic
 from fastsim.phases import parse_phases
 from fastsim.result import PhaseResult
 from fastsim.scenario import Deployment, TrafficPlan
-from fastsim.twin.forecast import forecast_run, make_plan
+from fastsim.twin.forecast import forecast_run
 from fastsim.twin.goals import parse_goals
 from fastsim.twin.limit import find_limit
+from fastsim.twin.planning import make_plan
 from fastsim.twin.size import find_size
 from fastsim.twin.trial import run_trial
 from fastsim.yaml_source import parse_yaml

@@ -5,8 +5,9 @@ import pytest
 from fastsim.model import ServiceModel
 from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin.capacity import EVENT_LOOP, Capacity, find_capacity
-from fastsim.twin.forecast import forecast_run, make_plan
+from fastsim.twin.forecast import forecast_run
 from fastsim.twin.metrics import THREAD_POOL
+from fastsim.twin.planning import make_plan
 from fastsim.yaml_source import parse_yaml
 
 

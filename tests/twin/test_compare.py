@@ -11,7 +11,8 @@ from fastsim.scenario import TrafficPlan
 from fastsim.twin.compare import TOTAL, compare
 from fastsim.twin.forecast import forecast_run
 from fastsim.twin.live import LiveSample, simulate_live
-from fastsim.twin.replicate import Replications, replicate, simulate_once
+from fastsim.twin.replicate import Replications, replicate
+from fastsim.twin.simulation import simulate_once
 from tests.twin.replication_story import as_live, plan, random_replications, random_run, shop
 
 

@@ -6,9 +6,9 @@ from fastsim.model import ServiceModel
 from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin.capacity import overloaded
 from fastsim.twin.demand import least_demand
-from fastsim.twin.forecast import make_plan
 from fastsim.twin.plan import Plan
-from fastsim.twin.replicate import simulate_once
+from fastsim.twin.planning import make_plan
+from fastsim.twin.simulation import simulate_once
 from fastsim.yaml_source import parse_yaml
 
 MODEL = """\

@@ -19,9 +19,10 @@ from fastsim.twin.doubt import (
     processor_warnings,
     speed_sd,
 )
-from fastsim.twin.forecast import make_plan
 from fastsim.twin.live import LiveSample, simulate_live
-from fastsim.twin.replicate import Replications, replicate, simulate_once
+from fastsim.twin.planning import make_plan
+from fastsim.twin.replicate import Replications, replicate
+from fastsim.twin.simulation import simulate_once
 from fastsim.twin.statistics import METRICS
 from fastsim.twin.whatif import with_cpu_scaled
 

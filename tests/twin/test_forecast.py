@@ -6,7 +6,8 @@ import pytest
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.model import CheckRow, Resource
 from fastsim.scenario import Deployment, TrafficPlan
-from fastsim.twin.forecast import Forecast, complete_mix, forecast_run, make_plan
+from fastsim.twin.forecast import Forecast, forecast_run
+from fastsim.twin.planning import complete_mix, make_plan
 from fastsim.twin.trust import find_overload
 from tests.twin.replication_story import shop
 

@@ -19,8 +19,8 @@ from fastsim.model import (
 )
 from fastsim.scenario import Deployment, TrafficPlan, parse_slo
 from fastsim.spans import StepKind
-from fastsim.twin.forecast import make_plan
 from fastsim.twin.limit import find_limit
+from fastsim.twin.planning import make_plan
 
 
 def service(code: Distribution | None, wait: Distribution | None = None) -> ServiceModel:

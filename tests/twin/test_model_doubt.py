@@ -22,9 +22,10 @@ from fastsim.result import Estimate, Run
 from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.spans import StepKind
 from fastsim.twin.counterpart import FromReplications, FromRun
-from fastsim.twin.forecast import forecast_run, make_plan
+from fastsim.twin.forecast import forecast_run
 from fastsim.twin.law_doubt import draw_model
 from fastsim.twin.model_doubt import doubt_of, has_doubt
+from fastsim.twin.planning import make_plan
 from fastsim.twin.replicate import replicate
 from fastsim.twin.statistics import METRICS
 

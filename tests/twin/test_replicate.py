@@ -1,7 +1,6 @@
 """Replications: independent, repeatable, the same on any number of processes."""
 
 import dataclasses
-import sys
 
 import numpy as np
 import pytest
@@ -9,7 +8,8 @@ import pytest
 from fastsim.errors import InputError
 from fastsim.twin.metrics import Measures
 from fastsim.twin.plan import ArrivalReplay
-from fastsim.twin.replicate import replicate, replication_seeds, simulate_once
+from fastsim.twin.replicate import replicate, replication_seeds
+from fastsim.twin.simulation import simulate_once
 from tests.twin.replication_story import plan, shop
 
 
@@ -141,7 +141,7 @@ def test_nothing_is_kept_of_nothing() -> None:
 
     broken = dataclasses.replace(plan(), duration_s=1.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules[replicate.__module__], "simulate_once", _interrupted)
+        patch.setattr("fastsim.twin.processes.simulate_once", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             replicate(broken, replications=2, seed=1, on_progress=stop, keep=True)
 

@@ -22,10 +22,12 @@ from fastsim.model import (
 )
 from fastsim.scenario import Deployment, TrafficPlan, parse_slo
 from fastsim.spans import StepKind
-from fastsim.twin.forecast import make_plan
+from fastsim.twin.metrics import Measures
 from fastsim.twin.plan import Plan
-from fastsim.twin.size import find_size, with_settings
-from fastsim.twin.trial import run_trial
+from fastsim.twin.planning import make_plan
+from fastsim.twin.simulation import simulate_once
+from fastsim.twin.size import GLANCE, find_size, with_settings
+from fastsim.twin.trial import run_trial, trial_duration_s
 
 WORKERS, SLOTS = "deployment.workers", "deployment.resources.db.capacity"
 
@@ -165,3 +167,24 @@ def test_a_choice_on_a_short_recording_is_less_sure() -> None:
     assert (unsure.best.meets or 0.0) < 0.95 < (sure.best.meets or 0.0)
     assert any("for want of a longer recording" in said for said in unsure.warnings)
     assert not sure.warnings or "longer recording" not in sure.warnings[0]
+
+
+def test_a_short_look_is_enough_where_the_goal_is_missed_by_far(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths: list[float] = []
+
+    def once(asked: Plan, seed: int) -> Measures:
+        lengths.append(asked.duration_s)
+        return simulate_once(asked, seed)
+
+    monkeypatch.setattr("fastsim.twin.processes.simulate_once", once)
+    by_far = find_size(plan(rate=200.0), [parse_slo("p50 < 5ms")], {SLOTS: [10, 20]})
+    assert by_far.verdict == "no"
+    short = trial_duration_s(200.0, [parse_slo("p50 < 5ms")]) * GLANCE
+    assert by_far.simulated == 2
+    assert lengths == [pytest.approx(short)] * by_far.simulated
+    lengths.clear()
+    close = find_size(plan(rate=200.0), [parse_slo("p50 < 18ms")], {SLOTS: [10, 20]})
+    assert close.verdict == "no"
+    assert max(lengths) == pytest.approx(4 * short)

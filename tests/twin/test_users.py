@@ -10,9 +10,10 @@ from fastsim.errors import InputError
 from fastsim.model import ServiceModel
 from fastsim.scenario import Deployment, Network, TrafficPlan, Users, resolve_deployment
 from fastsim.twin.engine import simulate
-from fastsim.twin.forecast import forecast_run, make_plan
+from fastsim.twin.forecast import forecast_run
 from fastsim.twin.goals import parse_goals
 from fastsim.twin.limit import find_limit
+from fastsim.twin.planning import make_plan
 from fastsim.twin.sampling import sample_users
 from fastsim.twin.users import sent_only
 from fastsim.twin.workload import Outcome, Workload

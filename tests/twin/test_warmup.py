@@ -10,8 +10,9 @@ from fastsim.model import CpuStep, Endpoint, ServiceModel, StreamStep, Variant, 
 from fastsim.program import Step
 from fastsim.scenario import Deployment, TrafficPlan, parse_slo, resolve_deployment
 from fastsim.spans import StepKind
-from fastsim.twin.forecast import forecast_run, make_plan
+from fastsim.twin.forecast import forecast_run
 from fastsim.twin.limit import find_limit
+from fastsim.twin.planning import make_plan
 from fastsim.twin.replicate import replicate
 from fastsim.twin.warmup import LONGEST_S, SHORTEST_S, filling_s, still_filling
 
