@@ -34,6 +34,7 @@ from fastsim.model import (
 )
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.spans import StepKind
+from fastsim.twin import passes
 from fastsim.twin.engine import simulate
 from fastsim.twin.sampling import sample
 
@@ -133,6 +134,8 @@ def main() -> None:
         "tutorial SimPy": tutorial,
         "bare heap": heap,
     }
+    engine = "pure Python" if str(passes.__file__).endswith(".py") else "compiled"
+    print(f"engine: {engine}")
     print("requests per CPU second, medians; ratio to tutorial SimPy")
     for rate in (200.0, 500.0, 800.0):
         found: dict[str, list[float]] = {name: [] for name in kinds}

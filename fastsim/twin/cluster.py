@@ -17,7 +17,6 @@ from fastsim.twin.balancing import BACK, HELLO, THERE, WELCOME, Ways, balancer
 from fastsim.twin.connections import Connections
 from fastsim.twin.hosted import Hosted
 from fastsim.twin.records import Records
-from fastsim.twin.users import Heard
 from fastsim.twin.worker import Worker
 from fastsim.twin.workload import Workload
 
@@ -64,9 +63,9 @@ class Cluster:
         """How long requests and responses were on their way, seconds."""
         self.rejected: list[int] = []
         self._users = workload.users
-        for worker in workers:
-            if isinstance(worker.ended, Heard):
-                worker.ended.tell = self._answered
+        if hosted and self._users is not None:
+            for worker in workers:
+                worker.tell = self._answered
 
     def start(self) -> None:
         """Begin to send requests."""

@@ -29,7 +29,6 @@ from fastsim.twin.slots import DIRECT, WAKES_ALL, WAKES_ONE, Stations
 from fastsim.twin.speed import Speed
 from fastsim.twin.tasks import Tasks
 from fastsim.twin.threads import HANDOVER_OTHER_CORE_S, HANDOVER_SAME_CORE_S, Threads
-from fastsim.twin.users import Heard
 from fastsim.twin.worker import Worker
 from fastsim.twin.workload import Outcome, Slots, Workload
 
@@ -211,8 +210,6 @@ class _Simulation:
             hosted=self.crowded,
             window_s=self.window_s,
         )
-        if self.crowded and self.workload.users is not None:
-            worker.ended = Heard()
         number = len(self.workers)
         worker.start_background(self.workload.program.background, _BACKGROUND * (number + 1))
         if isinstance(threads, HostedThreads):

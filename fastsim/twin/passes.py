@@ -304,7 +304,10 @@ def passes(worker: "Worker") -> Iterator[int]:
                             now = worker.now
                         responded[task] = now
                         responds[request] = now
-                        ended.append((now, request))
+                        if worker.tell is None:
+                            ended.append((now, request))
+                        else:
+                            worker.tell(now, request)
                     place += 1
                     if does == _END:
                         if parents[task] < 0:

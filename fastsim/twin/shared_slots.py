@@ -1,11 +1,11 @@
 """Slots that several processes share: what a database or a pooler in front of it allows."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from fastsim.twin.records import Usage
 from fastsim.twin.slots import Stations
+from fastsim.twin.tasks import Tasks
 
 
 class SharedSlots:
@@ -30,8 +30,17 @@ class SharingStations(Stations):
     A slot that becomes free goes to who waits first, whose process hears of it through a socket.
     """
 
-    def __init__(self, shared: Mapping[int, SharedSlots], *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        shared: Mapping[int, SharedSlots],
+        tasks: Tasks,
+        capacities: Sequence[int],
+        modes: Sequence[int],
+        timeouts_s: Sequence[float] = (),
+        *,
+        refusals: bool = False,
+    ) -> None:
+        super().__init__(tasks, capacities, modes, timeouts_s, refusals=refusals)
         self._shared = shared
         for number, slots in shared.items():
             self.usage[number] = slots.usage

@@ -6,7 +6,7 @@ advance. What the requests are and draw is: it hangs on their number alone, as e
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fastsim.errors import InputError
@@ -62,16 +62,6 @@ class UserTraffic:
         workload.arrival_s[request] = at_s
         self.sent += 1
         return request
-
-
-class Heard(list[tuple[float, int]]):
-    """Responses that are told at once to who waits for them: when, and of which request."""
-
-    tell: Callable[[float, int], None]
-
-    def append(self, ended: tuple[float, int]) -> None:
-        """Tell of a response."""
-        self.tell(*ended)
 
 
 def most_requests(users: Users, duration_s: float, cycle_s: float) -> int:

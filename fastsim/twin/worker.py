@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 
 from fastsim.loop_costs import LoopCosts
@@ -63,6 +63,8 @@ class Worker:
         """Requests on their way: time, number, where their program begins."""
         self.ended: list[tuple[float, int]] = []
         """Responses that nobody outside has seen: time and request."""
+        self.tell: Callable[[float, int], None] | None = None
+        """Told of every response at once, instead."""
         self.busy = False
         self.busy_at_start = False
         self.now = 0.0
