@@ -265,12 +265,6 @@ def is_constant(distribution: Distribution) -> bool:
             return False
 
 
-_OBSERVED = (
-    "low",
-    "high",
-    *(f"{name}_{end}" for name in ("median", "p95", "p99") for end in ("low", "high")),
-)
-"""Fields of ``Fit`` that are times."""
 _TIMES = ("value", "mean", "median", "scale")
 """Parameters that are times; the others are shapes."""
 
@@ -280,8 +274,13 @@ def scaled(distribution: Distribution, factor: float) -> Distribution:
     update: dict[str, object] = {"shift": distribution.shift * factor}
     fit = distribution.fit
     if fit is not None:
-        times = {name: getattr(fit, name) for name in _OBSERVED}
-        observed = {name: time * factor for name, time in times.items() if time is not None}
+        ranges = {"median": fit.median, "p95": fit.p95, "p99": fit.p99}
+        observed: dict[str, object] = {
+            name: (pair[0] * factor, pair[1] * factor)
+            for name, pair in ranges.items()
+            if pair is not None
+        }
+        observed["quantiles"] = [time * factor for time in fit.quantiles]
         update["fit"] = fit.model_copy(update=observed)
     if isinstance(distribution, Mixture):
         update["parts"] = [scaled(part, factor) for part in distribution.parts]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fastsim.units import Duration, Share
+from fastsim.units import Duration, DurationRange, Share
 
 
 class Part(BaseModel):
@@ -25,14 +25,14 @@ class Fit(Part):
         None, description="largest gap between fitted and observed distribution function, 0 to 1"
     )
     accepted: bool = Field(True, description="false when no family passed and the data were kept")
-    low: Duration | None = Field(None, description="smallest value observed")
-    high: Duration | None = Field(None, description="largest value observed")
-    median_low: Duration | None = Field(None, description="90 % interval of the median, low end")
-    median_high: Duration | None = Field(None, description="90 % interval of the median, high end")
-    p95_low: Duration | None = Field(None, description="90 % interval of the 95th percentile")
-    p95_high: Duration | None = None
-    p99_low: Duration | None = Field(None, description="90 % interval of the 99th percentile")
-    p99_high: Duration | None = None
+    quantiles: list[Duration] = Field(
+        default_factory=list,
+        description="what was seen, without queueing: smallest, largest, and mostly what 1, 5, 10, "
+        "25, 50, 75, 90, 95 and 99 % are below",
+    )
+    median: DurationRange | None = Field(None, description="90 % interval of the median")
+    p95: DurationRange | None = Field(None, description="90 % interval of the 95th percentile")
+    p99: DurationRange | None = Field(None, description="90 % interval of the 99th percentile")
     level_error: float | None = Field(
         None, ge=0.0, description="standard error of the logarithm of the median above the shift"
     )
@@ -42,6 +42,20 @@ class Fit(Part):
     level_spread_correlation: float = Field(
         0.0, ge=-1.0, le=1.0, description="correlation of those two errors"
     )
+
+    @property
+    def low(self) -> float | None:
+        """Smallest value observed, seconds."""
+        return self.quantiles[0] if self.quantiles else None
+
+    @property
+    def high(self) -> float | None:
+        """Largest value observed, seconds."""
+        return self.quantiles[-1] if self.quantiles else None
+
+
+SEEN_AT = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+"""Where ``Fit.quantiles`` are taken, of enough observations."""
 
 
 class _Distribution(Part):

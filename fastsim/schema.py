@@ -15,8 +15,9 @@ from fastsim.errors import UnknownNameError
 from fastsim.load.traffic_file import TrafficFile
 from fastsim.model import ServiceModel
 from fastsim.scenario import Scenario
-from fastsim.short_forms import HEADS, MARKS, WAITS
+from fastsim.short_forms import HEADS, MARKS
 from fastsim.short_laws import ALIASES
+from fastsim.short_writing import WAITS
 from fastsim.units import DURATION_SCHEMA, RATE_SCHEMA
 
 Schema = dict[str, Any]

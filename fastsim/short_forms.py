@@ -10,13 +10,10 @@ import re
 
 from fastsim.errors import InputError
 from fastsim.short_laws import Rewriting
-from fastsim.spans import StepKind
+from fastsim.short_writing import WAITS
 from fastsim.units import format_share, parse_share
 from fastsim.yaml_nodes import Document, Path, Problem, Value
 from fastsim.yaml_problems import nearest
-
-WAITS = tuple(kind.value for kind in StepKind if kind.value in {"db", "http", "cache", "llm", "io"})
-"""Kinds of waits that are steps by themselves: ``- db: 8ms``."""
 
 HEADS = ("cpu", *WAITS, "sleep", "thread", "use", "parallel", "choose", "repeat", "stream", "limit")
 MARKS = ("respond", "yield")
@@ -89,6 +86,10 @@ class LongForms(Rewriting):
                     block["time"] = self.law(job["time"], (*at, "time"), (*at, "time"))
                 found.append(block)
             made["background"] = found
+        pauses = made.get("pauses")
+        if isinstance(pauses, dict) and "time" in pauses:
+            place: Path = (*top, "pauses", "time")
+            pauses["time"] = self.law(pauses["time"], place, place)
         return made
 
     def _resource(self, value: Value, at: Path) -> Value:

@@ -118,6 +118,8 @@ class Rewriting:
             if key == "parts" and isinstance(inner, list):
                 self.put(to, of)
                 made[key] = [self.law(v, (*to, i), (*of, i)) for i, v in enumerate(inner)]
+            elif key == "tail" and family == "empirical":
+                made[key] = self.law(inner, to, of)
             else:
                 made[key] = self.copy(inner, to, of)
         convert = _CONVERSIONS.get(family)

@@ -161,6 +161,41 @@ def _duration_field(value: object, info: ValidationInfo) -> object:
     raise ValueError(f"{value!r} is not a duration; add a unit (s or ms), for example 20ms")
 
 
+def parse_duration_range(text: str) -> tuple[float, float]:
+    """Read two durations, seconds, of which the first is not the longer one.
+
+    Raises
+    ------
+    InputError
+        When the text is none.
+
+    >>> parse_duration_range("5ms..20ms")
+    (0.005, 0.02)
+    """
+    low, dots, high = text.partition("..")
+    if not dots:
+        raise InputError(f"{text!r} is not a range of durations", hint="write it like 5ms..20ms")
+    pair = parse_duration(low), parse_duration(high)
+    if pair[0] > pair[1]:
+        raise InputError(f"{text!r} ends before it begins", hint="write it like 5ms..20ms")
+    return pair
+
+
+def _duration_range_field(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str):
+        try:
+            return parse_duration_range(value)
+        except InputError as error:
+            raise ValueError(f"{error.message}; {error.hint}") from None
+    if isinstance(value, (tuple, list)) and all(_is_inner_number(item, info) for item in value):
+        return value
+    raise ValueError(f"{value!r} is not a range of durations; write it like 5ms..20ms")
+
+
+def _duration_range_text(pair: tuple[float, float]) -> str:
+    return "..".join(map(format_duration, pair))
+
+
 def _rate_field(value: object, info: ValidationInfo) -> object:
     if _is_inner_number(value, info):
         return value
@@ -211,6 +246,12 @@ Duration = Annotated[
     BeforeValidator(_duration_field),
     PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema(DURATION_SCHEMA),
+]
+DurationRange = Annotated[
+    tuple[float, float],
+    BeforeValidator(_duration_range_field),
+    PlainSerializer(_duration_range_text, when_used="json"),
+    WithJsonSchema({"type": "string", "examples": ["5ms..20ms"]}),
 ]
 Rate = Annotated[
     float,

@@ -8,22 +8,25 @@ import contextlib
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
 from fastsim.errors import StoreError
+from fastsim.short_writing import shortened
 
 ALWAYS = frozenset({"version", "kind", "family", "do"})
 """Keys that say what a block is; written even where they are the default."""
 
 SHORT = 80
 """A block that fits in so many columns goes on one line."""
-SHORT_DISTRIBUTION = 200
-"""A distribution with its fit stays on one line up to this length."""
-_WRAP = 100
+_LAWS = frozenset(
+    {"expon", "gamma", "lognorm", "weibull", "pareto", "invgauss", "mixture", "empirical"}
+)
+_WRAP = 92
 _DIGITS = 6
 
 
@@ -46,7 +49,9 @@ def dump_yaml(
     StoreError
         When the file exists and ``force`` is not set, or cannot be written.
     """
-    plain = _plain(model, model.model_dump(mode="json", by_alias=True))
+    plain: Any = _plain(model, model.model_dump(mode="json", by_alias=True))
+    if plain.get("kind") == "model":
+        plain = shortened(plain)
     root = _Dumper(io.StringIO(), sort_keys=False).represent_data(plain)
     _set_style(root, top=True)
     body = yaml.serialize(root, Dumper=_Dumper, allow_unicode=True, width=math.inf)
@@ -92,8 +97,17 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def expect_flow_sequence_item(self) -> None:
+        with self._wrapped():
+            super().expect_flow_sequence_item()
+
+    def expect_flow_mapping_key(self) -> None:
+        with self._wrapped():
+            super().expect_flow_mapping_key()
+
+    @contextlib.contextmanager
+    def _wrapped(self) -> Iterator[None]:
         self.best_width = _WRAP
-        super().expect_flow_sequence_item()
+        yield
         self.best_width = math.inf  # type: ignore[assignment]  # as many columns as it takes
 
 
@@ -117,10 +131,19 @@ def _set_style(node: yaml.Node, *, top: bool = False) -> tuple[int, int]:
         width += len(key.value) + 4 + size
         levels = max(levels, inner)
         simple &= isinstance(value, yaml.ScalarNode) or bool(value.flow_style)
-    family = any(key.value == "family" for key, _ in node.value)
-    fits = width <= (SHORT_DISTRIBUTION if family else SHORT)
-    node.flow_style = not top and simple and fits and levels <= 1
+    if any(key.value in _LAWS or key.value == "constant" for key, _ in node.value):
+        _flow(node)  # a law with its fit is one thing, however long
+        return width, 1
+    node.flow_style = not top and simple and width <= SHORT and levels <= 1
     return width, levels + 1
+
+
+def _flow(node: yaml.Node) -> None:
+    if isinstance(node, yaml.CollectionNode):
+        node.flow_style = True
+        for item in node.value:
+            for part in item if isinstance(item, tuple) else (item,):
+                _flow(part)
 
 
 def _is_text(node: yaml.Node) -> bool:

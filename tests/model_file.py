@@ -28,7 +28,7 @@ endpoints:
               family: lognorm
               median: 3ms
               sigma: 0.41
-              fit: {n: 1200, censored: 23%, distance: 0.012, low: 1ms, high: 30ms}
+              fit: {n: 1200, censored: 23%, distance: 0.012, quantiles: [1ms, 30ms]}
           - {do: release, resource: db}
           - {do: respond}
           - {do: cpu, time: {family: expon, mean: 250us}}

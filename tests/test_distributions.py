@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from fastsim.distributions import cdf, mean, median, percentile, quantile, scaled
+from fastsim.laws import Fit
 from fastsim.model import (
     Constant,
     Distribution,
@@ -92,3 +93,14 @@ def test_the_largest_random_number_gives_a_finite_time() -> None:
 @pytest.mark.parametrize("law", [*LAWS, Constant(value=0.004)], ids=lambda law: law.family)
 def test_scaling_scales_every_value(law: Distribution) -> None:
     assert quantile(scaled(law, 1.5), U) == pytest.approx(1.5 * quantile(law, U))
+
+
+def test_what_is_known_of_a_law_is_scaled_with_it() -> None:
+    fit = Fit(n=5, quantiles=[0.001, 0.004], median=(0.001, 0.002), p99=(0.003, 0.004))
+    found = scaled(Expon(mean=0.002, fit=fit), 2.0).fit
+    assert found is not None
+    assert found.quantiles == pytest.approx([0.002, 0.008])
+    assert found.median == pytest.approx((0.002, 0.004))
+    assert found.p99 == pytest.approx((0.006, 0.008))
+    assert found.p95 is None
+    assert found.n == 5

@@ -1,3 +1,4 @@
+import json
 import math
 import re
 
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from fastsim.errors import InputError
+from fastsim.laws import Fit
 from fastsim.units import (
     Duration,
     Rate,
@@ -17,6 +19,7 @@ from fastsim.units import (
     format_share,
     parse_bytes,
     parse_duration,
+    parse_duration_range,
     parse_rate,
     parse_share,
 )
@@ -148,3 +151,25 @@ def test_what_something_costs_more_may_exceed_all_of_it() -> None:
     assert Costs(extra=1.2).model_dump(mode="json") == {"extra": "120%"}
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         Costs.model_validate({"extra": "-1%"}, context=FROM_FILE)
+
+
+def test_a_range_of_durations_is_read_and_written() -> None:
+    assert parse_duration_range("5ms..20ms") == (0.005, 0.02)
+    for wrong in ("5ms", "20ms..5ms", "5ms..", "..5ms", "5..6", "a..b"):
+        with pytest.raises(InputError):
+            parse_duration_range(wrong)
+    fit = Fit(n=3, median=(0.001, 0.002), quantiles=[0.001, 0.005])
+    assert '"median":"1ms..2ms"' in fit.model_dump_json()
+    assert Fit.model_validate_json(fit.model_dump_json()) == fit
+    assert (fit.low, fit.high) == (0.001, 0.005)
+    assert (Fit(n=0).low, Fit(n=0).high) == (None, None)
+
+
+@pytest.mark.parametrize("value", [5, [5, 6], "5ms", "9ms..1ms", [1], None])
+def test_what_is_no_range_of_durations_is_said(value: object) -> None:
+    text = json.dumps({"n": 1, "median": value})
+    if value is None:
+        assert Fit.model_validate_json(text).median is None
+        return
+    with pytest.raises(ValidationError, match=r"range of durations|ends before"):
+        Fit.model_validate_json(text, context={"from_file": True})

@@ -19,6 +19,7 @@ from fastsim.calibrate.likelihood import Binned, Candidate, bin_observations, ma
 from fastsim.calibrate.mixtures import MIXTURES
 from fastsim.calibrate.turnbull import Curve, turnbull
 from fastsim.distributions import cdf
+from fastsim.laws import SEEN_AT
 from fastsim.model import Constant, Distribution, Empirical, Fit, Pareto
 
 FloatArray = npt.NDArray[np.float64]
@@ -73,7 +74,8 @@ def fit_distribution(
         return Constant(value=0.0, fit=Fit(n=0))
     data = _prepare(wall_s, bound_s, max_samples)
     censored = 1.0 - float(data.exact.mean())
-    observed = Fit(n=n, censored=censored, low=float(data.low.min()), high=float(data.high.max()))
+    ends = [float(data.low.min()), float(data.high.max())]
+    observed = Fit(n=n, censored=censored, quantiles=ends)
     constant = _constant(data)
     if constant is not None:
         return Constant(value=constant, fit=observed)
@@ -85,7 +87,9 @@ def fit_distribution(
             distance = _distance(best.distribution, curve)
             if distance <= _acceptable(curve.effective):
                 errors = model_errors(candidates, curve)
-                found = observed.model_copy(update={"distance": round(distance, 4)} | errors)
+                middle = np.clip(curve.quantile(np.array(SEEN_AT[1:-1])), ends[0], ends[1]).tolist()
+                seen = {"quantiles": [ends[0], *middle, ends[1]], "distance": round(distance, 4)}
+                found = observed.model_copy(update=seen | errors)
                 return best.distribution.model_copy(update={"fit": found})
     return _kept(curve, observed, n)
 

@@ -17,7 +17,7 @@ from fastsim.distributions import percentile
 from fastsim.model import Distribution
 
 FloatArray = npt.NDArray[np.float64]
-Fields = dict[str, float]
+Fields = dict[str, object]
 """Values of fields of ``Fit``."""
 
 PROBABILITIES = (0.5, 0.95, 0.99)
@@ -99,8 +99,8 @@ def _fields(quantiles: FloatArray, covariance: FloatArray, shift_s: float) -> Fi
 
 
 def _named(low: FloatArray, high: FloatArray) -> Fields:
-    names = [f"{name}_{end}" for name in _NAMES for end in ("low", "high")]
-    return dict(zip(names, np.column_stack([low, high]).ravel().tolist(), strict=True))
+    pairs = zip(low.tolist(), high.tolist(), strict=True)
+    return dict(zip(_NAMES, pairs, strict=True))
 
 
 def _short(value: float) -> float:

@@ -198,10 +198,9 @@ def _error(law: Distribution, what: str) -> float | None:
     fit = law.fit
     if fit is None:
         return None
-    low: float | None = getattr(fit, f"{what}_low")
-    high: float | None = getattr(fit, f"{what}_high")
+    known: tuple[float, float] | None = getattr(fit, what)
     if law.family == "constant":
         return 0.0
-    if low is None or high is None or not 0.0 < low <= high:
+    if known is None or not 0.0 < known[0] <= known[1]:
         return None
-    return math.log(high / low) / (2.0 * _Z90)
+    return math.log(known[1] / known[0]) / (2.0 * _Z90)

@@ -12,6 +12,7 @@ from fastsim.calibrate.counts import fit_counts
 from fastsim.calibrate.fit import fit_distribution
 from fastsim.calibrate.turnbull import turnbull
 from fastsim.distributions import cdf, percentile, quantile
+from fastsim.laws import SEEN_AT
 from fastsim.model import Constant, Distribution, Empirical, Expon, Pareto
 from fastsim.twin.workload import FloatArray
 
@@ -148,14 +149,9 @@ def test_a_fit_says_how_far_its_quantiles_can_be_off() -> None:
     # about the family and the shift makes them larger.
     assert 0.8 < fit.level_error / (0.4 / np.sqrt(1000)) < 1.6
     assert 0.8 < fit.spread_error * np.sqrt(2000) < 2.5
-    for low, high in (
-        (fit.median_low, fit.median_high),
-        (fit.p95_low, fit.p95_high),
-        (fit.p99_low, fit.p99_high),
-    ):
-        assert low is not None
-        assert high is not None
-        assert 0.0 < low < high < 1.5 * low
+    for known in (fit.median, fit.p95, fit.p99):
+        assert known is not None
+        assert 0.0 < known[0] < known[1] < 1.5 * known[0]
 
 
 def test_half_the_certainty_with_a_quarter_of_the_data() -> None:
@@ -227,3 +223,23 @@ def test_a_law_that_begins_early_is_not_taken_for_one_that_begins_late() -> None
     assert isinstance(law, Expon)
     assert law.shift == pytest.approx(0.001, abs=1e-4)
     assert law.mean == pytest.approx(0.010, rel=0.07)
+
+
+def test_a_fit_says_what_was_seen() -> None:
+    truth = TRUTHS["lognorm"](np.random.default_rng(19), 1000)
+    fit = fit_distribution(truth, np.zeros_like(truth)).fit
+    assert fit is not None
+    assert fit.quantiles == pytest.approx(np.quantile(truth, SEEN_AT), rel=0.03)
+    assert fit.quantiles == sorted(fit.quantiles)
+    # Queueing is not part of it: what ended late counts for what it may have been.
+    late = np.random.default_rng(20).uniform(0.0, 2.0, 1000) * np.median(truth)
+    seen = fit_distribution(truth + late, late).fit
+    assert seen is not None
+    middle = SEEN_AT.index(0.5)
+    assert seen.quantiles[middle] < 0.8 * np.median(truth + late)
+
+
+def test_what_is_kept_shows_its_ends_alone() -> None:
+    few = fit_distribution(np.array([1.0, 2.0, 4.0]), np.zeros(3)).fit
+    assert few is not None
+    assert few.quantiles == [1.0, 4.0]

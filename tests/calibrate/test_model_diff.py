@@ -32,10 +32,8 @@ def known(median: float, error: float = 0.01) -> Lognorm:
     spread = 1.6449 * error
     p95 = median * math.exp(0.5 * 1.6449)
     bounds = {
-        "median_low": median * math.exp(-spread),
-        "median_high": median * math.exp(spread),
-        "p95_low": p95 * math.exp(-spread),
-        "p95_high": p95 * math.exp(spread),
+        "median": (median * math.exp(-spread), median * math.exp(spread)),
+        "p95": (p95 * math.exp(-spread), p95 * math.exp(spread)),
     }
     return Lognorm(median=median, sigma=0.5, fit=Fit(n=1000, level_error=error, **bounds))
 

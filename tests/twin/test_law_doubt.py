@@ -40,12 +40,12 @@ def test_what_was_not_fitted_is_known_exactly() -> None:
 
 
 def test_a_handful_of_values_is_known_by_its_range() -> None:
-    few = Fit(n=4, low=0.01, high=0.02)
+    few = Fit(n=4, quantiles=[0.01, 0.02])
     found = errors_of(Constant(value=0.01, fit=few))
     # Standard deviation of the logarithm from the range of four, and of a median of four.
     assert found.level == pytest.approx(1.2533 * math.log(2.0) / 2.059 / 2.0, rel=1e-3)
-    assert errors_of(Constant(value=0.01, fit=Fit(n=1, low=0.01, high=0.01))).level == 0.0
-    wild = Fit(n=2, low=1e-6, high=1.0)
+    assert errors_of(Constant(value=0.01, fit=Fit(n=1, quantiles=[0.01, 0.01]))).level == 0.0
+    wild = Fit(n=2, quantiles=[1e-6, 1.0])
     assert errors_of(Constant(value=0.01, fit=wild)).level == 1.0
 
 
@@ -81,7 +81,7 @@ def test_draws_have_the_errors_of_the_fit() -> None:
 
 def test_no_law_is_moved_far_beyond_what_was_seen() -> None:
     """An endless error of a law of which only upper bounds are known: nothing was so long."""
-    blind = Fit(n=300, level_error=5.0, spread_error=5.0, high=0.02)
+    blind = Fit(n=300, level_error=5.0, spread_error=5.0, quantiles=[0.001, 0.02])
     model = service(Lognorm(median=0.005, sigma=0.8, fit=blind))
     usual = percentile(waits(model)[0], 0.99)
     far = [percentile(waits(draw_model(model, seed))[0], 0.99) for seed in range(200)]
@@ -91,7 +91,7 @@ def test_no_law_is_moved_far_beyond_what_was_seen() -> None:
 
 def test_a_tail_that_nobody_saw_does_not_make_the_mean() -> None:
     """Only upper bounds, and a tail of any weight behind them: the mean stays within reason."""
-    blind = Fit(n=300, level_error=80.0, spread_error=46.0, high=0.001, censored=1.0)
+    blind = Fit(n=300, level_error=80.0, spread_error=46.0, quantiles=[0.0, 0.001], censored=1.0)
     for law in (Expon(mean=2e-5, fit=blind), Gamma(mean=2e-5, shape=0.03, fit=blind)):
         drawn = [mean(waits(draw_model(service(law), seed))[0]) for seed in range(300)]
         assert max(drawn) <= 8.0 * 2e-5 * 1.001

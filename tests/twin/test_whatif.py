@@ -60,7 +60,7 @@ def test_a_slower_part_is_no_better_known() -> None:
     text = TEXT.replace(
         "{db: 8ms, label: asyncpg}",
         "{db: {lognorm: {median: 8ms, sigma: 0.5}, fit: "
-        "{n: 100, level_error: 0.05, spread_error: 0.1, low: 1ms, high: 40ms}}, label: asyncpg}",
+        "{n: 100, level_error: 0.05, spread_error: 0.1, quantiles: [1ms, 40ms]}}, label: asyncpg}",
     )
     model = parse_yaml(text, ServiceModel)
     laws = [m.endpoints[0].variants[0].steps[1] for m in (model, slowed(model, "db", 2.0))]
