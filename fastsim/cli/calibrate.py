@@ -65,6 +65,10 @@ def calibrate(
         Path | None,
         typer.Option("--against", help="another recording: does the twin foretell it?"),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="a page too: laws beside what was seen, and the self-check"),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="of the self-check")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="print the model as JSON")] = False,
     force: Annotated[bool, typer.Option("--force", help="overwrite an existing model")] = False,
@@ -80,7 +84,8 @@ def calibrate(
     from fastsim.calibrate.build import build_model, hash_inputs, read_requests
     from fastsim.calibrate.readers import parse_columns
     from fastsim.cli.calibrate_beside import against_lines, compare_beside, drift_lines
-    from fastsim.cli.output import note, print_json, progress, refuse_existing
+    from fastsim.cli.output import note, print_json, progress, refuse_existing, save_text
+    from fastsim.report.page import page_of
     from fastsim.yaml_writing import dump_yaml, write_new
 
     code_share = None if assume_cpu is None else parse_share(assume_cpu)
@@ -92,6 +97,8 @@ def calibrate(
     named = None if columns is None else parse_columns(columns)
     skip_first_s = None if skip_first is None else parse_duration(skip_first)
     refuse_existing(output, force=force)
+    if html is not None:
+        refuse_existing(html, force=force)
     older, other = _to_hold_against(diff, against, service)
     with progress("reading traces"):
         requests = read_requests(traces, service=service, skip_first_s=skip_first_s, columns=named)
@@ -112,12 +119,15 @@ def calibrate(
     if check or client is not None:
         model = _checked(model, requests, client, seed)
     write_new(output, dump_yaml(model), force=force)
-    beside = []
+    beside, answers = [], []
     if older is not None and diff is not None:
         beside += drift_lines(older, model, diff)
     if other is not None and against is not None:
         with progress("replaying the other recording"):
-            beside += against_lines(compare_beside(model, other, seed), against)
+            answers.append(compare_beside(model, other, seed))
+        beside += against_lines(answers[0], against)
+    if html is not None:
+        save_text(html, page_of(answers, model), force)
     if as_json:
         print_json(model)
         note("\n".join(beside))

@@ -22,6 +22,7 @@ from fastsim.report.findings import (
     model_trust,
     self_check_sentence,
 )
+from fastsim.report.law_figures import law_figures
 from fastsim.report.markup import Markup, join, tag
 from fastsim.report.series_figure import series_figure
 from fastsim.report.tables import (
@@ -227,7 +228,11 @@ def _model(model: ServiceModel | None) -> Markup:
     if model is None:
         return Markup("")
     parts = [tag("p", model_trust(model, []))]
-    parts += [model_figure(endpoint) for endpoint in model.endpoints]
+    for endpoint in model.endpoints:
+        parts.append(model_figure(endpoint))
+        if laws := law_figures(endpoint):
+            about = f"How well the laws of {endpoint.name} describe what was seen"
+            parts.append(tag("details", tag("summary", about), *laws))
     if model.self_check:
         parts.append(tag("h3", "Self-check: the recording replayed through the twin"))
         parts += [tag("p", self_check_sentence(model)), self_check_table(model)]

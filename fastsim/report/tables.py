@@ -172,7 +172,7 @@ def steps_table(endpoint: Endpoint) -> Markup:
 
 def _step_rows(variant: str, position: str, step: Step) -> list[list[str]]:
     words = [variant, f"{position}. {step_name(step)}", getattr(step, "where", "")]
-    found = _distributions(step)
+    found = distributions(step)
     rows = [[*words, *_distribution_cells(part, what)] for what, part in found]
     if not found:
         rows.append([*words, UNKNOWN, "", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, ""])
@@ -196,7 +196,8 @@ def step_name(step: Step) -> str:
     return f"{step.do} {resource or getattr(step, 'label', '')}".strip()
 
 
-def _distributions(step: Step) -> list[tuple[str, Distribution]]:
+def distributions(step: Step) -> list[tuple[str, Distribution]]:
+    """Return the laws of a step itself, by what they are of where there are several."""
     if isinstance(step, (CpuStep, WaitStep)):
         return [("", step.time)]
     if isinstance(step, ThreadStep):

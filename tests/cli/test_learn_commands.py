@@ -124,6 +124,10 @@ def test_calibrate_never_overwrites_unasked(capsys: Capture, tmp_path: Path) -> 
     path.write_text(one_span(kind=2))
     assert "--force" in refused(capsys, "calibrate", str(path), "-o", str(model))
     assert model.read_text() == "mine"
+    new = str(tmp_path / "new.yaml")
+    assert "--force" in refused(capsys, "calibrate", str(path), "-o", new, "--html", str(model))
+    assert model.read_text() == "mine"
+    assert not (tmp_path / "new.yaml").exists()
 
 
 # --- demo -------------------------------------------------------------------------------------
@@ -149,8 +153,11 @@ def test_a_recording_becomes_a_model_that_answers(capfd: Capture, tmp_path: Path
         sent = send(url, mix, rate=40.0, duration_s=8.0)
     live.write_text(to_json(to_run(sent)))
     model = tmp_path / "model.yaml"
-    assert run("calibrate", str(traces), "-o", str(model), "--client", str(live)) == 0
+    page = tmp_path / "fit.html"
+    options = ["-o", str(model), "--client", str(live), "--html", str(page)]
+    assert run("calibrate", str(traces), *options) == 0
     assert "self-check" in capfd.readouterr().out
+    assert "How well the laws of GET /spin describe what was seen" in page.read_text()
     fitted = load_yaml(model, ServiceModel)
     assert [endpoint.name for endpoint in fitted.endpoints] == [
         "GET /limited",

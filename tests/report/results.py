@@ -2,6 +2,10 @@
 
 from typing import Literal
 
+import numpy as np
+
+from fastsim.distributions import percentiles
+from fastsim.laws import SEEN_AT
 from fastsim.model import (
     AcquireStep,
     Constant,
@@ -198,7 +202,10 @@ def row(
 
 def service_model(name: str = "GET /items/{id}") -> ServiceModel:
     """One endpoint: 1 ms of CPU, then 9 ms of database behind a pool."""
-    wait = Gamma(mean=0.009, shape=2.0, fit=Fit(n=3000, censored=0.41, distance=0.018))
+    wait = Gamma(mean=0.009, shape=2.0)
+    inner = percentiles(wait, np.array(SEEN_AT[1:-1])).tolist()
+    fit = Fit(n=3000, censored=0.41, distance=0.018, quantiles=[0.0001, *inner, 0.06])
+    wait = wait.model_copy(update={"fit": fit})
     steps = [
         CpuStep(do="cpu", time=Constant(value=0.001), where="shop.py:item"),
         AcquireStep(do="acquire", resource="db pool"),

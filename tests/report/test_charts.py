@@ -71,7 +71,7 @@ def page(*decisions: Block) -> str:
 
 def test_every_chart_of_a_report_can_be_drawn() -> None:
     found = specs(page(*DECISIONS))
-    assert len(found) == 4 + 1 + 2 + 2 + 2 + 1
+    assert len(found) == 4 + 1 + 2 + 2 + 2 + 1 + 3
     for spec in found:
         check(spec)
 
