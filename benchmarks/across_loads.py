@@ -1,15 +1,16 @@
 """What a recording at one load says about another, quantity by quantity.
 
-Run: python benchmarks/across_loads.py [--rounds 6]
+Run: python benchmarks/across_loads.py [--rounds 6] [--low 0.4] [--high 0.7]
 
 Two processes of the example shop on one core, each recorded at 40 and at 70 % of the capacity in
 turns of 4 s. Slices of one load are taken for a recording of their own; the other load is the truth
-(docs/decisions/0011 to 0013).
+(docs/decisions/0011 to 0013 and 0020).
 
 1. What idleness costs (``loop.cold.extra``), as the fit finds it at 40 %, as plain contrasts over
    the idle share would, and as the same code shows over both loads.
 2. What idleness adds to steps by their length.
 3. What the loop's costs and losses are at each load, and what windows of 0.25 s would find.
+4. What all code takes at the higher load, of what it takes at the lower: truth and forecast.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import numpy.typing as npt
 from fastsim import spans
 from fastsim.calibrate import loop_windows as loop_windows_module
 from fastsim.calibrate.build import read_requests
-from fastsim.calibrate.cold import CodeRuns, code_runs, fit_cold
+from fastsim.calibrate.cold import CodeRuns, code_runs, cold_factor, fit_cold, on_a_busy_loop
 from fastsim.calibrate.growth import per_request_s
 from fastsim.calibrate.loop_costs import fit_overhead
 from fastsim.calibrate.loop_windows import LoopWindows, loop_windows, stolen_per_request_s
@@ -124,8 +125,9 @@ def say_idleness(name: str, requests: RequestSet, slices: Slices) -> None:
     plain = fit_cold(replace(runs, demand=runs.idle**POWER * runs.reached))
     print(f"\nprocess {name}, extra cost of code after long idleness")
     print(f"  over both loads               {truth:.2f}")
-    print(f"  at 40 %, by arrivals          {fitted.extra:.2f} ({fitted.error:.2f})")
-    print(f"  at 40 %, by the idle share    {plain.extra:.2f} ({plain.error:.2f})")
+    for how, each in (("arrivals", fitted), ("the idle share", plain)):
+        text = f"  at {LOADS[0]:.0%}, by {how}"
+        print(f"{text:<32}{each.extra:.2f} ({each.error:.2f}), power {each.power:g}")
 
 
 def say_lengths(name: str, requests: RequestSet, slices: Slices) -> None:
@@ -158,6 +160,43 @@ def say_lengths(name: str, requests: RequestSet, slices: Slices) -> None:
             f"idleness adds {mean_s * 1e6:4.0f} us ({1e6 / np.sqrt(weight.sum()):.0f}), "
             f"{mean_s / length_s.mean():.2f} of themselves"
         )
+
+
+def say_forecast(name: str, requests: RequestSet, slices: Slices) -> None:
+    """Print what code takes at the higher load, of what it takes at the lower."""
+    low = recorded_at(requests, slices[name, LOADS[0]])
+    runs = code_runs(low, group_variants(low))
+    chosen = fit_cold(runs)
+    colds = {f"{power:g}": fit_cold(runs, (power,)) for power in (3.0, 4.0, 6.0, 8.0)}
+    colds[f"the best, {chosen.power:g}"] = chosen
+    took, takes = 0.0, 0.0
+    foretold = dict.fromkeys(colds, 0.0)
+    for variant in (v for each in group_variants(requests) for v in each.variants if not v.pooled):
+        for steps, rows in variant.columns():
+            if steps[0].do != "cpu":
+                continue
+            cpu, idle, start = (
+                np.array([getattr(step, what) for step in steps])
+                for what in ("cpu_s", "idle_share", "start_s")
+            )
+            at_s = requests.start_ns[list(rows)] / 1e9 + start
+            tame = cpu < 3.0 * np.median(cpu)
+            quiet, busy = (within(at_s, slices[name, load]) & tame for load in LOADS)
+            count = int(quiet.sum())
+            if min(count, busy.sum()) < 40:
+                continue
+            took += count * float(cpu[quiet].mean())
+            takes += count * float(cpu[busy].mean())
+            for power, cold in colds.items():
+                warm_s = float(on_a_busy_loop(cold, cpu[quiet], idle[quiet]).mean())
+                dearer = float(cold_factor(cold, idle[busy]).mean()) - 1.0
+                foretold[power] += count * (warm_s + min(warm_s, cold.reach) * dearer)
+    if took > 0.0:
+        print(
+            f"  code at {LOADS[1]:.0%} takes {takes / took:.2f} of what it takes at {LOADS[0]:.0%};"
+        )
+        by_power = (f"{value / took:.2f} with {power}" for power, value in foretold.items())
+        print(f"  foretold by the power of the idle share: {', '.join(by_power)}")
 
 
 def recorded_at(requests: RequestSet, slices: list[tuple[float, float]]) -> RequestSet:
@@ -196,7 +235,11 @@ def say_loop(load: float, requests: RequestSet) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=6)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--low", type=float, default=LOADS[0])
+    parser.add_argument("--high", type=float, default=LOADS[1])
+    asked = parser.parse_args()
+    rounds = asked.rounds
+    globals()["LOADS"] = (asked.low, asked.high)
     with tempfile.TemporaryDirectory() as folder:
         slices = record(Path(folder), rounds)
         recordings = {
@@ -205,6 +248,7 @@ def main() -> None:
     for name, requests in recordings.items():
         say_idleness(name, requests, slices)
         say_lengths(name, requests, slices)
+        say_forecast(name, requests, slices)
         for load in LOADS:
             say_loop(load, recorded_at(requests, slices[name, load]))
 

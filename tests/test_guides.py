@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from fastsim.cli.main import app
+from tests.cli_reference import REFERENCE, reference
 from tests.guides import GUIDES, Example, examples, files, output_of, with_files
 
 ROOT = Path(__file__).parents[1]
@@ -44,3 +45,15 @@ def test_every_command_that_is_written_down_exists_with_its_options(path: Path) 
         for word in words[1:]:
             if word.startswith("--"):
                 assert word.split("=", 1)[0] in options, f"{path.name}: fastsim {line}"
+
+
+def test_the_reference_of_the_command_line_is_that_of_the_commands() -> None:
+    assert REFERENCE.read_text(encoding="utf-8") == reference(), (
+        "python -m tests.cli_reference writes it anew"
+    )
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    rows = [line for line in reference().splitlines() if line.startswith("| `")]
+    assert len(rows) > 100
+    assert not [row for row in rows if row.endswith("|  |")]

@@ -1,8 +1,8 @@
 """How much more code costs on an idle loop than on a busy one.
 
 The same code costs more when the loop has slept most of the last 20 ms; the ratio of each run
-to its step's own mean grows with the cube of that share. Recent idleness predicts better, and
-more alike over loads, than the last idle gap (docs/decisions/0004).
+to its step's own mean grows with a power of that share, mostly about the cube. Recent idleness
+predicts better, and more alike over loads, than the last idle gap (docs/decisions/0004).
 
 How idle the loop was cannot be taken as it is for a cause: a machine that is slow for a moment
 makes code dear and the loop busy at once, which hides most of what idleness costs. When requests
@@ -16,6 +16,7 @@ How well the slope is known goes into the model: short recordings know little of
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,13 @@ BETWEEN_LOADS = 0.35
 """How far the cost over two loads is from the fit at the lower one, relative to the fit: the root
 mean square of six processes in two hours (decision 0011)."""
 
+POWERS = (2.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0)
+"""Powers of the idle share that are tried beside the usual one (decision 0020)."""
+CLEARLY_BETTER = 10.0
+"""Twice the gain in log-likelihood from which another power is believed."""
+
+_BUSIEST = 0.05
+"""Quantile of the idle share: so busy was the loop at times, and hardly ever busier."""
 _WILD_RATIO = 3.0
 _FEWEST_OF_A_STEP = 20
 _ROUNDS = 4
@@ -178,23 +186,29 @@ def recent_demand(arrived_s: FloatArray, code_s: FloatArray, at_s: FloatArray) -
     return found
 
 
-def fit_cold(runs: CodeRuns) -> ColdCost:
+def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     """Fit the cost of idleness; its error is of chance and of what differs between loads.
 
     The value is the most likely one, given the contrasts and that it is not below 0 and seldom
     above ``USUAL``. A recording that says nothing gives none, with the error of not knowing.
+
+    Parameters
+    ----------
+    powers
+        Of the idle share, to choose from; the usual one and ``POWERS`` by default.
     """
-    power = ColdCost().power
-    idle_power = runs.idle**power * runs.reached
-    # Ratios are to the mean, which holds the mean idleness already.
-    mean = float(np.average(idle_power, weights=runs.weight)) if len(runs) else 0.0
-    unknown = ColdCost(error=USUAL, seen=mean)
+    usual_power = ColdCost().power
+    unknown = ColdCost(error=USUAL, seen=_mean_asleep(runs, usual_power))
     if len(runs) < LEAST_SAMPLES or float(np.ptp(runs.idle)) < LEAST_RANGE:
         return unknown
     within = _Contrasts.of(runs)
-    idle, ratio = within(idle_power), within(runs.ratio)
+    ratio = within(runs.ratio)
     root = np.sqrt(runs.weight)
     asked = np.stack([within(runs.demand), within(runs.demand**2)], axis=1)
+    tried = (usual_power, *POWERS) if powers is None else powers
+    power, idle = _steepness(runs, within, ratio, tried)
+    # Ratios are to the mean, which holds the mean idleness already.
+    mean = _mean_asleep(runs, power)
     explained = asked @ np.linalg.lstsq(asked * root[:, None], idle * root, rcond=None)[0]
     information = float(runs.weight @ (explained * idle))
     if information <= 0.0:
@@ -211,11 +225,44 @@ def fit_cold(runs: CodeRuns) -> ColdCost:
     extra = min(likely / base, MOST_EXTRA)
     # d(likely / base) = d(likely) / base**2
     chance = math.sqrt(kept * variance) / base**2
+    # What a loop costs that is busier than any that was seen, nobody has seen.
+    unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
     return ColdCost(
         extra=extra,
-        error=min(math.hypot(chance, BETWEEN_LOADS * extra), USUAL),
+        power=power,
+        error=min(math.hypot(chance, BETWEEN_LOADS * extra, unseen), USUAL),
         seen=mean,
     )
+
+
+def _mean_asleep(runs: CodeRuns, power: float) -> float:
+    """Return the mean of what multiplies the extra cost, by how much each run says; 0 for none."""
+    if not len(runs):
+        return 0.0
+    return float(np.average(runs.idle**power * runs.reached, weights=runs.weight))
+
+
+def _steepness(
+    runs: CodeRuns, within: "_Contrasts", ratio: FloatArray, powers: Sequence[float]
+) -> tuple[float, FloatArray]:
+    """Return the power of the idle share that describes contrasts best, and its contrasts.
+
+    Between shares that are all near 1 code may get dearer by much more than a cube does, and a
+    cube would then be carried on to busy loops on which no code is so cheap. The first power stays
+    unless another one is better beyond doubt.
+    """
+    usual = powers[0]
+    found: dict[float, tuple[float, FloatArray]] = {}
+    for power in powers:
+        idle = within(runs.idle**power * runs.reached)
+        squares = float(runs.weight @ idle**2)
+        slope = max(float(runs.weight @ (idle * ratio)) / squares, 0.0) if squares > 0.0 else 0.0
+        found[power] = float(runs.weight @ (ratio - slope * idle) ** 2), idle
+    best = min(found, key=lambda power: found[power][0])
+    left, least = found[usual][0], found[best][0]
+    if least <= 0.0 or len(runs) * math.log(left / least) < CLEARLY_BETTER:
+        best = usual
+    return best, found[best][1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,9 +149,15 @@ class Tasks:
         self.joins[parent] -= 1
         if self.failing[task] == FAILED and not self.failing[parent]:
             self.failing[parent] = FAILED
-        self.failing[task] = SOUND
         if self.cancels:
             self.children[parent].remove(task)
+            if self.failing[task] == CANCELLED and self.joins[parent]:
+                # ``gather`` is done with the first child whose cancellation it hears of.
+                self.joins[parent] = 0
+                for child in self.children[parent]:
+                    self.leave(child)
+                self.children[parent].clear()
+        self.failing[task] = SOUND
         if not self.joins[parent]:
             if self.responded[parent] < 0.0:
                 self.running[parent] += self.running[task]

@@ -19,17 +19,26 @@ from fastsim.calibrate.cold import (
 from fastsim.model import ColdCost
 
 
-def runs(requests: int, extra: float, *, noise: float = 0.3, seed: int = 1) -> CodeRuns:
+def runs(
+    requests: int,
+    extra: float,
+    *,
+    noise: float = 0.3,
+    seed: int = 1,
+    power: float = 3.0,
+    busiest: float = 1.0,
+) -> CodeRuns:
     """Two runs of code a request, 50 requests a second, on a loop that is idle now and then.
 
-    When the machine is slow for a moment, code takes longer and the loop is idle less.
+    When the machine is slow for a moment, code takes longer and the loop is idle less. ``busiest``
+    is the most that arrivals ever ask of the loop.
     """
     rng = np.random.default_rng(seed)
     at_s = np.repeat(np.sort(rng.random(requests)) * requests / 50.0, 2)
-    demand = rng.beta(2.0, 2.0, 2 * requests)
+    demand = busiest * rng.beta(2.0, 2.0, 2 * requests)
     slow = rng.gamma(1.0 / noise**2, noise**2, 2 * requests)
     idle = np.maximum(1.0 - demand * slow, 0.0)
-    cpu = cold_factor(ColdCost(extra=extra), idle) * slow
+    cpu = cold_factor(ColdCost(extra=extra, power=power), idle) * slow
     ratio = cpu / cpu.mean()
     weight = np.full(2 * requests, 1.0 / noise**2)
     request, step = np.divmod(np.arange(2 * requests), 2)
@@ -67,6 +76,35 @@ def test_short_recordings_know_less() -> None:
     short, long = (fit_cold(runs(requests, 0.2)) for requests in (120, 3_000))
     assert short.error > 2.0 * long.error
     assert long.extra == pytest.approx(0.2, abs=0.05)
+
+
+@pytest.mark.parametrize("power", [3.0, 5.0, 16.0])
+def test_how_steeply_code_gets_dearer_is_found(power: float) -> None:
+    found = fit_cold(runs(4_000, 0.6, power=power, busiest=0.4, noise=0.05))
+    assert found.power == pytest.approx(power, rel=0.35)
+    assert found.extra == pytest.approx(0.6, rel=0.2)
+
+
+def test_a_quiet_recording_does_not_make_code_cheap_on_a_busy_loop() -> None:
+    # Between 83 and 98 % idle a cube rises by a third as much as code did; carried on to a busy
+    # loop it would leave half of the code (decision 0020).
+    quiet = runs(3_000, 0.7, power=16.0, busiest=0.2, noise=0.05)
+    found = fit_cold(quiet)
+    warm = float(on_a_busy_loop(replace_reach(found), quiet.ratio, quiet.idle).mean())
+    truth = float((quiet.ratio / cold_factor(ColdCost(extra=0.7, power=16.0), quiet.idle)).mean())
+    assert warm == pytest.approx(truth, rel=0.05)
+    # Nobody has seen that loop busy, and the error says so.
+    assert found.error > 0.3 > fit_cold(runs(3_000, 0.1, noise=0.05)).error
+
+
+def replace_reach(cold: ColdCost) -> ColdCost:
+    """Return a cost that reaches all of the code: ratios have no length."""
+    return cold.model_copy(update={"reach": 1e9})
+
+
+def test_the_usual_steepness_stays_without_good_reason() -> None:
+    few = [fit_cold(runs(150, 0.3, seed=seed)).power for seed in range(40)]
+    assert np.mean(np.array(few) == ColdCost().power) >= 0.8
 
 
 def test_code_is_never_cheaper_when_cold() -> None:

@@ -101,3 +101,29 @@ def test_every_latency_is_that_of_the_loop(
     parts = twin.running_s + twin.loop_wait_s + twin.pool_wait_s + twin.wait_s.sum(axis=1)
     np.testing.assert_allclose(parts, twin.respond_s - drawn.arrival_s, rtol=0.0, atol=1e-9)
     assert (twin.loop_wait_s > -1e-9).all()
+
+
+@pytest.mark.parametrize("hand_over", ["direct", "wake"])
+@pytest.mark.parametrize("seed", [3, 5, 7, 11, 12])
+def test_a_cancelled_gather_is_done_with_its_first_cancelled_child(
+    hand_over: HandOver, seed: int
+) -> None:
+    some = Counts(values=[0, 2], weights=[0.5, 0.5])
+    wait = WaitStep(kind=StepKind.IO, time=Expon(mean=0.001))
+    both = ParallelStep(
+        branches=[Branch(count=some, steps=[wait]), Branch(steps=[YieldStep()])],
+    )
+    code = CpuStep(time=Expon(mean=0.001))
+    race = ParallelStep(
+        join="first",
+        branches=[
+            Branch(count=some, steps=[code]),
+            Branch(steps=[UseStep(resource="pool", steps=[code, both])]),
+        ],
+    )
+    service = model([race, RespondStep()], hand_over, 1)
+    drawn = sample(service, rate_per_s=20.0, duration_s=3.0, seed=seed)
+    deployment = resolve_deployment(service, Deployment())
+    twin = simulate(drawn, deployment, service.loop)
+    truth = respond_times(drawn, deployment.resources, MAKERS[hand_over])
+    np.testing.assert_allclose(twin.respond_s, truth, rtol=0.0, atol=1e-9)
