@@ -16,6 +16,7 @@ turns of 4 s. Slices of one load are taken for a recording of their own; the oth
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from unittest import mock
@@ -40,6 +41,7 @@ from fastsim.load.traffic_file import read_traffic_file
 from fastsim.model import ColdCost
 
 Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 LOADS = (0.4, 0.7)
 PROCESSES = "AB"
@@ -130,9 +132,10 @@ def say_idleness(name: str, requests: RequestSet, slices: Slices) -> None:
         print(f"{text:<32}{each.extra:.2f} ({each.error:.2f}), power {each.power:g}")
 
 
-def say_lengths(name: str, requests: RequestSet, slices: Slices) -> None:
-    """Print what idleness adds to steps by their length."""
-    found: dict[int, list[tuple[float, float, float]]] = {}
+def code_at_both(
+    name: str, requests: RequestSet, slices: Slices, *, least: int
+) -> Iterator[tuple[Floats, Floats, Mask, Mask]]:
+    """Yield CPU and idle share of each step's runs, and which were at the lower and higher load."""
     for variant in (v for each in group_variants(requests) for v in each.variants if not v.pooled):
         for steps, rows in variant.columns():
             if steps[0].do != "cpu":
@@ -143,14 +146,20 @@ def say_lengths(name: str, requests: RequestSet, slices: Slices) -> None:
             )
             at_s = requests.start_ns[list(rows)] / 1e9 + start
             tame = cpu < 3.0 * np.median(cpu)
-            cold, warm = (within(at_s, slices[name, load]) & tame for load in LOADS)
-            if min(cold.sum(), warm.sum()) < 150:
-                continue
-            apart = float(np.mean(idle[cold] ** POWER) - np.mean(idle[warm] ** POWER))
-            added = float(cpu[cold].mean() - cpu[warm].mean()) / apart
-            error = np.sqrt(cpu[cold].var() / cold.sum() + cpu[warm].var() / warm.sum()) / apart
-            at = int(np.searchsorted(LENGTHS_US, cpu[warm].mean() * 1e6, side="right")) - 1
-            found.setdefault(at, []).append((float(cpu[warm].mean()), added, float(error)))
+            low, high = (within(at_s, slices[name, load]) & tame for load in LOADS)
+            if min(low.sum(), high.sum()) >= least:
+                yield cpu, idle, low, high
+
+
+def say_lengths(name: str, requests: RequestSet, slices: Slices) -> None:
+    """Print what idleness adds to steps by their length."""
+    found: dict[int, list[tuple[float, float, float]]] = {}
+    for cpu, idle, cold, warm in code_at_both(name, requests, slices, least=150):
+        apart = float(np.mean(idle[cold] ** POWER) - np.mean(idle[warm] ** POWER))
+        added = float(cpu[cold].mean() - cpu[warm].mean()) / apart
+        error = np.sqrt(cpu[cold].var() / cold.sum() + cpu[warm].var() / warm.sum()) / apart
+        at = int(np.searchsorted(LENGTHS_US, cpu[warm].mean() * 1e6, side="right")) - 1
+        found.setdefault(at, []).append((float(cpu[warm].mean()), added, float(error)))
     for at, each in sorted(found.items()):
         length_s, added_s, error_s = map(np.array, zip(*each, strict=True))
         weight = 1.0 / error_s**2
@@ -171,26 +180,14 @@ def say_forecast(name: str, requests: RequestSet, slices: Slices) -> None:
     colds[f"the best, {chosen.power:g}"] = chosen
     took, takes = 0.0, 0.0
     foretold = dict.fromkeys(colds, 0.0)
-    for variant in (v for each in group_variants(requests) for v in each.variants if not v.pooled):
-        for steps, rows in variant.columns():
-            if steps[0].do != "cpu":
-                continue
-            cpu, idle, start = (
-                np.array([getattr(step, what) for step in steps])
-                for what in ("cpu_s", "idle_share", "start_s")
-            )
-            at_s = requests.start_ns[list(rows)] / 1e9 + start
-            tame = cpu < 3.0 * np.median(cpu)
-            quiet, busy = (within(at_s, slices[name, load]) & tame for load in LOADS)
-            count = int(quiet.sum())
-            if min(count, busy.sum()) < 40:
-                continue
-            took += count * float(cpu[quiet].mean())
-            takes += count * float(cpu[busy].mean())
-            for power, cold in colds.items():
-                warm_s = float(on_a_busy_loop(cold, cpu[quiet], idle[quiet]).mean())
-                dearer = float(cold_factor(cold, idle[busy]).mean()) - 1.0
-                foretold[power] += count * (warm_s + min(warm_s, cold.reach) * dearer)
+    for cpu, idle, quiet, busy in code_at_both(name, requests, slices, least=40):
+        count = int(quiet.sum())
+        took += count * float(cpu[quiet].mean())
+        takes += count * float(cpu[busy].mean())
+        for power, cold in colds.items():
+            warm_s = float(on_a_busy_loop(cold, cpu[quiet], idle[quiet]).mean())
+            dearer = float(cold_factor(cold, idle[busy]).mean()) - 1.0
+            foretold[power] += count * (warm_s + min(warm_s, cold.reach) * dearer)
     if took > 0.0:
         print(
             f"  code at {LOADS[1]:.0%} takes {takes / took:.2f} of what it takes at {LOADS[0]:.0%};"
