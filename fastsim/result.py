@@ -178,6 +178,7 @@ class RunProvenance(Block):
     command: str = ""
     fastsim_version: str = ""
     inputs: dict[str, str] = Field(default_factory=dict, description="file name to sha256")
+    against: str = Field("", description="how the twin did against what was measured live")
 
 
 class Run(Block):

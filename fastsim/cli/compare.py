@@ -116,7 +116,7 @@ def compare(
     limits = _limits(tolerance or [])
     stored = _read_run(twin)
     question = None if stored is not None else apply_settings(read_question(twin), settings or [])
-    sample, requests, said = _read_live(
+    sample, requests, said = read_live(
         live, service, _endpoints(stored, question), endpoint, users=users is not None
     )
     seen: Literal["client", "server"] = "client" if requests is None else "server"
@@ -219,7 +219,7 @@ def _begins_as_run(path: Path) -> bool:
     return re.search(rb'^\s*\{[^{}\[\]]*"kind"\s*:\s*"run"', head) is not None
 
 
-def _read_live(
+def read_live(
     path: Path, service: str | None, endpoints: list[str], endpoint: str | None, *, users: bool
 ) -> "tuple[LiveSample | LiveSummary, RequestSet | None, list[str]]":
     """Return what was measured, the requests of a recording (the view of the server), remarks."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastsim.cli.options import (
+    Against,
     AsJson,
     Faster,
     Force,
@@ -63,6 +64,7 @@ def forecast(
     seed: Seed = None,
     replications: OfEachLoad = 6,
     jobs: JobCount = None,
+    against: Against = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,
@@ -76,6 +78,7 @@ def forecast(
 
     Example: fastsim forecast model.yaml --history rates.csv --growth 5%/month --slo 'p95 < 100ms'
     """
+    from fastsim.cli.against import provenance_of
     from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import (
         apply_traffic,
@@ -100,6 +103,8 @@ def forecast(
     apply_traffic(scenario, mix=mix)
     past = _history(history)
     plan, goals = search_plan(question, slo, from_anywhere=True)
+    chosen_seed = scenario.seed if seed is None else seed
+    provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)
     with progress("searching", total=1.0) as move:
         answer = look_ahead(
             plan,
@@ -109,11 +114,11 @@ def forecast(
             growth_per_month=growth_per_month,
             events=parsed,
             replications=replications,
-            seed=scenario.seed if seed is None else seed,
+            seed=chosen_seed,
             jobs=jobs,
             on_step=move,
         )
-    answer.provenance = question.provenance()
+    answer.provenance = provenance
     delivery.hand_over(answer)
     if answer.verdict == "no":
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 import typer
 
 from fastsim.cli.options import (
+    Against,
     AsJson,
     Faster,
     Force,
@@ -33,6 +34,7 @@ def limit(
     seed: Seed = None,
     replications: OfEachLoad = 6,
     jobs: JobCount = None,
+    against: Against = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,
@@ -46,6 +48,7 @@ def limit(
 
     Example: fastsim limit model.yaml --slo 'p95 < 100ms'
     """
+    from fastsim.cli.against import provenance_of
     from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import (
         apply_traffic,
@@ -60,16 +63,18 @@ def limit(
     scenario = question.scenario
     apply_traffic(scenario, phases=phases, mix=mix)
     plan, goals = search_plan(question, slo, from_anywhere=True)
+    chosen_seed = scenario.seed if seed is None else seed
+    provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)
     with progress("searching", total=1.0) as move:
         answer = find_limit(
             plan,
             goals,
             replications=replications,
-            seed=scenario.seed if seed is None else seed,
+            seed=chosen_seed,
             jobs=jobs,
             on_trial=lambda tried, done: move(done, f"trying {rate_text(tried)}"),
         )
-    answer.provenance = question.provenance()
+    answer.provenance = provenance
     delivery.hand_over(answer)
     if answer.verdict == "no":
         raise typer.Exit(1)

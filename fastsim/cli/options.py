@@ -62,6 +62,12 @@ JobCount = Annotated[
         "--jobs", min=1, help="Processes; every core when it pays. Never changes the answer."
     ),
 ]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--against", help="What was measured live: the answer says how the twin does against it."
+    ),
+]
 OfEachLoad = Annotated[
     int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
 ]

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fastsim.cli.options import (
+    Against,
     AsJson,
     Faster,
     Force,
@@ -49,6 +50,7 @@ def run(
         typer.Option("--replications", min=1, help="Independent simulations; more narrow it."),
     ] = None,
     jobs: JobCount = None,
+    against: Against = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,
@@ -63,6 +65,7 @@ def run(
 
     Example: fastsim run model.yaml --rate 300/s --slo 'p95 < 100ms'
     """
+    from fastsim.cli.against import provenance_of
     from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import (
         apply_traffic,
@@ -86,6 +89,8 @@ def run(
         mix=mix,
     )
     count = scenario.replications if replications is None else replications
+    chosen_seed = scenario.seed if seed is None else seed
+    provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)
     with progress("simulating", total=count) as move:
         answer, found = forecast_run(
             question.model,
@@ -93,14 +98,14 @@ def run(
             deployment=scenario.deployment,
             slo=[*scenario.slo, *(slo or [])],
             replications=count,
-            seed=scenario.seed if seed is None else seed,
+            seed=chosen_seed,
             jobs=jobs,
             on_progress=lambda done, total: move(done * count // total),
             with_advice=True,
             with_doubt=True,
             keep=True,
         )
-    answer.provenance = question.provenance()
+    answer.provenance = provenance
     delivery.hand_over(answer)
     if found.stopped:
         raise typer.Exit(ExitCode.INTERRUPTED)

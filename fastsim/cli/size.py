@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fastsim.cli.options import (
+    Against,
     AsJson,
     Faster,
     Force,
@@ -60,6 +61,7 @@ def size(
     ] = 8,
     seed: Seed = None,
     jobs: JobCount = None,
+    against: Against = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,
@@ -72,6 +74,7 @@ def size(
 
     Example: fastsim size model.yaml --rate 300/s --slo 'p95 < 100ms' --vary deployment.workers=1..8
     """
+    from fastsim.cli.against import provenance_of
     from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import (
         apply_traffic,
@@ -86,19 +89,21 @@ def size(
     scenario = question.scenario
     apply_traffic(scenario, rate=rate, phases=phases, users=users, think=think, mix=mix)
     plan, goals = search_plan(question, slo)
+    chosen_seed = scenario.seed if seed is None else seed
+    provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)
     with progress("searching", total=1.0) as move:
         answer = find_size(
             plan,
             goals,
             parse_vary(vary),
             prices=parse_prices(price or []),
-            seed=scenario.seed if seed is None else seed,
+            seed=chosen_seed,
             jobs=jobs,
             on_trial=lambda tried, done, total: move(
                 done / total, f"trying {settings_text(tried)}"
             ),
         )
-    answer.provenance = question.provenance()
+    answer.provenance = provenance
     delivery.hand_over(answer, render=lambda: render_size(answer, top=top))
     if answer.verdict == "no":
         raise typer.Exit(1)

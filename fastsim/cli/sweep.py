@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastsim.cli.options import (
+    Against,
     AsJson,
     Faster,
     Force,
@@ -61,6 +62,7 @@ def sweep(
     seed: Seed = None,
     replications: OfEachLoad = 4,
     jobs: JobCount = None,
+    against: Against = None,
     as_json: AsJson = False,
     as_format: Format = None,
     html: Html = None,
@@ -75,6 +77,7 @@ def sweep(
 
     Example: fastsim sweep model.yaml --vary rate=100/s..500/s:100/s --vary deployment.workers=1,2
     """
+    from fastsim.cli.against import provenance_of
     from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import apply_traffic, ask
     from fastsim.cli.varying import combinations, parse_varied
@@ -95,6 +98,8 @@ def sweep(
     except InputError as error:
         error.where = "--vary"
         raise
+    chosen_seed = scenario.seed if seed is None else seed
+    provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)
     with progress("sweeping", total=1.0) as move:
         answer = simulate(
             cases,
@@ -102,11 +107,11 @@ def sweep(
             [*scenario.slo, *(slo or [])],
             title=question.model.service,
             replications=replications,
-            seed=scenario.seed if seed is None else seed,
+            seed=chosen_seed,
             jobs=jobs,
             on_point=lambda tried, done: move(done, f"trying {settings_text(tried)}"),
         )
-    answer.provenance = question.provenance()
+    answer.provenance = provenance
     delivery.hand_over(answer)
     if len(answer.points) < len(cases):
         raise typer.Exit(ExitCode.INTERRUPTED)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from fastsim.answers import Candidate, Limit, Size
-from fastsim.report.layout import columns, finish, labelled, warnings_text, wrapped
+from fastsim.report.layout import columns, finish, labelled, trust_lines, warnings_text, wrapped
 from fastsim.report.wording import UNKNOWN, clean, count, plural, rate, share
 from fastsim.result import Estimate
 
@@ -32,7 +32,9 @@ def render_limit(found: Limit) -> str:
     ]
     lines += ["", *columns(["load", "of the limit", "busiest", "met"], rows)]
     lines += warnings_text(found.warnings)
-    lines += labelled("Trust", f"{count(found.replications)} replications of every load")
+    lines += trust_lines(
+        f"{count(found.replications)} replications of every load", found.provenance
+    )
     return finish(lines)
 
 
@@ -76,7 +78,9 @@ def render_size(found: Size, *, top: int = 8) -> str:
     lines += ["", *columns(head, rows)]
     lines += warnings_text(found.warnings)
     considered = plural(found.considered, "deployment")
-    lines += labelled("Trust", f"{considered} considered, {count(found.simulated)} simulated")
+    lines += trust_lines(
+        f"{considered} considered, {count(found.simulated)} simulated", found.provenance
+    )
     return finish(lines)
 
 

@@ -29,7 +29,7 @@ def to_markdown(answer: BaseModel) -> str:
     for number, table in enumerate(view.tables):
         lines += ["", *(_markdown_table(table) if number == 0 else _folded(table))]
     lines += ["", *(f"> ⚠️ {_markdown(text)}" for text in view.warnings)]
-    lines += ["", *(f"{_markdown(text)}  " for text in view.notes)]
+    lines += ["", *(f"{_markdown(text)}  " for text in view.remarks)]
     if command := view.provenance.command:
         lines += ["", f"`{command.replace('`', '')}`"]
     return _tidy(lines)
@@ -129,7 +129,7 @@ def to_junit(answer: BaseModel) -> str:
 
 
 def _account(view: View) -> str:
-    lines = [view.sentence, *view.warnings, *view.notes, view.provenance.command]
+    lines = [view.sentence, *view.warnings, *view.remarks, view.provenance.command]
     return "\n".join(clean(line) for line in lines if line)
 
 

@@ -247,10 +247,12 @@ def _trust(
 ) -> Markup:
     warnings = [f"Model: {warning}" for warning in model.warnings] if model else []
     warnings += [f"{view.title}: {warning}" for view in views for warning in view.warnings]
-    notes = [*notes, *(f"{view.title}: {note}" for view in views for note in view.notes)]
+    notes = [*notes, *(f"{view.title}: {note}" for view in views for note in view.remarks)]
     for case in cases:
         for run in case.runs:
             warnings += [f"{case.title} ({run.source}): {warning}" for warning in run.warnings]
+            if run.provenance.against:
+                notes = [*notes, f"{case.title}: held against {run.provenance.against}"]
         if case.comparison:
             warnings += [f"{case.title} (comparison): {w}" for w in case.comparison.warnings]
     parts = [_list("Warnings", warnings, "No warning was raised.")]

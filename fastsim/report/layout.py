@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
 from fastsim.report.wording import clean
+from fastsim.result import RunProvenance
 
 WIDTH = 80
 LABEL = 9
@@ -26,6 +27,11 @@ def labelled(label: str, text: str) -> list[str]:
     first = f"  {label}".ljust(LABEL + 2) + "  "
     lines = wrap(text, WIDTH - LABEL - 4)
     return [first + lines[0], *(" " * (LABEL + 4) + line for line in lines[1:])]
+
+
+def trust_lines(text: str, provenance: RunProvenance) -> list[str]:
+    """Say what an answer rests on, and how the twin did against what was measured."""
+    return labelled("Trust", text) + labelled("Against", provenance.against)
 
 
 def answer_lines(word: str, sentence: str) -> list[str]:

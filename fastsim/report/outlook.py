@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fastsim.answers import LoadOutlook, Outlook, OutlookHour
-from fastsim.report.layout import columns, finish, labelled, warnings_text, wrapped
+from fastsim.report.layout import columns, finish, labelled, trust_lines, warnings_text, wrapped
 from fastsim.report.wording import UNKNOWN, clean, plural, rate, share, signed_percent
 from fastsim.result import Estimate
 
@@ -41,7 +41,9 @@ def render_outlook(found: Outlook) -> str:
         lines += labelled("Left out", f"{clean(on)}, a day of {times:.2g} times the usual load")
     lines += warnings_text(found.warnings)
     trust = f"{plural(found.load.history_hours, 'hour')} of history"
-    lines += labelled("Trust", f"{trust}; {plural(len(found.limit.points), 'load')} simulated")
+    lines += trust_lines(
+        f"{trust}; {plural(len(found.limit.points), 'load')} simulated", found.provenance
+    )
     return finish(lines)
 
 

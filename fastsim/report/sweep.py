@@ -4,7 +4,15 @@ import math
 from collections.abc import Sequence
 
 from fastsim.answers import Sweep, SweepPoint
-from fastsim.report.layout import WIDTH, aligned, finish, labelled, warnings_text, wrapped
+from fastsim.report.layout import (
+    WIDTH,
+    aligned,
+    finish,
+    labelled,
+    trust_lines,
+    warnings_text,
+    wrapped,
+)
 from fastsim.report.wording import UNKNOWN, clean, count, duration, interval, share
 
 _BAR = 14
@@ -32,7 +40,9 @@ def render_sweep(found: Sweep) -> str:
         table = [f"{line.ljust(widest)}  {bar}" for line, bar in zip(table, bars, strict=True)]
     lines += ["", *table]
     lines += warnings_text(found.warnings)
-    lines += labelled("Trust", f"{count(found.replications)} replications of each, same seeds")
+    lines += trust_lines(
+        f"{count(found.replications)} replications of each, same seeds", found.provenance
+    )
     return finish(lines)
 
 

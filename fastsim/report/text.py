@@ -24,6 +24,7 @@ from fastsim.report.layout import (
     cut,
     finish,
     labelled,
+    trust_lines,
     warnings_text,
     width_of,
 )
@@ -72,7 +73,7 @@ def render_run(run: Run) -> str:
     lines += _loop_and_resources(run)
     lines += warnings_text(run.warnings)
     lines += labelled("Load", _title(run))
-    lines += labelled("Trust", data_behind(run))
+    lines += trust_lines(data_behind(run), run.provenance)
     return finish(lines)
 
 

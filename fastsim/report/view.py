@@ -93,6 +93,12 @@ class View:
     notes: Sequence[str] = ()
     provenance: RunProvenance = field(default_factory=RunProvenance)
 
+    @property
+    def remarks(self) -> list[str]:
+        """Notes, and how the twin did against what was measured live."""
+        against = self.provenance.against
+        return [*self.notes, *([f"Held against {against}"] if against else [])]
+
 
 def view_of(answer: BaseModel) -> View:
     """Return what an answer says.
