@@ -70,6 +70,9 @@ class Tasks:
         self.first: list[bool] = []
         """Whether it waits for the first of its children only."""
         self.children: list[list[int]] = []
+        """Of a fork that is waited for, where any of them can be left behind."""
+        self.leaves = self.cancels
+        """Whether who waits for a fork may go on before all of it has ended."""
 
     def new(self, request: int, place: int, now: float, parent: int, occasion: int) -> int:
         """Return the number of a new task."""
@@ -130,7 +133,7 @@ class Tasks:
             for which in range(count):
                 child = self.new(request, branch.entry, now, parent, occasion * SPREAD + which)
                 self.ready.append(child << KIND_BITS | STEP)
-                if self.cancels and parent == task:
+                if self.leaves and parent == task:
                     self.children[task].append(child)
             started += count
         if not started or join == NONE:
@@ -149,10 +152,11 @@ class Tasks:
         self.joins[parent] -= 1
         if self.failing[task] == FAILED and not self.failing[parent]:
             self.failing[parent] = FAILED
-        if self.cancels:
+        if self.leaves:
             self.children[parent].remove(task)
-            if self.failing[task] == CANCELLED and self.joins[parent]:
-                # ``gather`` is done with the first child whose cancellation it hears of.
+            if self.failing[task] and self.joins[parent]:
+                # ``gather`` is done with the first child that raises or has been cancelled; the
+                # others go on, and nobody waits for them.
                 self.joins[parent] = 0
                 for child in self.children[parent]:
                     self.leave(child)

@@ -1,5 +1,7 @@
 """The mechanics of the event loop, told in scenes small enough to check by hand."""
 
+import asyncio
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,6 +26,7 @@ from tests.twin.programs import (
     wait,
     workload,
 )
+from tests.virtual.loop import virtual_loop
 
 
 def finished(outcome: Outcome) -> list[float]:
@@ -322,12 +325,29 @@ def test_who_fails_gives_back_what_it_holds() -> None:
     assert finished(outcome) == [0.06, 0.07]
 
 
-def test_a_branch_that_fails_fails_its_request() -> None:
-    fork: list[Step] = [[[ACQUIRE, wait(0.002), RELEASE], [wait(0.080)]], cpu(0.005)]
-    drawn = workload([0.0, 0.001], [[ACQUIRE, wait(0.100), RELEASE], fork])
+def test_a_branch_that_fails_fails_its_request_at_once() -> None:
+    # As ``gather`` does it: the other branch goes on, and its code is still in the way of others.
+    other: list[Step] = [wait(0.080), cpu(0.020)]
+    fork: list[Step] = [[[ACQUIRE, wait(0.002), RELEASE], other], cpu(0.005)]
+    drawn = workload([0.0, 0.001, 0.085], [[ACQUIRE, wait(0.060), RELEASE], fork, [cpu(0.001)]])
     outcome = simulate(drawn, impatient(0.05), FREE)
-    assert outcome.failure.tolist() == [0, 1]
-    assert finished(outcome) == [0.1, 0.081]
+    assert outcome.failure.tolist() == [0, 1, 0]
+    assert finished(outcome) == [0.06, 0.051, 0.102]
+
+
+def test_a_gather_that_fails_is_that_of_cpython() -> None:
+    async def impatient_branch(free: asyncio.Semaphore) -> None:
+        async with asyncio.timeout(0.05):
+            await free.acquire()
+
+    async def main(loop: asyncio.AbstractEventLoop) -> float:
+        taken = asyncio.Semaphore(0)
+        with pytest.raises(TimeoutError):
+            await asyncio.gather(impatient_branch(taken), asyncio.sleep(0.08))
+        return loop.time()
+
+    with virtual_loop() as loop:
+        assert loop.run_until_complete(main(loop)) == pytest.approx(0.05)
 
 
 def test_patience_that_was_not_needed_leaves_no_trace() -> None:
