@@ -185,7 +185,8 @@ def _drawn(address: "Address", asked: _Asked) -> "Schedule":
 def _rate_and_course(asked: _Asked) -> "tuple[float, Course | None]":
     """Return the mean rate, requests per second, and the phases if there are any."""
     from fastsim.load.course import course_of
-    from fastsim.phases import check_phases, parse_phases
+    from fastsim.load.rates import phases_of
+    from fastsim.phases import check_phases
 
     rate_per_s = None
     if asked.rate is not None:
@@ -198,7 +199,7 @@ def _rate_and_course(asked: _Asked) -> "tuple[float, Course | None]":
     with _where("--phases"):
         if asked.duration is not None:
             raise InputError("phases say how long they last", hint="leave --duration out")
-        phases = parse_phases(asked.phases)
+        phases = phases_of(asked.phases)
         check_phases(phases, rate_per_s)
         course, rate_per_s = course_of(phases, rate_per_s)
     return rate_per_s, course

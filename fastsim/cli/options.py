@@ -13,7 +13,8 @@ Phases = Annotated[
     str | None,
     typer.Option(
         "--phases",
-        help="The rate over time: '60s 100/s, 30s 100/s..400/s' or '60s x1, spike: 10s x3'.",
+        help="The rate over time: '60s 100/s, 30s 100/s..400/s', '60s x1, spike: 10s x3', or a "
+        "file of rates: 'day.csv x2 in 10min'.",
     ),
 ]
 UserCount = Annotated[

@@ -258,7 +258,8 @@ def apply_traffic(
     InputError
         When a text has no unit, or a wrong one.
     """
-    from fastsim.phases import check_phases, parse_phases
+    from fastsim.load.rates import phases_of
+    from fastsim.phases import check_phases
     from fastsim.scenario import check_users
 
     traffic = scenario.traffic
@@ -267,7 +268,7 @@ def apply_traffic(
             traffic.rate = parse_rate(rate)
     if phases is not None:
         with flag("--phases"):
-            traffic.phases = parse_phases(phases)
+            traffic.phases = phases_of(phases)
     with flag("--phases"):
         check_phases(traffic.phases, traffic.rate)
     if users is not None or think is not None:

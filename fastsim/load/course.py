@@ -13,7 +13,7 @@ from fastsim.errors import InputError
 from fastsim.phases import Phase
 from fastsim.result import PhaseResult, Summary
 
-MOST_PHASES = 12
+MOST_PHASES = 24
 """Phases that are reported one by one."""
 
 

@@ -71,6 +71,20 @@ def read_history(path: Path) -> History:
     NotEnoughDataError
         When it covers less than two days.
     """
+    points, counts = read_points(path)
+    return by_hours(points, counts=counts, name=str(path))
+
+
+def read_points(path: Path) -> tuple[list[tuple[float, float]], bool]:
+    """Read times, seconds since 1970, with rates; or with counts, as the second result says.
+
+    Raises
+    ------
+    NoRatesError
+        When the file is no table of times and rates.
+    FileFormatError
+        When it cannot be read, or a line of it is wrong.
+    """
     if path.is_dir():
         raise _not_rates(path, "it is a directory")
     try:
@@ -80,9 +94,8 @@ def read_history(path: Path) -> History:
     except UnicodeDecodeError:
         raise _not_rates(path, "it is no text") from None
     if text.lstrip()[:1] in {"{", "["}:
-        return by_hours(_prometheus(text, path), counts=False, name=str(path))
-    points, counts = _table(text, path)
-    return by_hours(points, counts=counts, name=str(path))
+        return _prometheus(text, path), False
+    return _table(text, path)
 
 
 def by_hours(

@@ -1,0 +1,92 @@
+"""Traffic as monitoring saw it: phases from a file of rates over time.
+
+``day.csv`` repeats it, ``day.csv x2`` with twice the rates, ``day.csv in 10min`` in less time:
+every rate lasts for its part of that. Of more steps than are reported one by one, neighbours are
+put together.
+"""
+
+import re
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim.errors import FileFormatError, InputError
+from fastsim.load.course import MOST_PHASES
+from fastsim.load.history import read_points
+from fastsim.phases import Level, Phase, parse_phases
+from fastsim.units import parse_duration
+
+FloatArray = npt.NDArray[np.float64]
+
+_DAY_S = 86_400.0
+_FILE = re.compile(
+    r"(?P<file>.+?\.(?:csv|tsv|json))(?:\s+[x×](?P<times>[\d.]+))?(?:\s+in\s+(?P<length>\S+))?",
+    re.IGNORECASE,
+)
+
+
+def phases_of(text: str) -> list[Phase]:
+    """Read phases, or a file of rates over time.
+
+    Raises
+    ------
+    InputError
+        When it is neither.
+    FileFormatError
+        When the file holds no rates, or too few.
+    """
+    match = _FILE.fullmatch(text.strip())
+    if match is None:
+        return parse_phases(text)
+    times = float(match["times"] or 1.0) if _is_number(match["times"]) else 0.0
+    length_s = None if match["length"] is None else parse_duration(match["length"])
+    if times <= 0.0 or (length_s is not None and length_s <= 0.0):
+        hint = "write it like 'day.csv x2 in 10min'"
+        raise InputError(f"{text.strip()!r} is no traffic", hint=hint)
+    return file_phases(Path(match["file"]), times=times, length_s=length_s)
+
+
+def _is_number(text: str | None) -> bool:
+    return text is None or re.fullmatch(r"\d+\.?\d*|\.\d+", text) is not None
+
+
+def file_phases(path: Path, *, times: float = 1.0, length_s: float | None = None) -> list[Phase]:
+    """Return the rates of a file as phases, named by when they began (UTC).
+
+    Parameters
+    ----------
+    times
+        What every rate is multiplied by.
+    length_s
+        How long all of it lasts, seconds; as long as the file covers by default.
+
+    Raises
+    ------
+    FileFormatError
+        When the file holds no rates, or fewer than two.
+    """
+    points, counts = read_points(path)
+    sums: defaultdict[float, float] = defaultdict(float)
+    for at_s, value in points:
+        sums[at_s] += value
+    begins = np.array(sorted(sums))
+    if len(begins) < 2:
+        raise FileFormatError(f"{path} has fewer than two rates", where=str(path))
+    steps = np.diff(begins)
+    step_s = float(np.median(steps))
+    steps = np.append(steps, step_s)
+    rates = np.array([sums[at_s] for at_s in begins.tolist()]) / (steps if counts else 1.0)
+    if not rates.sum() > 0.0:
+        raise FileFormatError(f"{path} has no traffic: every rate is 0", where=str(path))
+    shrunk = 1.0 if length_s is None else length_s / float(steps.sum())
+    form = "%H:%M" if begins[-1] - begins[0] < _DAY_S else "%m-%d %H:%M"
+    found = []
+    for rows in np.array_split(np.arange(len(begins)), min(MOST_PHASES, len(begins))):
+        length = float(steps[rows].sum())
+        rate = times * float(rates[rows] @ steps[rows]) / length
+        began = datetime.fromtimestamp(float(begins[rows[0]]), UTC).strftime(form)
+        found.append(Phase(name=began, length=length * shrunk, rate=Level(rate, rate, False)))
+    return found
