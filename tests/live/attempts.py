@@ -1,14 +1,18 @@
 """Measure again before blaming the code: these machines are shared.
 
-A disturbed machine spoils one recording; a fault of ours spoils every one. A test that holds
-on none of ``ATTEMPTS`` recordings, each made from new, fails with what it saw on the last.
+A disturbed machine spoils one recording, or all within half a minute; a fault of ours spoils
+every one. A test that holds on none of ``ATTEMPTS`` recordings, each made from new and later after
+the one before, fails with what it saw on the last.
 """
 
 import functools
+import time
 from collections.abc import Callable
 from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 
-ATTEMPTS = 3
+ATTEMPTS = 5
+PAUSE_S = 4.0
+"""Before the second recording; twice that before the third, and so on: disturbances pass."""
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -23,6 +27,7 @@ class Attempts(Generic[T]):
 
     def __getitem__(self, attempt: int) -> T:
         while len(self._made) <= attempt:
+            time.sleep(PAUSE_S * len(self._made))
             self._made.append(self._make())
         return self._made[attempt]
 
@@ -30,7 +35,7 @@ class Attempts(Generic[T]):
 def holds_on_a_recording(
     test: Callable[Concatenate[T, P], None],
 ) -> Callable[Concatenate[Attempts[T], P], None]:
-    """Let ``test``, written for one recording, try its fixture ``recorded`` up to three times."""
+    """Let ``test``, written for one recording, try ``ATTEMPTS`` of its fixture ``recorded``."""
 
     @functools.wraps(test)
     def tried(recorded: Attempts[T], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -46,5 +51,5 @@ def holds_on_an_attempt(check: Callable[[int], None]) -> None:
         try:
             return check(attempt)
         except AssertionError:
-            continue
+            time.sleep(attempt + 1.0)
     return check(ATTEMPTS - 1)
