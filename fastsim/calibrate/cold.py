@@ -270,18 +270,19 @@ class _Contrasts:
     """Takes out of values the means of the same step, and those of the same window of time."""
 
     weight: FloatArray
-    groups: tuple[IntArray, IntArray]
+    groups: tuple[tuple[IntArray, FloatArray], ...]
+    """To which group each value belongs, and the weight of each group."""
 
     @classmethod
     def of(cls, runs: CodeRuns) -> "_Contrasts":
         _, window = np.unique(np.floor(runs.at_s / WINDOW_S), return_inverse=True)
         _, step = np.unique(runs.step, return_inverse=True)
-        return cls(runs.weight, (step, window))
+        totals = (np.maximum(np.bincount(each, runs.weight), 1e-300) for each in (step, window))
+        return cls(runs.weight, tuple(zip((step, window), totals, strict=True)))
 
     def __call__(self, values: FloatArray) -> FloatArray:
         for _ in range(_ROUNDS):  # in turns, because the groups cross
-            for group in self.groups:
-                total = np.maximum(np.bincount(group, self.weight), 1e-300)
+            for group, total in self.groups:
                 values = values - (np.bincount(group, self.weight * values) / total)[group]
         return values
 

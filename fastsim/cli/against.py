@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from fastsim.result import RunProvenance
 
 REPLICATIONS = 40
-_WORDS = {"agrees": "yes", "off": "NO", "cannot tell": "cannot tell"}
 
 
 def provenance_of(
@@ -35,7 +34,7 @@ def _held_against(file: Path, live: Path, seed: int, jobs: int | None) -> str:
     from fastsim.cli.output import progress
     from fastsim.cli.question import read_question
     from fastsim.report.findings import comparison_sentence
-    from fastsim.report.wording import clean, rate
+    from fastsim.report.wording import WORDS, clean, rate
     from fastsim.twin.compare import compare
     from fastsim.twin.live import simulate_live
 
@@ -54,4 +53,4 @@ def _held_against(file: Path, live: Path, seed: int, jobs: int | None) -> str:
         )
     result = compare(found, sample, view="client" if requests is None else "server")
     sentence = comparison_sentence(result)
-    return f"{clean(str(live))} at {rate(sample.rate_per_s)}: {_WORDS[result.verdict]}, {sentence}"
+    return f"{clean(str(live))} at {rate(sample.rate_per_s)}: {WORDS[result.verdict]}, {sentence}"

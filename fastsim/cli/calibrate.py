@@ -85,7 +85,6 @@ def calibrate(
     from fastsim.calibrate.readers import parse_columns
     from fastsim.cli.calibrate_beside import against_lines, compare_beside, drift_lines
     from fastsim.cli.output import note, print_json, progress, refuse_existing, save_text
-    from fastsim.report.page import page_of
     from fastsim.yaml_writing import dump_yaml, write_new
 
     code_share = None if assume_cpu is None else parse_share(assume_cpu)
@@ -127,6 +126,8 @@ def calibrate(
             answers.append(compare_beside(model, other, seed))
         beside += against_lines(answers[0], against)
     if html is not None:
+        from fastsim.report.page import page_of
+
         save_text(html, page_of(answers, model), force)
     if as_json:
         print_json(model)

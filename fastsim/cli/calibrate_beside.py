@@ -9,7 +9,7 @@ from fastsim.errors import NotEnoughDataError
 from fastsim.model import ServiceModel
 from fastsim.report.findings import comparison_sentence
 from fastsim.report.layout import aligned, labelled
-from fastsim.report.wording import clean, duration, plural, share, signed_percent
+from fastsim.report.wording import WORDS, clean, duration, plural, share, signed_percent
 from fastsim.result import Comparison
 from fastsim.twin import LiveSample, compare, simulate_live
 from fastsim.yaml_source import parse_yaml, read_text
@@ -41,8 +41,8 @@ def compare_beside(model: ServiceModel, live: LiveSample, seed: int) -> Comparis
 
 def against_lines(comparison: Comparison, path: Path) -> list[str]:
     """Say whether the twin foretells a recording that it was not fitted to."""
-    word = {"agrees": "yes", "off": "NO", "cannot tell": "cannot tell"}[comparison.verdict]
-    text = f"{word}: {comparison_sentence(comparison)}; fastsim compare has the table"
+    found = f"{WORDS[comparison.verdict]}: {comparison_sentence(comparison)}"
+    text = f"{found}; fastsim compare has the table"
     return labelled("Against", f"{clean(str(path))}: {text}")
 
 

@@ -115,10 +115,7 @@ def by_hours(
     NotEnoughDataError
         When they cover less than two days.
     """
-    sums: defaultdict[float, float] = defaultdict(float)
-    for at_s, value in points:
-        sums[at_s] += value
-    times = np.array(sorted(sums))
+    times, values = summed(points)
     step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     covered = (times[-1] - times[0] + step_s) / HOUR_S if len(times) > 1 else 0.0
     if covered < LEAST_HOURS or step_s > HOUR_S:
@@ -127,7 +124,7 @@ def by_hours(
             f"{name} has {what} of rates",
             hint="a forecast needs two days or more in steps of an hour or less",
         )
-    rate = np.array([sums[at_s] for at_s in times.tolist()]) / (step_s if counts else 1.0)
+    rate = values / (step_s if counts else 1.0)
     hour = np.floor(times / HOUR_S).astype(np.int64)
     first = int(hour[0])
     total = np.bincount(hour - first, rate)
@@ -136,6 +133,15 @@ def by_hours(
     enough = seen * step_s >= HOUR_S / 2.0
     mean = np.where(enough, total / np.maximum(seen, 1), np.nan)
     return History(first * HOUR_S, mean, _peak(rate, hour - first, mean), step_s)
+
+
+def summed(points: Iterable[tuple[float, float]]) -> tuple[FloatArray, FloatArray]:
+    """Return times in order, and the sum of what there is at each."""
+    sums: defaultdict[float, float] = defaultdict(float)
+    for at_s, value in points:
+        sums[at_s] += value
+    times = sorted(sums)
+    return np.array(times), np.array([sums[at_s] for at_s in times])
 
 
 def from_arrivals(start_ns: npt.NDArray[np.int64], scale: float = 1.0) -> History:

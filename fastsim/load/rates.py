@@ -6,7 +6,6 @@ put together.
 """
 
 import re
-from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from fastsim.errors import FileFormatError, InputError
 from fastsim.load.course import MOST_PHASES
-from fastsim.load.history import read_points
+from fastsim.load.history import read_points, summed
 from fastsim.phases import Level, Phase, parse_phases
 from fastsim.units import parse_duration
 
@@ -69,16 +68,13 @@ def file_phases(path: Path, *, times: float = 1.0, length_s: float | None = None
         When the file holds no rates, or fewer than two.
     """
     points, counts = read_points(path)
-    sums: defaultdict[float, float] = defaultdict(float)
-    for at_s, value in points:
-        sums[at_s] += value
-    begins = np.array(sorted(sums))
+    begins, values = summed(points)
     if len(begins) < 2:
         raise FileFormatError(f"{path} has fewer than two rates", where=str(path))
     steps = np.diff(begins)
     step_s = float(np.median(steps))
     steps = np.append(steps, step_s)
-    rates = np.array([sums[at_s] for at_s in begins.tolist()]) / (steps if counts else 1.0)
+    rates = values / (steps if counts else 1.0)
     if not rates.sum() > 0.0:
         raise FileFormatError(f"{path} has no traffic: every rate is 0", where=str(path))
     shrunk = 1.0 if length_s is None else length_s / float(steps.sum())

@@ -15,6 +15,8 @@ from fastsim.units import format_duration, format_rate
 
 UNKNOWN = "–"
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+WORDS = {"agrees": "yes", "off": "NO", "cannot tell": "cannot tell"}
+"""Whether twin and live agree, in a word that stands in a line of others."""
 MARKS = {"agrees": "✓", "off": "✗", "cannot tell": "?"}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")

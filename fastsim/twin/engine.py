@@ -199,7 +199,7 @@ class _Simulation:
             refusals=tasks.cancels
             or any(limit.full == "refuse" or limit.station for limit in self.limits),
         )
-        tasks.leaves |= stations.fallible
+        tasks.leaves = stations.fallible
         worker = Worker(
             tasks,
             stations,

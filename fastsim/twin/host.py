@@ -107,8 +107,10 @@ class Host:
 
     def _watch(self) -> None:
         """Come back when there is something to do."""
+        self._come_back(self._delay_s())
+
+    def _come_back(self, delay_s: float) -> None:
         self._version += 1
-        delay_s = self._delay_s()
         if delay_s < math.inf:
             set_alarm(self.env, delay_s, self._due, self._version)
 
@@ -148,7 +150,7 @@ class Host:
             delay_s = self._delay_s()
             if delay_s == math.inf or not self.env.put_forward(delay_s):
                 break
-        self._watch()
+        self._come_back(delay_s)
 
 
 class Lock:

@@ -22,7 +22,7 @@ from fastsim.twin.model_doubt import has_doubt
 from fastsim.twin.plan import Plan
 from fastsim.twin.processes import Jobs, Processes, shared
 from fastsim.twin.statistics import replicated_estimate
-from fastsim.twin.trial import Trial, run_trial
+from fastsim.twin.trial import Trial, judge_trial, replicate_trial
 from fastsim.twin.trust import EXTRAPOLATION
 
 FloatArray = npt.NDArray[np.float64]
@@ -155,7 +155,7 @@ class _Search:
         if rate not in known:
             tried = len(self.trials) + len(self.others)
             self.report(rate, min(0.95, tried / (_WITH_DOUBT if self.doubtful else _TRIALS)))
-            known[rate] = run_trial(
+            found = replicate_trial(
                 plan,
                 self.goals,
                 rate_per_s=rate,
@@ -163,6 +163,7 @@ class _Search:
                 seed=self.seed,
                 jobs=self.processes,
             )
+            known[rate] = judge_trial(found, self.goals)
         return known[rate]
 
     def saturation(self) -> Estimate:

@@ -71,8 +71,8 @@ class Tasks:
         """Whether it waits for the first of its children only."""
         self.children: list[list[int]] = []
         """Of a fork that is waited for, where any of them can be left behind."""
-        self.leaves = self.cancels
-        """Whether who waits for a fork may go on before all of it has ended."""
+        self.leaves = False
+        """Whether who waits for a fork may go on before all of it has ended: a request can fail."""
 
     def new(self, request: int, place: int, now: float, parent: int, occasion: int) -> int:
         """Return the number of a new task."""

@@ -91,32 +91,6 @@ def trial_duration_s(rate_per_s: float, goals: Sequence[Slo]) -> float:
     return max(SHORTEST_S, max(needed, LEAST_REQUESTS) / rate_per_s)
 
 
-def run_trial(
-    plan: Plan,
-    goals: Sequence[Slo],
-    *,
-    rate_per_s: float | None = None,
-    deployment: ResolvedDeployment | None = None,
-    replications: int,
-    seed: int,
-    jobs: Jobs = 1,
-) -> Trial:
-    """Simulate one deployment under one load; what is not given is the plan's.
-
-    The plan's duration is not used: a trial lasts as long as its goals need.
-    """
-    found = replicate_trial(
-        plan,
-        goals,
-        rate_per_s=rate_per_s,
-        deployment=deployment,
-        replications=replications,
-        seed=seed,
-        jobs=jobs,
-    )
-    return judge_trial(found, goals)
-
-
 def replicate_trial(
     plan: Plan,
     goals: Sequence[Slo],
@@ -129,10 +103,14 @@ def replicate_trial(
     before: Replications | None = None,
     part: float = 1.0,
 ) -> Replications:
-    """Return the replications of a trial; ``before`` has the first of them already.
+    """Simulate one deployment under one load; what is not given is the plan's.
+
+    The plan's duration is not used: a trial lasts as long as its goals need.
 
     Parameters
     ----------
+    before
+        The first of the replications, which are not simulated again.
     part
         Of the time that a trial lasts.
     """

@@ -12,7 +12,7 @@ from fastsim.twin.goals import parse_goals
 from fastsim.twin.limit import find_limit
 from fastsim.twin.planning import make_plan
 from fastsim.twin.size import find_size
-from fastsim.twin.trial import run_trial
+from fastsim.twin.trial import judge_trial, replicate_trial
 from fastsim.yaml_source import parse_yaml
 
 MODEL = """\
@@ -114,7 +114,8 @@ def test_a_size_for_a_spike() -> None:
 
 def test_a_trial_is_judged_by_its_worst_phase() -> None:
     goals = parse_goals(["p95 < 100ms"], ["GET /a", "GET /b"])
-    trial = run_trial(make_plan(model(), plan(), Deployment()), goals, replications=2, seed=1)
+    whole = make_plan(model(), plan(), Deployment())
+    trial = judge_trial(replicate_trial(whole, goals, replications=2, seed=1), goals)
     assert trial.margin > 5.0
     assert trial.overloaded == 0.0
 

@@ -27,7 +27,7 @@ from fastsim.twin.plan import Plan
 from fastsim.twin.planning import make_plan
 from fastsim.twin.simulation import simulate_once
 from fastsim.twin.size import GLANCE, find_size, with_settings
-from fastsim.twin.trial import run_trial, trial_duration_s
+from fastsim.twin.trial import judge_trial, replicate_trial, trial_duration_s
 
 WORKERS, SLOTS = "deployment.workers", "deployment.resources.db.capacity"
 
@@ -59,7 +59,8 @@ def meeting() -> list[dict[str, float]]:
     for workers, slots in itertools.product(*GRID.values()):
         settings = {WORKERS: float(workers), SLOTS: float(slots)}
         deployment = with_settings(plan(), settings)
-        trial = run_trial(plan(), GOAL, deployment=deployment, replications=6, seed=99)
+        ran = replicate_trial(plan(), GOAL, deployment=deployment, replications=6, seed=99)
+        trial = judge_trial(ran, GOAL)
         if trial.margin < 1.0:
             found.append(settings)
     return found
