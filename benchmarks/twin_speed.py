@@ -1,6 +1,7 @@
 """How many requests the twin simulates per second of CPU, beside two floors.
 
 Run: python benchmarks/twin_speed.py [--requests 40000] [--rounds 5]
+     python benchmarks/twin_speed.py --model model.yaml --rate 400 --workers 3 --cores 2
 
 A request of six steps (code, a pooled query, code, a call, code, response) at three loads,
 with all measures on. Floors, in the same rounds because the machine's speed wanders: the
@@ -13,6 +14,7 @@ import heapq
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import simpy
@@ -32,11 +34,14 @@ from fastsim.model import (
     Variant,
     WaitStep,
 )
-from fastsim.scenario import Deployment, resolve_deployment
+from fastsim.scenario import Deployment, TrafficPlan, resolve_deployment
 from fastsim.spans import StepKind
 from fastsim.twin import passes
 from fastsim.twin.engine import simulate
+from fastsim.twin.planning import make_plan
 from fastsim.twin.sampling import sample
+from fastsim.twin.simulation import simulate_once
+from fastsim.yaml_source import parse_yaml, read_text
 
 CODE_S = (400e-6, 200e-6, 300e-6)
 WAITS_S = (0.005, 0.010)
@@ -123,11 +128,28 @@ def tutorial(requests: int, rate: float) -> float:
     return requests / (time.process_time() - begin)
 
 
+def time_model(file: Path, rate: float, deployment: Deployment, rounds: int) -> None:
+    """Print what a request of a model takes to simulate, with all that is measured of it."""
+    model = parse_yaml(read_text(file), ServiceModel, name=str(file))
+    traffic = TrafficPlan(rate=rate, duration=10.0, warmup=2.5)
+    plan = make_plan(model, traffic, deployment)
+    took = []
+    for _ in range(rounds):
+        begin = time.process_time()
+        simulate_once(plan, 1)
+        took.append((time.process_time() - begin) / (rate * 12.5))
+    print(f"{median(took) * 1e6:.0f} us of CPU per request, median of {rounds}")
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=40_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--rate", type=float, default=400.0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--cores", type=int, default=2)
     options = parser.parse_args()
     kinds: dict[str, Callable[[int, float], float]] = {
         "twin": twin,
@@ -136,6 +158,10 @@ def main() -> None:
     }
     engine = "pure Python" if str(passes.__file__).endswith(".py") else "compiled"
     print(f"engine: {engine}")
+    if options.model is not None:
+        asked = Deployment(workers=options.workers, cores=options.cores)
+        time_model(options.model, options.rate, asked, options.rounds)
+        return
     print("requests per CPU second, medians; ratio to tutorial SimPy")
     for rate in (200.0, 500.0, 800.0):
         found: dict[str, list[float]] = {name: [] for name in kinds}
