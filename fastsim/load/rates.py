@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _DAY_S = 86_400.0
 _FILE = re.compile(
-    r"(?P<file>.+?\.(?:csv|tsv|json))(?:\s+[x×](?P<times>[\d.]+))?(?:\s+in\s+(?P<length>\S+))?",
+    r"(?P<file>.+?\.(?:csv|tsv|json))(?:\s+[x×](?P<times>[\d.]*))?(?:\s+in\s+(?P<length>\S+))?",
     re.IGNORECASE,
 )
 

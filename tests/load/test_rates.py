@@ -69,6 +69,7 @@ def test_what_is_no_file_is_phases() -> None:
     ("text", "error"),
     [
         ("missing.csv", FileFormatError),
+        ("day.csv x", InputError),
         ("day.csv x0", InputError),
         ("day.csv x1.2.3", InputError),
         ("day.csv in 0s", InputError),
