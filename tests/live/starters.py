@@ -142,5 +142,9 @@ class RecordedCommand:
 
 
 def _serves(pid: int) -> bool:
-    command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b"resource_tracker" not in command
+    """Whether a child still is a worker: not gone since it was listed, nor killed and unburied."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return command != b"" and b"resource_tracker" not in command
