@@ -37,8 +37,9 @@ def record(
     service: Service, load: float, requests: int, *, sample_ratio: float, seed: int
 ) -> ServiceModel:
     """Record a service at a share of its capacity and fit its model."""
+    count = round(requests / sample_ratio)
     arrivals = poisson(
-        service.mix, rate_per_s=load / service.code_s, requests=requests, seed=100 + seed
+        service.mix, rate_per_s=load / service.code_s, requests=count, seed=100 + seed
     )
     with tempfile.TemporaryDirectory() as directory:
         serve(
@@ -51,17 +52,21 @@ def record(
         return build_model(read_requests([Path(directory)]))
 
 
-def record_plainly(service: Service, load: float, requests: int, seed: int) -> ServiceModel:
+def record_plainly(
+    service: Service, load: float, requests: int, *, sample_ratio: float, seed: int
+) -> ServiceModel:
     """Record the same with OpenTelemetry alone and fit the model of that."""
+    count = round(requests / sample_ratio)
     arrivals = poisson(
-        service.mix, rate_per_s=load / service.code_s, requests=requests, seed=100 + seed
+        service.mix, rate_per_s=load / service.code_s, requests=count, seed=100 + seed
     )
     app = service.make(random.Random(1000 + seed))
     with tempfile.TemporaryDirectory() as directory:
         traces = Path(directory) / "traces.jsonl"
-        with recorded_plainly(app, traces):
+        with recorded_plainly(app, traces, sample_ratio=sample_ratio):
             serve(app, arrivals, beside=service.beside)
-        return build_model(read_requests([traces]))
+        told = sample_ratio if sample_ratio < 1.0 else None
+        return build_model(read_requests([traces], sampled=told))
 
 
 def live(service: Service, load: float, requests: int, seed: int) -> Served:
@@ -149,12 +154,10 @@ def main() -> None:
         }
         for recorded in map(float, asked.records.split(",")):
             begun = time.process_time()
-            if asked.plain:
-                model = record_plainly(service, recorded, asked.requests, asked.seed)
-            else:
-                model = record(
-                    service, recorded, asked.requests, sample_ratio=asked.sample, seed=asked.seed
-                )
+            way = record_plainly if asked.plain else record
+            model = way(
+                service, recorded, asked.requests, sample_ratio=asked.sample, seed=asked.seed
+            )
             spent = time.process_time() - begun
             for load, served in lives.items():
                 twins = [

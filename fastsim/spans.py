@@ -96,6 +96,8 @@ class Span:
     attributes: Attributes = field(default_factory=dict)
     resource: Attributes = field(default_factory=dict)
     status: StatusCode = StatusCode.UNSET
+    trace_state: str = ""
+    """W3C ``tracestate``, which may say with what probability the trace was kept."""
 
 
 # --- on every recorded server span -------------------------------------------------------

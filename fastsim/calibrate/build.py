@@ -14,7 +14,7 @@ from fastsim.calibrate.arrivals import describe_arrivals
 from fastsim.calibrate.background import background_warnings, fit_background
 from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.cold import code_runs, fit_cold
-from fastsim.calibrate.growth import unsampled
+from fastsim.calibrate.growth import stand_for, unsampled
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
 from fastsim.calibrate.loop_queueing import without_queueing
 from fastsim.calibrate.loop_windows import loop_windows, stolen_per_request_s
@@ -66,10 +66,14 @@ def read_requests(
     service: str | None = None,
     skip_first_s: float | None = None,
     columns: Columns | None = None,
+    sampled: float | None = None,
 ) -> RequestSet:
-    """Read trace files and find the requests of one service in them."""
+    """Read trace files and find the requests of one service in them.
+
+    Parameters are those of ``open_traces`` and of ``collect_requests``.
+    """
     source = open_traces(paths, columns)
-    requests = collect_requests(source, service=service, skip_first_s=skip_first_s)
+    requests = collect_requests(source, service=service, skip_first_s=skip_first_s, sampled=sampled)
     return replace(requests, reading=tuple(source.account.problems()))
 
 
@@ -114,7 +118,7 @@ def build_model(
     plain = None
     if not recorded:
         plain = plain_spans(requests, code_share=assume_cpu, busy=busy, workers=loops)
-        remarks += plain.sentences()
+        remarks += requests.sampling.sentences(requests.stand_for) + plain.sentences()
         used = plain.utilisation
     observed = group_variants(requests, None if plain is None else plain.programs)
     runs = code_runs(requests, observed)
@@ -139,12 +143,15 @@ def build_model(
         }
     )
     fitter = StepFitter(requests, costs.cold, speed, fit_thread_use(requests, observed))
-    all_requests = sum(endpoint.requests for endpoint in observed)
+    shares = _shares(requests)
+    # Endpoints without a request that was answered are left out.
+    total = sum(shares[endpoint.name] for endpoint in observed)
     endpoints = []
     for position, endpoint in enumerate(observed):
         if on_progress is not None:
             on_progress(endpoint.name, position / len(observed))
-        endpoints.append(_endpoint(endpoint, fitter, all_requests))
+        share = shares[endpoint.name] / total
+        endpoints.append(_endpoint(endpoint, fitter, share))
     traffic, more = _traffic(requests, used)
     model = ServiceModel(
         service=requests.service,
@@ -180,7 +187,16 @@ def hash_inputs(paths: Sequence[str | Path]) -> str:
     return digest.hexdigest()
 
 
-def _endpoint(endpoint: ObservedEndpoint, fitter: StepFitter, all_requests: int) -> Endpoint:
+def _shares(requests: RequestSet) -> dict[str, float]:
+    """Return each endpoint's part of the requests that were routed."""
+    routed = ~requests.rejected
+    each = np.bincount(
+        requests.endpoint[routed], stand_for(requests)[routed], len(requests.endpoints)
+    )
+    return dict(zip(requests.endpoints, (each / max(each.sum(), 1e-12)).tolist(), strict=True))
+
+
+def _endpoint(endpoint: ObservedEndpoint, fitter: StepFitter, share: float) -> Endpoint:
     variants = [
         Variant(
             name=_variant_name(number, variant),
@@ -193,7 +209,7 @@ def _endpoint(endpoint: ObservedEndpoint, fitter: StepFitter, all_requests: int)
     ]
     return Endpoint(
         name=endpoint.name,
-        share=endpoint.requests / all_requests,
+        share=share,
         requests=endpoint.requests,
         variants=variants,
     )

@@ -10,11 +10,13 @@ from fastsim import spans
 from fastsim.calibrate.http_semconv import endpoint_of, is_request, status_of
 from fastsim.calibrate.inner_spans import InnerSpans
 from fastsim.calibrate.loop_series import is_loop_span
+from fastsim.calibrate.sampled import NOT_TOLD, kept_by, stands_for, told
 from fastsim.calibrate.timeline import Timeline, decode_timeline
 from fastsim.errors import FileFormatError
 from fastsim.spans import Attributes, Span, SpanKind, StatusCode
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 NO_TIMELINE = "request recorded without FastSim"
 
@@ -83,6 +85,11 @@ class Collector:
         self.timelines: list[Timeline | None] = []
         self.trace_ids: list[str] = []
         self.inner_spans = InnerSpans()
+        self.policies: set[str] = set()
+        """By which policies a collector kept whole traces, after they had ended."""
+        self._stand_for = array("d")
+        self._traces_stand_for: dict[int, float] = {}
+        """For how many requests a trace stands, by its key, where a span inside one says so."""
         self._instance_codes: dict[tuple[str, str], int] = {}
         self._seen: set[int] = set()
         self._last_counted: dict[int, list[int]] = {}
@@ -98,6 +105,11 @@ class Collector:
         if not is_request(span):
             self.inner += 1
             self.inner_spans.add(span)
+            # Samplers write at the root of a trace, or with its state everywhere.
+            if span.trace_state or span.parent_id is None:
+                count = stands_for(span)
+                if count != NOT_TOLD:
+                    self._traces_stand_for[hash(span.trace_id)] = count
             return
         key = hash((span.trace_id, span.span_id))
         if key in self._seen:
@@ -125,6 +137,9 @@ class Collector:
         for name, count in zip(COUNTERS, self._counted(row["instance"], attributes), strict=True):
             self._columns[name].append(count)
         self.trace_ids.append(span.trace_id)
+        self._stand_for.append(stands_for(span))
+        if (policy := kept_by(attributes)) is not None:
+            self.policies.add(policy)
         self.timelines.append(self._timeline(attributes))
 
     def finish(self) -> "Rows":
@@ -134,7 +149,9 @@ class Collector:
             for name, column in self._columns.items()
         }
         self._seen.clear()
-        return Rows(self, columns)
+        own = np.frombuffer(self._stand_for, np.float64).copy() if self._stand_for else np.empty(0)
+        keys = np.fromiter(map(hash, self.trace_ids), np.int64, len(self.trace_ids))
+        return Rows(self, columns, told(self._traces_stand_for, keys, own))
 
     def _instance(self, span: Span) -> int:
         key = (span.service, span.instance)
@@ -166,8 +183,12 @@ class Collector:
 class Rows:
     """All rows of all services; ``kept`` are the indices of real requests."""
 
-    def __init__(self, collector: Collector, columns: dict[str, IntArray]) -> None:
+    def __init__(
+        self, collector: Collector, columns: dict[str, IntArray], stand_for: FloatArray
+    ) -> None:
         self.columns = columns
+        self.stand_for = stand_for
+        """Requests that each row stands for; ``sampled.NOT_TOLD`` where nothing says."""
         self._instances = collector.instances
         self._timelines = collector.timelines
         inside = _inside_another(columns)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fastsim import spans
 from fastsim.calibrate.requests import RequestSet
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -92,7 +93,10 @@ def loop_share(requests: RequestSet, counter: str) -> float | None:
 
 
 def unsampled(requests: RequestSet) -> float:
-    """Return how many requests were served per request recorded; 1 if all were recorded."""
+    """Return how many requests were served per request recorded; 1 if all were recorded.
+
+    As the recorder counted them; where it did not run, as far as the traces say.
+    """
     seen = recorded = 0
     for instance in range(len(requests.instances)):
         rows = requests.instance == instance
@@ -101,4 +105,10 @@ def unsampled(requests: RequestSet) -> float:
             seen += int(counters.max() - counters.min())
             # Those that share the last reading may have come after it.
             recorded += int((counters < counters.max()).sum())
-    return max(seen / recorded, 1.0) if recorded else 1.0
+    return max(seen / recorded, 1.0) if recorded else float(requests.stand_for.mean())
+
+
+def stand_for(requests: RequestSet) -> FloatArray:
+    """Return how many requests served each one recorded stands for; shape (n,)."""
+    found = requests.stand_for * (unsampled(requests) / requests.stand_for.mean())
+    return np.asarray(found, np.float64)

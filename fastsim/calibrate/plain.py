@@ -11,6 +11,7 @@ from fastsim.calibrate.gap_evidence import weigh_gaps
 from fastsim.calibrate.gaps import program
 from fastsim.calibrate.layouts import Layout, layout_of
 from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.sampled import ALL
 from fastsim.calibrate.server_work import server_work_s
 from fastsim.calibrate.slower_calls import SlowerCalls, slower_calls
 from fastsim.calibrate.span_queues import BusyChains, busy_chains
@@ -62,11 +63,15 @@ class PlainSpans:
     """Part of the requests that have calls at the same time."""
     slower: tuple[SlowerCalls, ...]
     """Calls that take longer the more of them go on."""
+    sampled: bool
+    """Whether others were served among the requests whose spans these are."""
+    known: bool
+    """Whether the traces, or the user, say how many."""
 
     @property
     def hidden(self) -> bool:
         """Whether some of what the loop runs is not seen, and so keeps waits waiting."""
-        return self.workers > 1 or self.code_share < MOSTLY_SEEN
+        return self.workers > 1 or self.sampled or self.code_share < MOSTLY_SEEN
 
     def sentences(self) -> list[str]:
         """Say for people what the model rests on."""
@@ -79,8 +84,10 @@ class PlainSpans:
             "recorded without FastSim: spans do not tell CPU from waiting. "
             f"{self.code_share:.0%} of the time between calls is, {told}code on the event loop; "
             "what the loop does for no request, and pools that were never full, are not seen "
-            "(fastsim record sees them); rates are those of the traces, sampled or not"
+            "(fastsim record sees them)"
         )
+        if not self.known:
+            rests += "; rates are those of the traces (--sampled says which part of all they are)"
         said = [rests]
         if self.elsewhere > 0.05:
             said.append(
@@ -166,8 +173,10 @@ def plain_spans(
     instances, endpoints = requests.instance[taken].tolist(), requests.endpoint[taken].tolist()
     evidence = weigh_gaps(layouts, endpoints, instances, workers=workers)
     lengths_ns, untold = evidence.length_ns, ~evidence.told
-    loops = workers * len(requests.instances)
-    over_s = _observed_s(starts) * loops
+    traced = len(requests) / float(requests.stand_for.sum())
+    sampled = traced * ALL < 1.0
+    # Of the time of the loops, that in which they would serve what was traced and no more.
+    over_s = _observed_s(starts) * workers * len(requests.instances) * traced
     doubt_s = accept_s = elsewhere_s = 0.0
     if code_share is None:
         fits = MOST_BUSY * 1e9 * over_s - float(evidence.code_ns.sum())
@@ -175,7 +184,7 @@ def plain_spans(
         evidence.first_ns[untold] = share * lengths_ns[untold]
         more_s, known_s = float(evidence.more_ns.sum()) / 1e9, float(evidence.code_ns.sum()) / 1e9
         part, doubt_s = 0.5, 0.5 * more_s
-        if workers == 1:
+        if workers == 1 and not sampled:
             accept_s = server_work_s(layouts, evidence, instances)
         if busy is not None:
             missing_s = max(busy * over_s - known_s - accept_s * len(layouts), 0.0)
@@ -193,7 +202,8 @@ def plain_spans(
     if workers == 1:
         if code_share is None:
             branches = branch_code(layouts, endpoints, instances)
-        chains = busy_chains(evidence, instances, _stretches(layouts, branches, instances))
+        if not sampled:
+            chains = busy_chains(evidence, instances, _stretches(layouts, branches, instances))
     code_ns = evidence.of_requests(len(layouts))
     programs = {
         row: program(layouts[n], code_ns[n], branches[n], chains.get(instances[n]))
@@ -216,6 +226,8 @@ def plain_spans(
             np.mean([any(len(calls) > 1 for _, _, calls in each.groups) for each in layouts])
         ),
         slower=slower_calls(requests, programs),
+        sampled=sampled,
+        known=bool(requests.sampling.told),
     )
 
 

@@ -15,12 +15,14 @@ from fastsim.calibrate.collecting import COUNTERS, Collector, Rows
 from fastsim.calibrate.http_semconv import REJECTED_STATUS
 from fastsim.calibrate.inner_spans import Wait
 from fastsim.calibrate.loop_series import LoopSeries, read_loop_series
+from fastsim.calibrate.sampled import NOT_TOLD, Sampling, Told, fair_sample, slow_ones_kept
 from fastsim.calibrate.timeline import Timeline
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.spans import Attributes, Outcome, Span, SpanKind
 
 __all__ = ["COUNTERS", "Instance", "RequestAccount", "RequestSet", "collect_requests"]
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -72,6 +74,8 @@ class RequestAccount:
     failed: int = 0
     cut: int = 0
     """Requests whose client left, or that were cancelled, before their answer was complete."""
+    thinned: int = 0
+    """Requests left out because their trace stands for fewer than others of their endpoint."""
     warm_up: int = 0
     """Requests left out of fitting because their process had just started."""
 
@@ -83,6 +87,7 @@ class RequestAccount:
             (self.other_services, "requests of other services"),
             (self.nested, "server spans inside another request"),
             (self.repeated, "requests met before"),
+            (self.thinned, "requests left out: their traces stand for fewer than others do"),
             (self.cut, "requests cut short by their clients, not fitted"),
             (self.warm_up, "requests of the warm-up, used for rates only"),
         ):
@@ -130,6 +135,10 @@ class RequestSet:
     """When the last span ended that each request began after its answer; 0 without any, and where
     there are timelines."""
     account: RequestAccount
+    stand_for: FloatArray
+    """How many requests each trace stands for, where traces are a sample; 1 where they are not, or
+    where nothing says so."""
+    sampling: Sampling
     reading: tuple[str, ...]
     """What of the files was not used, and why; empty if everything was."""
     loop_series: LoopSeries
@@ -163,7 +172,11 @@ class RequestSet:
 
 
 def collect_requests(
-    all_spans: Iterable[Span], *, service: str | None = None, skip_first_s: float | None = None
+    all_spans: Iterable[Span],
+    *,
+    service: str | None = None,
+    skip_first_s: float | None = None,
+    sampled: float | None = None,
 ) -> RequestSet:
     """Find the requests of one service among spans in any order.
 
@@ -176,11 +189,14 @@ def collect_requests(
         Leave requests out of fitting that began within this time after their process's
         first. Default: 5 % of what was recorded of that process, at most 2 s, and nothing
         of a process with fewer than 20 requests.
+    sampled
+        Part of all requests that was traced, 0 to 1, whatever the traces say. Default: as they say.
 
     Raises
     ------
     InputError
-        When the service cannot be told (several are possible).
+        When the service cannot be told (several are possible), or ``sampled`` is given for
+        requests that the recorder has counted.
     UnknownNameError
         When the service named has no requests.
     NotEnoughDataError
@@ -188,6 +204,8 @@ def collect_requests(
     """
     if skip_first_s is not None and not 0.0 <= skip_first_s < float("inf"):
         raise InputError(f"warm-up to skip must not be negative, not {skip_first_s}")
+    if sampled is not None and not 0.0 < sampled <= 1.0:
+        raise InputError(f"the part that was traced must be above 0 and at most 1, not {sampled}")
     collector = Collector()
     for span in all_spans:
         collector.add(span)
@@ -198,7 +216,7 @@ def collect_requests(
     chosen = service if service is not None else _choose(by_service, rows.timelines_by_service())
     if chosen not in by_service:
         raise UnknownNameError("service", chosen, by_service)
-    return _build(collector, rows, chosen, skip_first_s)
+    return _build(collector, rows, chosen, skip_first_s, sampled)
 
 
 def _choose(by_service: Counter[str], recorded: Counter[str]) -> str:
@@ -237,9 +255,14 @@ def _no_requests(kinds: Counter[tuple[str, SpanKind]]) -> NotEnoughDataError:
 
 
 def _build(
-    collector: Collector, rows: Rows, service: str, skip_first_s: float | None
+    collector: Collector,
+    rows: Rows,
+    service: str,
+    skip_first_s: float | None,
+    sampled: float | None,
 ) -> RequestSet:
-    order = rows.of_service(service)
+    everything = rows.of_service(service)
+    order, stand_for, sampling = _sample(collector, rows, everything, sampled)
     columns = {name: column[order] for name, column in rows.columns.items()}
     instances, instance = np.unique(columns["instance"], return_inverse=True)
     endpoints, endpoint = np.unique(columns["endpoint"], return_inverse=True)
@@ -255,7 +278,8 @@ def _build(
         loop=len(collector.loop_spans),
         nested=rows.nested,
         repeated=collector.repeated,
-        other_services=len(rows.kept) - len(order),
+        other_services=len(rows.kept) - len(everything),
+        thinned=len(everything) - len(order),
         without_timeline=Counter(
             collector.reasons[row] for row in order.tolist() if row in collector.reasons
         ),
@@ -289,12 +313,39 @@ def _build(
             )
         ),
         account=account,
+        stand_for=stand_for,
+        sampling=sampling,
         reading=(),
         loop_series=read_loop_series(
             attributes for name, attributes in collector.loop_spans if name == service
         ),
         _timelines=timelines,
     )
+
+
+def _sample(
+    collector: Collector, rows: Rows, order: IntArray, sampled: float | None
+) -> tuple[IntArray, FloatArray, Sampling]:
+    """Return the rows of a fair sample, how many requests each stands for, and what is known."""
+    stand_for = rows.stand_for[order]
+    if any(collector.timelines[row] is not None for row in order.tolist()):
+        if sampled is not None:
+            raise InputError(
+                "FastSim's recorder counted the requests that it left out",
+                hint="leave --sampled out",
+            )
+        return order, np.ones(len(order)), Sampling()
+    told: Told = "as asked"
+    if sampled is not None:
+        stand_for = np.full(len(order), 1.0 / sampled)
+    else:
+        told = "by the traces" if (stand_for != NOT_TOLD).any() else ""
+        stand_for = np.where(stand_for == NOT_TOLD, 1.0, stand_for)
+        ids = tuple(collector.trace_ids[row] for row in order.tolist())
+        fair, stand_for = fair_sample(ids, rows.columns["endpoint"][order], stand_for)
+        order = order[fair]
+    slow_from_s = slow_ones_kept(rows.columns["duration_ns"][order] / 1e9)
+    return order, stand_for, Sampling(told, tuple(sorted(collector.policies)), slow_from_s)
 
 
 def _waits(collector: Collector, keys: IntArray) -> tuple[tuple[Wait, ...], ...]:

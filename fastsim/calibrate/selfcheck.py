@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from fastsim.calibrate.growth import stand_for
 from fastsim.calibrate.loop_costs import utilisation
 from fastsim.calibrate.parallel import ON_LOOP
 from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.unseen import with_unseen
 from fastsim.model import CheckRow, ServiceModel
 from fastsim.scenario import Deployment, ResolvedDeployment, resolve_deployment
-from fastsim.twin import Compared, Judgement, Outcome, judge, sample_at, simulate
+from fastsim.twin import Compared, Judgement, judge, sample_at, simulate
 from fastsim.units import format_duration, format_share
 
+IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 REPLAYS = 20
@@ -58,14 +61,16 @@ class _Replay:
     """The arrivals of a recording, in order, and how long its requests took."""
 
     names: list[str]
-    rows: npt.NDArray[np.int64]
+    rows: IntArray
     """Of the request set."""
     arrival_s: FloatArray
-    endpoint: npt.NDArray[np.int64]
+    endpoint: IntArray
     """Index into ``names``."""
     counted: npt.NDArray[np.bool_]
     """Not of the warm-up."""
     recorded_s: FloatArray
+    stand_for: FloatArray
+    """How many requests each stands for."""
     deployment: ResolvedDeployment
 
     @classmethod
@@ -84,19 +89,51 @@ class _Replay:
             endpoint=endpoint[rows],
             counted=~requests.warm_up[rows],
             recorded_s=served_s(requests)[rows],
+            stand_for=stand_for(requests)[rows],
             deployment=resolve_deployment(model, Deployment()),
         )
 
-    def run(self, model: ServiceModel, seed: int, number: int) -> tuple[Outcome, FloatArray]:
-        """Simulate them once; return what became of them, and when they arrived, seconds."""
-        workload = sample_at(model, self.arrival_s, self.endpoint, seed)
-        return simulate(workload, self.deployment, model.loop, seed=number), workload.arrival_s
+    def run(self, model: ServiceModel, seed: int, number: int) -> "_Replayed":
+        """Simulate them once, among requests as sampling left out."""
+        arrivals = with_unseen(self.arrival_s, self.endpoint, self.stand_for, seed=seed)
+        workload = sample_at(model, arrivals.at_s, arrivals.endpoint, seed)
+        outcome = simulate(workload, self.deployment, model.loop, seed=number)
+        mine = np.flatnonzero(arrivals.of >= 0)
+        start_s = outcome.start_s[mine]
+        return _Replayed(
+            of=arrivals.of[mine],
+            latency_s=outcome.respond_s[mine] - start_s,
+            before_s=start_s - workload.arrival_s[mine],
+            running_s=outcome.running_s[mine],
+            busy=float(outcome.loop_busy_s.mean() / max(outcome.end_s, 1e-9)),
+        )
 
-    def means(self, latency_s: FloatArray) -> FloatArray:
-        """Return the mean of each endpoint, without the warm-up; nan without requests."""
-        weight = np.bincount(self.endpoint, self.counted, len(self.names))
-        total = np.bincount(self.endpoint, np.where(self.counted, latency_s, 0.0), len(self.names))
+    def means(self, of: IntArray, latency_s: FloatArray) -> FloatArray:
+        """Return the mean of each endpoint, without the warm-up; nan without requests.
+
+        Parameters
+        ----------
+        of, latency_s
+            Of some of the requests: which, and how long they took.
+        """
+        counted, endpoint = self.counted[of], self.endpoint[of]
+        weight = np.bincount(endpoint, counted, len(self.names))
+        total = np.bincount(endpoint, np.where(counted, latency_s, 0.0), len(self.names))
         return np.where(weight > 0, total / np.maximum(weight, 1.0), np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Replayed:
+    """What became of recorded requests in the twin, one entry each."""
+
+    of: IntArray
+    """Which of the recording's arrivals."""
+    latency_s: FloatArray
+    before_s: FloatArray
+    """From arrival to the first instruction of the application."""
+    running_s: FloatArray
+    busy: float
+    """Share of the time that the event loop was busy."""
 
 
 def replay_recording(
@@ -107,16 +144,10 @@ def replay_recording(
     replay_of = _Replay.of(model, requests)
     names, endpoint, counted = replay_of.names, replay_of.endpoint, replay_of.counted
     recorded = replay_of.recorded_s
-    latencies: list[FloatArray] = []
-    before: list[FloatArray] = []
-    running: list[FloatArray] = []
-    busy: list[float] = []
-    for replay in range(replays):
-        outcome, arrival_s = replay_of.run(model, seed * 1000 + replay, replay)
-        latencies.append(outcome.respond_s - outcome.start_s)
-        before.append(outcome.start_s - arrival_s)
-        running.append(outcome.running_s)
-        busy.append(float(outcome.loop_busy_s.mean() / max(outcome.end_s, 1e-9)))
+    runs = [replay_of.run(model, seed * 1000 + replay, replay) for replay in range(replays)]
+    # All replay the same ones of the recording.
+    of = runs[0].of
+    endpoint, counted, recorded = endpoint[of], counted[of], recorded[of]
     named: list[tuple[str, str, Compared]] = []
     waits = {}
     reasons = []
@@ -124,8 +155,8 @@ def replay_recording(
         mine = counted & (endpoint == number)
         if mine.sum() < FEWEST["p50"]:
             continue
-        waits[name] = float(np.median([np.median(values[mine]) for values in before]))
-        each = [values[mine] for values in latencies]
+        waits[name] = float(np.median([np.median(run.before_s[mine]) for run in runs]))
+        each = [run.latency_s[mine] for run in runs]
         if not all(np.isfinite(values).all() for values in each):
             reasons.append(
                 f"{name}: some requests never end in the twin; a path takes slots and does not "
@@ -142,15 +173,15 @@ def replay_recording(
         _row(name, metric, compared, found)
         for (name, metric, compared), found in zip(named, judged, strict=True)
     ]
-    use = float(np.mean(busy))
+    use = float(np.mean([run.busy for run in runs]))
     off = list(dict.fromkeys(row.endpoint for row in rows if row.verdict == "off"))
-    code_s = _recorded_code_s(requests)[replay_of.rows]
+    code_s = _recorded_code_s(requests)[replay_of.rows[of]]
     for name in off:
         mine = counted & (endpoint == names.index(name)) & np.isfinite(code_s)
         if mine.any():
             live = _Parts(float(code_s[mine].mean()), float((recorded - code_s)[mine].mean()))
-            code = float(np.mean([values[mine].mean() for values in running]))
-            total = float(np.mean([values[mine].mean() for values in latencies]))
+            code = float(np.mean([run.running_s[mine].mean() for run in runs]))
+            total = float(np.mean([run.latency_s[mine].mean() for run in runs]))
             reasons.append(_reason(name, live, _Parts(code, total - code)))
     if off:
         reasons += _use_reason(utilisation(requests), use)
@@ -213,10 +244,9 @@ def replayed_means(
     replay = _Replay.of(model, requests)
     sums = np.zeros(len(replay.names))
     for number in range(replays):
-        outcome, _ = replay.run(model, seed * 1000 + number, number)
-        latency_s = outcome.respond_s - outcome.start_s
-        sums += replay.means(latency_s) / replays
-    live_s = replay.means(replay.recorded_s)
+        run = replay.run(model, seed * 1000 + number, number)
+        sums += replay.means(run.of, run.latency_s) / replays
+    live_s = replay.means(run.of, replay.recorded_s[run.of])
     return {
         name: (float(live_s[number]), float(sums[number]))
         for number, name in enumerate(replay.names)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastsim.cli.options import Sampled, parse_sampled
 from fastsim.errors import InputError
 from fastsim.units import format_rate, format_share, parse_duration, parse_share
 
@@ -39,6 +40,7 @@ def calibrate(
         str | None,
         typer.Option("--columns", help="of a table: trace=TraceID,start=Start:ns,duration=Took:ms"),
     ] = None,
+    sampled: Sampled = None,
     assume_cpu: Annotated[
         str | None,
         typer.Option("--assume-cpu", help="without FastSim's timeline: code's share of the gaps"),
@@ -93,14 +95,17 @@ def calibrate(
     used = None if busy is None else parse_share(busy)
     if used is not None and not 0.0 < used <= 8.0:
         raise InputError(f"{busy!r} is not the CPU of a process", where="--busy")
+    part = parse_sampled(sampled)
     named = None if columns is None else parse_columns(columns)
     skip_first_s = None if skip_first is None else parse_duration(skip_first)
     refuse_existing(output, force=force)
     if html is not None:
         refuse_existing(html, force=force)
-    older, other = _to_hold_against(diff, against, service)
+    older, other = _to_hold_against(diff, against, service, part)
     with progress("reading traces"):
-        requests = read_requests(traces, service=service, skip_first_s=skip_first_s, columns=named)
+        requests = read_requests(
+            traces, service=service, skip_first_s=skip_first_s, columns=named, sampled=part
+        )
     note(requests.account.summary())
     for problem in requests.reading:
         note(f"  {problem}")
@@ -137,14 +142,14 @@ def calibrate(
 
 
 def _to_hold_against(
-    diff: Path | None, against: Path | None, service: str | None
+    diff: Path | None, against: Path | None, service: str | None, sampled: float | None
 ) -> "tuple[ServiceModel | None, LiveSample | None]":
     """Read the older model and the other recording: before anything is fitted."""
     from fastsim.cli.calibrate_beside import read_older
     from fastsim.cli.recorded_live import read_recorded
 
     older = None if diff is None else read_older(diff)
-    return older, None if against is None else read_recorded(against, service).sample
+    return older, None if against is None else read_recorded(against, service, sampled).sample
 
 
 def _checked(

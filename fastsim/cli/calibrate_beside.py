@@ -12,6 +12,7 @@ from fastsim.report.layout import aligned, labelled
 from fastsim.report.wording import WORDS, clean, duration, plural, share, signed_percent
 from fastsim.result import Comparison
 from fastsim.twin import LiveSample, compare, simulate_live
+from fastsim.twin.live import Mode
 from fastsim.yaml_source import parse_yaml, read_text
 
 REPLICATIONS = 40
@@ -33,10 +34,9 @@ def read_older(path: Path) -> ServiceModel:
 
 def compare_beside(model: ServiceModel, live: LiveSample, seed: int) -> Comparison:
     """Compare the model with a recording by simulating what that was asked."""
-    found = simulate_live(
-        model, live, mode="arrival replay", replications=REPLICATIONS, seed=seed, jobs=None
-    )
-    return compare(found, live, mode="arrival replay", view="server")
+    mode: Mode = "free" if live.sampled else "arrival replay"
+    found = simulate_live(model, live, mode=mode, replications=REPLICATIONS, seed=seed, jobs=None)
+    return compare(found, live, mode=mode, view="server")
 
 
 def against_lines(comparison: Comparison, path: Path) -> list[str]:

@@ -13,9 +13,11 @@ from fastsim.cli.options import (
     Html,
     JobCount,
     Output,
+    Sampled,
     Seed,
     Think,
     UserCount,
+    parse_sampled,
 )
 from fastsim.errors import ExitCode, InputError
 
@@ -78,6 +80,7 @@ def compare(
     service: Annotated[
         str | None, typer.Option("--service", help="The service, if the traces hold several.")
     ] = None,
+    sampled: Sampled = None,
     endpoint: Annotated[
         str | None,
         typer.Option("--endpoint", help="What was asked, where the tool does not say: 'GET /a'."),
@@ -117,7 +120,12 @@ def compare(
     stored = _read_run(twin)
     question = None if stored is not None else apply_settings(read_question(twin), settings or [])
     sample, requests, said = read_live(
-        live, service, _endpoints(stored, question), endpoint, users=users is not None
+        live,
+        service,
+        _endpoints(stored, question),
+        endpoint,
+        users=users is not None,
+        sampled=sampled,
     )
     seen: Literal["client", "server"] = "client" if requests is None else "server"
     if recorded is not None:
@@ -220,7 +228,13 @@ def _begins_as_run(path: Path) -> bool:
 
 
 def read_live(
-    path: Path, service: str | None, endpoints: list[str], endpoint: str | None, *, users: bool
+    path: Path,
+    service: str | None,
+    endpoints: list[str],
+    endpoint: str | None,
+    *,
+    users: bool,
+    sampled: str | None = None,
 ) -> "tuple[LiveSample | LiveSummary, RequestSet | None, list[str]]":
     """Return what was measured, the requests of a recording (the view of the server), remarks."""
     from fastsim.cli.recorded_live import read_recorded
@@ -230,12 +244,14 @@ def read_live(
 
     stored = _read_run(path)
     if stored is not None:
+        parse_sampled(sampled, of_traces=False)
         return LiveSample.of_run(stored, where=str(path)), None, []
     measured = read_tool(path)
     if measured is not None:
+        parse_sampled(sampled, of_traces=False)
         sample, said = of_tool(measured, endpoints, endpoint, users=users)
         return sample, None, said
-    recording = read_recorded(path, service)
+    recording = read_recorded(path, service, parse_sampled(sampled))
     return recording.sample, recording.requests, []
 
 

@@ -17,10 +17,12 @@ from fastsim.cli.options import (
     OfEachLoad,
     Output,
     QuestionFile,
+    Sampled,
     Seed,
     Settings,
     Slo,
     Slow,
+    parse_sampled,
 )
 from fastsim.errors import InputError
 
@@ -56,6 +58,7 @@ def forecast(
             help="Days of another load: 2026-11-27=x3, 2026-12-01..2026-12-24=x1.4. Repeatable.",
         ),
     ] = None,
+    sampled: Sampled = None,
     slo: Slo = None,
     mix: Mix = None,
     settings: Settings = None,
@@ -101,7 +104,7 @@ def forecast(
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, mix=mix)
-    past = _history(history)
+    past = _history(history, sampled)
     plan, goals = search_plan(question, slo, from_anywhere=True)
     chosen_seed = scenario.seed if seed is None else seed
     provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)
@@ -124,23 +127,26 @@ def forecast(
         raise typer.Exit(1)
 
 
-def _history(path: Path) -> "History":
+def _history(path: Path, sampled: str | None) -> "History":
     """Read rates, or else traces, whose requests are counted."""
     from fastsim.load.history import NoRatesError, from_arrivals, read_history
 
     try:
-        return read_history(path)
+        found = read_history(path)
     except NoRatesError as no_rates:
+        part = parse_sampled(sampled)
         from fastsim.calibrate.build import read_requests
         from fastsim.calibrate.growth import unsampled
         from fastsim.cli.output import progress
 
         try:
             with progress("reading traces"):
-                requests = read_requests([path], skip_first_s=0.0)
+                requests = read_requests([path], skip_first_s=0.0, sampled=part)
         except InputError:
             raise no_rates from None
         return from_arrivals(requests.start_ns, unsampled(requests))
+    parse_sampled(sampled, of_traces=False)
+    return found
 
 
 def parse_growth(text: str) -> float:

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from fastsim.errors import InputError
+from fastsim.units import parse_share
+
 QuestionFile = Annotated[
     Path, typer.Argument(help="A model.yaml or scenario.yaml.", show_default=False)
 ]
@@ -69,6 +72,14 @@ Against = Annotated[
         "--against", help="What was measured live: the answer says how the twin does against it."
     ),
 ]
+Sampled = Annotated[
+    str | None,
+    typer.Option(
+        "--sampled",
+        help="Part of all requests that was traced, such as 10%, where traces do not say.",
+        show_default=False,
+    ),
+]
 OfEachLoad = Annotated[
     int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
 ]
@@ -86,3 +97,31 @@ Html = Annotated[
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the result as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
+
+
+def parse_sampled(text: str | None, *, of_traces: bool = True) -> float | None:
+    """Read what ``--sampled`` says, 0 to 1; None without it.
+
+    Parameters
+    ----------
+    of_traces
+        Whether there are traces that it may speak of.
+
+    Raises
+    ------
+    InputError
+        When it is no part of all requests, or speaks of something else than traces.
+    """
+    if text is None:
+        return None
+    try:
+        part = parse_share(text)
+    except InputError:
+        part = 0.0
+    if not 0.0 < part <= 1.0:
+        raise InputError(
+            f"{text!r} is no part of all requests", hint="write it like 10%", where="--sampled"
+        )
+    if not of_traces:
+        raise InputError("only traces are sampled", hint="leave it out", where="--sampled")
+    return part

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastsim.calibrate.growth import stand_for, unsampled
 from fastsim.calibrate.readers import read_spans
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.errors import NotEnoughDataError
@@ -19,15 +20,20 @@ class RecordedLive:
     requests: RequestSet
 
 
-def read_recorded(path: Path, service: str | None) -> RecordedLive:
+def read_recorded(path: Path, service: str | None, sampled: float | None = None) -> RecordedLive:
     """Take the server spans of a recording; its warm-up is simulated but not compared.
+
+    Parameters
+    ----------
+    sampled
+        Part of all requests that was traced, where traces do not say.
 
     Raises
     ------
     NotEnoughDataError
         When it holds hardly a request.
     """
-    requests = collect_requests(read_spans([path]), service=service)
+    requests = collect_requests(read_spans([path]), service=service, sampled=sampled)
     start_s = (requests.start_ns - requests.start_ns[0]) / 1e9
     begin_s = float(start_s[requests.warm_up].max(initial=-1e-9)) + 1e-9
     at_s = start_s - begin_s
@@ -43,10 +49,11 @@ def read_recorded(path: Path, service: str | None) -> RecordedLive:
         at_s=at_s,
         latency_s=requests.duration_ns.astype(np.float64) / 1e9,
         ok=~requests.failed,
-        rate_per_s=(measured - 1) / duration_s,
+        rate_per_s=(measured - 1) / duration_s * unsampled(requests),
         duration_s=duration_s,
         title=requests.service,
         warmup_s=max(0.0, float(-at_s[0])),
         recorded=bool(requests.recorded.any()),
+        stand_for=stand_for(requests),
     )
     return RecordedLive(sample, requests)

@@ -38,6 +38,9 @@ Mode = Literal["free", "arrival replay"]
 PILES_UP = 0.03
 """Share of the arrivals that must stay behind to call a single live run overloaded."""
 
+ALL = 1.02
+"""Requests that one stands for up to which all are there."""
+
 REGULAR = 0.1
 """Coefficient of variation of the gaps below which arrivals were evenly spaced."""
 
@@ -70,6 +73,8 @@ class LiveSample:
     """Load before the measured time, seconds; 0 if the service began idle, None if unknown."""
     recorded: bool = False
     """Whether the recorder watched: it makes the service slower."""
+    stand_for: Floats | None = None
+    """How many requests of the service each stands for, where these are a sample."""
 
     @classmethod
     def of_run(cls, run: Run, *, where: str | None = None) -> Self:
@@ -139,6 +144,11 @@ class LiveSample:
         gaps_s = np.diff(self.at_s[self.measured])
         return len(gaps_s) > 1 and bool(gaps_s.std() < REGULAR * gaps_s.mean())
 
+    @property
+    def sampled(self) -> bool:
+        """Whether others came among these requests, nobody knows when."""
+        return self.stand_for is not None and float(self.stand_for.mean()) > ALL
+
     def has(self, endpoint: str) -> bool:
         """Tell whether there are requests of an endpoint."""
         return bool(self.chosen(endpoint).any())
@@ -169,7 +179,7 @@ class LiveSample:
         """Whether requests in flight grew by more than 3 % of the arrivals: overload."""
         done_s = self.at_s + self.latency_s
         growth_per_s = growth(self.at_s, done_s, 0.0, self.duration_s)
-        return growth_per_s > PILES_UP * self.rate_per_s
+        return growth_per_s > PILES_UP * len(self.at_s) / self.duration_s
 
     def chosen(self, endpoint: str | None) -> Flags:
         """Mark the compared requests of an endpoint; of all without one."""
@@ -184,14 +194,17 @@ class LiveSample:
         """Return successful responses per second of the measured time."""
         if self.throughput is not None:
             return self.throughput
-        return rate_estimate((self.at_s + self.latency_s)[self.ok], 0.0, self.duration_s)
+        found = rate_estimate((self.at_s + self.latency_s)[self.ok], 0.0, self.duration_s)
+        return found if self.stand_for is None else found.times(float(self.stand_for.mean()))
 
     def shares(self) -> dict[str, float]:
         """Return each endpoint's part of the compared requests."""
-        counts = np.bincount(self.endpoint[self.measured], minlength=len(self.endpoints))
-        total = max(1, int(counts.sum()))
+        measured = self.measured
+        weights = None if self.stand_for is None else self.stand_for[measured]
+        counts = np.bincount(self.endpoint[measured], weights, len(self.endpoints))
+        total = max(1.0, float(counts.sum()))
         return {
-            name: int(count) / total for name, count in zip(self.endpoints, counts, strict=True)
+            name: float(count) / total for name, count in zip(self.endpoints, counts, strict=True)
         }
 
     def known_to(self, endpoints: Sequence[str]) -> tuple[Self, list[str]]:
@@ -217,6 +230,7 @@ class LiveSample:
             at_s=self.at_s[keep],
             latency_s=self.latency_s[keep],
             ok=self.ok[keep],
+            stand_for=None if self.stand_for is None else self.stand_for[keep],
             rate_per_s=self.rate_per_s * (1.0 - left_out),
             throughput=None,
         )
@@ -271,6 +285,11 @@ def simulate_live(
         if not isinstance(known, LiveSample):
             raise InputError(
                 f"{known.title} does not say when requests came", hint="leave --mode arrivals out"
+            )
+        if known.sampled:
+            raise InputError(
+                f"the traces of {known.title} are a sample: when the others came nobody knows",
+                hint="leave --mode arrivals out",
             )
         code = np.array(
             [names.index(name) if name in names else -1 for name in known.endpoints], np.int64

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from fastsim import spans
-from fastsim.calibrate.growth import growth, loop_share, per_request_s, processes, rested
+from fastsim.calibrate.growth import (
+    growth,
+    loop_share,
+    per_request_s,
+    processes,
+    rested,
+    stand_for,
+    unsampled,
+)
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from tests.calibrate.trace_formats import trace
 
@@ -32,6 +40,7 @@ def recorded(
         instances=template.instances * (1 + max(instance or [0])),
         warm_up=np.array(warm_up or [False] * n),
         counters=counters,
+        stand_for=np.ones(n),
     )
 
 
@@ -95,3 +104,19 @@ def test_the_busy_share_leaves_rests_out() -> None:
     assert loop_share(
         replace(found, counters=found.counters | busy), spans.LOOP_BUSY_NS
     ) == pytest.approx(0.1)
+
+
+def test_the_recorder_counts_what_it_leaves_out() -> None:
+    found = recorded([0.0, 0.1, 0.2], [1.0, 1.01, 1.02])
+    seen = {spans.REQUESTS_SEEN: np.array([1, 5, 9])}
+    found = replace(found, counters=found.counters | seen)
+    assert unsampled(found) == 4.0
+    assert stand_for(found).tolist() == [4.0, 4.0, 4.0]
+
+
+def test_without_counters_traces_stand_for_as_many_as_they_say() -> None:
+    found = recorded([0.0, 0.1, 0.2], [1.0, 1.01, 1.02])
+    nobody = {spans.REQUESTS_SEEN: np.full(3, -1)}
+    found = replace(found, counters=found.counters | nobody, stand_for=np.array([1.0, 10.0, 10.0]))
+    assert unsampled(found) == 7.0
+    assert stand_for(found).tolist() == [1.0, 10.0, 10.0]

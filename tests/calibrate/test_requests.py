@@ -64,6 +64,7 @@ def balanced(requests: RequestSet) -> bool:
         + account.nested
         + account.repeated
         + account.other_services
+        + account.thinned
     )
 
 

@@ -51,6 +51,7 @@ def recorded(truth: ServiceModel, template: RequestSet) -> RequestSet:
         instance=zeros,
         rejected=zeros.astype(np.bool_),
         warm_up=zeros.astype(np.bool_),
+        stand_for=np.ones(n),
         counters=dict.fromkeys(template.counters, np.full(n, -1)),
         _timelines=(None,) * n,
     )
@@ -60,6 +61,30 @@ def test_a_right_model_repeats_its_recording(template: RequestSet) -> None:
     found = replay_recording(service(), recorded(service(), template))
     assert {row.metric: row.verdict for row in found.rows} == {"p50": "agrees", "p95": "agrees"}
     assert check_warnings(found) == []
+
+
+def test_a_sample_is_replayed_among_the_requests_that_it_leaves_out(template: RequestSet) -> None:
+    """A loop that was 60 % busy would be 15 % busy with the sample alone."""
+    busy = service(cpu=0.010)
+    everything = recorded(busy, template)
+    kept = np.flatnonzero(np.random.default_rng(2).random(len(everything)) < 0.25)
+    sample = replace(
+        everything,
+        start_ns=everything.start_ns[kept],
+        duration_ns=everything.duration_ns[kept],
+        endpoint=everything.endpoint[kept],
+        instance=everything.instance[kept],
+        rejected=everything.rejected[kept],
+        warm_up=everything.warm_up[kept],
+        counters={name: values[kept] for name, values in everything.counters.items()},
+        stand_for=np.full(len(kept), 4.0),
+        _timelines=(None,) * len(kept),
+    )
+    right = replay_recording(busy, sample)
+    assert "off" not in {row.verdict for row in right.rows}
+    assert [row.error for row in right.rows] == pytest.approx([0.0, 0.0], abs=0.15)
+    alone = replay_recording(busy, replace(sample, stand_for=np.ones(len(kept))))
+    assert alone.rows[1].error < -0.2
 
 
 def test_a_wrong_model_is_off(template: RequestSet) -> None:

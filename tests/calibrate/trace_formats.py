@@ -235,6 +235,8 @@ def protobuf(spans: Sequence[Span]) -> bytes:
         raw = _block(1, bytes.fromhex(span.trace_id)) + _block(2, bytes.fromhex(span.span_id))
         if span.parent_id:
             raw += _block(4, bytes.fromhex(span.parent_id))
+        if span.trace_state:
+            raw += _block(3, span.trace_state.encode())
         raw += _block(5, span.name.encode()) + _number(6 << 3) + _number(int(span.kind))
         raw += _number(7 << 3 | 1) + struct.pack("<Q", span.start_ns)
         raw += _number(8 << 3 | 1) + struct.pack("<Q", span.end_ns)

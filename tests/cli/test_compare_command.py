@@ -179,6 +179,34 @@ def test_a_tolerance_makes_its_metric_count(model: Path, live: Path) -> None:
         assert problem(model, live, "--tolerance", wrong).where == "--tolerance"
 
 
+def test_a_sample_of_the_traces_is_compared_at_the_rate_of_all(
+    model: Path, traces: Path, tmp_path: Path
+) -> None:
+    document = json.loads(traces.read_text())
+    batch = document["resourceSpans"][0]["scopeSpans"][0]
+    batch["spans"] = batch["spans"][::4]
+    sampled = tmp_path / "sampled.jsonl"
+    sampled.write_text(json.dumps(document))
+    found = Comparison.model_validate_json(
+        fastsim_compare(model, sampled, *FEW, "--sampled", "25%", "--json").stdout
+    )
+    [throughput] = [row for row in found.rows if row.metric == "throughput"]
+    assert throughput.live == pytest.approx(TRAFFIC.rate, rel=0.15)
+    assert found.verdict != "off"
+    told = fastsim_compare(model, sampled, *FEW, "--json").stdout
+    [alone] = [
+        row for row in Comparison.model_validate_json(told).rows if row.metric == "throughput"
+    ]
+    assert alone.live == pytest.approx(throughput.live / 4.0)
+    refused = problem(model, sampled, *FEW, "--sampled", "25%", "--mode", "arrivals")
+    assert "are a sample" in refused.message
+
+
+def test_only_traces_are_sampled(model: Path, live: Path) -> None:
+    assert problem(model, live, "--sampled", "25%").where == "--sampled"
+    assert "no part of all" in problem(model, live, "--sampled", "0%").message
+
+
 def test_the_view_must_be_what_the_file_holds(model: Path, live: Path, traces: Path) -> None:
     assert problem(model, live, "--view", "server").where == "--view"
     assert problem(model, traces, "--view", "client").where == "--view"

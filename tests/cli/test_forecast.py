@@ -143,6 +143,15 @@ def test_a_directory_of_traces_is_counted(
     found = json.loads(capsys.readouterr().out)
     assert found["load"]["history_hours"] == 60
     assert found["hours"][0]["rate_per_s"] == pytest.approx(1 / 600, rel=0.05)
+    assert run("forecast", model, "--history", traces, "--sampled", "10%", *more) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["hours"][0]["rate_per_s"] == pytest.approx(1 / 60, rel=0.05)
+
+
+def test_rates_are_not_sampled(files: tuple[Path, Path], capsys: Capture) -> None:
+    model, rates = files
+    assert run("forecast", model, "--history", rates, "--sampled", "10%") == 2
+    assert "only traces are sampled" in capsys.readouterr().err
 
 
 def test_too_little_history_is_no_honest_answer(

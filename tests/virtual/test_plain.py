@@ -19,13 +19,18 @@ from tests.virtual.services import SERVICES
 from tests.virtual.serving import poisson, serve
 
 
-def plain_model(name: str, traces: Path, *, load: float, requests: int = 2_500) -> ServiceModel:
+def plain_model(
+    name: str, traces: Path, *, load: float, requests: int = 2_500, sampled: float = 1.0
+) -> ServiceModel:
+    """Fit so many requests, of so many more where the SDK samples."""
     service = SERVICES[name]
     app = service.make(random.Random(3))
-    arrivals = poisson(service.mix, rate_per_s=load / service.code_s, requests=requests, seed=7)
-    with recorded_plainly(app, traces / "traces.jsonl"):
+    count = round(requests / sampled)
+    arrivals = poisson(service.mix, rate_per_s=load / service.code_s, requests=count, seed=7)
+    with recorded_plainly(app, traces / "traces.jsonl", sample_ratio=sampled):
         serve(app, arrivals)
-    return build_model(read_requests([traces], skip_first_s=0.0))
+    told = sampled if sampled < 1.0 else None
+    return build_model(read_requests([traces], skip_first_s=0.0, sampled=told))
 
 
 def code_s(model: ServiceModel) -> float:
@@ -36,6 +41,20 @@ def code_s(model: ServiceModel) -> float:
         for step in variant.steps
         if isinstance(step, CpuStep)
     )
+
+
+def test_a_sample_says_as_much_as_all_when_it_is_known_for_one(tmp_path: Path) -> None:
+    """One request in five of a loop that is busy for 70 %: by themselves they leave it idle."""
+    service = SERVICES["sockets"]
+    model = plain_model("sockets", tmp_path, load=0.7, sampled=0.2)
+    assert model.warnings[0].startswith("the traces are 20% of all requests, as asked")
+    assert model.traffic is not None
+    assert model.traffic.rate * service.code_s == pytest.approx(0.7, rel=0.06)
+    assert model.traffic.utilisation == pytest.approx(0.7, abs=0.05)
+    assert code_s(model) == pytest.approx(service.code_s, rel=0.04)
+    waits = [step for step in model.endpoints[0].variants[0].steps if isinstance(step, WaitStep)]
+    # Of 9 ms and of 9.1 ms in the mean; as recorded they took 12 ms.
+    assert [step_mean_s(wait) for wait in waits] == pytest.approx([0.009, 0.0091], rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["sockets", "background task", "blocking"])

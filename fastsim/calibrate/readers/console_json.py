@@ -20,6 +20,7 @@ NAME = "OpenTelemetry console"
 
 _SIGNATURE = re.compile(r'"trace_id"\s*:\s*"0x[0-9a-fA-F]+"')
 _PREFIX = re.compile(r"^\s*[\w.@/-]+\s*\|\s?")
+_STATE = re.compile(r"\{key=([^,}]+), value=([^}]*)\}")
 _MOST_LINES = 5000
 """An object longer than this is none; a log line began with a brace."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -109,6 +110,9 @@ def _span(raw: dict[str, Any], account: FileAccount) -> Span | None:
         attributes=plain_attributes(raw.get("attributes"), account),
         resource=plain_attributes(resource, account),
         error=code == "ERROR",
+        trace_state=",".join(
+            f"{key}={value}" for key, value in _STATE.findall(str(context.get("trace_state")))
+        ),
     )
 
 

@@ -134,7 +134,7 @@ def _batch_spans(batch: Any, resources: _Resources, account: FileAccount) -> Ite
     instance = _instance(resource)
     for name in _SCOPE_LISTS:
         for group in rows(batch.get(name), account):
-            scope = _scope(group)
+            scope, kept_by = _scope(group), _kept_by(group, account)
             for raw in rows(group.get("spans"), account):
                 span = _span(raw, account)
                 if span is not None:
@@ -142,6 +142,7 @@ def _batch_spans(batch: Any, resources: _Resources, account: FileAccount) -> Ite
                     span.instance = instance
                     span.scope = scope
                     span.resource = resource
+                    span.attributes.update(kept_by)
                     yield span
 
 
@@ -150,6 +151,15 @@ def _instance(resource: Attributes) -> str:
     if named:
         return str(named)
     return ":".join(str(resource[key]) for key in ("host.name", "process.pid") if resource.get(key))
+
+
+def _kept_by(group: dict[str, Any], account: FileAccount) -> Attributes:
+    """Return what a collector that samples whole traces noted with the scope."""
+    scope = group.get("scope")
+    if not isinstance(scope, dict) or not scope.get("attributes"):
+        return {}
+    noted = attributes_of(scope["attributes"], account)
+    return {name: value for name, value in noted.items() if name.startswith("tailsampling.")}
 
 
 def _scope(group: dict[str, Any]) -> str:
@@ -175,6 +185,7 @@ def _span(raw: dict[str, Any], account: FileAccount) -> Span | None:
         return None
     name = raw.get("name")
     status = raw.get("status")
+    state = raw.get("traceState") or raw.get("trace_state")
     return Span(
         trace_id=trace_id,
         span_id=span_id,
@@ -187,6 +198,7 @@ def _span(raw: dict[str, Any], account: FileAccount) -> Span | None:
         status=_look_up(
             _STATUS, status.get("code") if isinstance(status, dict) else status, StatusCode.UNSET
         ),
+        trace_state=state if isinstance(state, str) else "",
     )
 
 

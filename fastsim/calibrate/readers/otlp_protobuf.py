@@ -198,7 +198,7 @@ def _resource_spans(data: bytes, account: FileAccount) -> Iterator[Span]:
     service = str(resource.get("service.name") or "")
     instance = instance_of(resource)
     for group in groups:
-        scope = "".join(_text(part) for raw in _parts(group, 1) for part in _parts(raw, 1)[:1])
+        scope, kept_by = _scope(group, account)
         for raw in _parts(group, 2):
             try:
                 span = _span(raw, account)
@@ -208,13 +208,26 @@ def _resource_spans(data: bytes, account: FileAccount) -> Iterator[Span]:
             if span is not None:
                 span.service, span.instance = service, instance
                 span.scope, span.resource = scope, resource
+                span.attributes.update(kept_by)
                 yield span
+
+
+def _scope(group: bytes, account: FileAccount) -> tuple[str, Attributes]:
+    """Return the name of a scope, and what a collector that samples whole traces noted with it."""
+    name, kept_by = "", Attributes()
+    for raw in _parts(group, 1):
+        name += "".join(map(_text, _parts(raw, 1)[:1]))
+        if pairs := _parts(raw, 3):
+            noted = _attributes(pairs, account)
+            kept_by |= {key: noted[key] for key in noted if key.startswith("tailsampling.")}
+    return name, kept_by
 
 
 def _span(data: bytes, account: FileAccount) -> Span | None:
     ids = {1: b"", 2: b"", 4: b""}
     times = {7: -1, 8: -1}
     name, kind, status = "", SpanKind.UNSPECIFIED, StatusCode.UNSET
+    state = ""
     attributes: list[bytes] = []
     for number, _, value in _fields(data):
         if isinstance(value, int):
@@ -224,6 +237,8 @@ def _span(data: bytes, account: FileAccount) -> Span | None:
                 kind = SpanKind(value)
         elif number in ids:
             ids[number] = value
+        elif number == 3:
+            state = _text(value)
         elif number == 5:
             name = _text(value)
         elif number == 9:
@@ -248,6 +263,7 @@ def _span(data: bytes, account: FileAccount) -> Span | None:
         end_ns=times[8],
         attributes=_attributes(attributes, account),
         status=status,
+        trace_state=state,
     )
 
 

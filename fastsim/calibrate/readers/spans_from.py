@@ -91,6 +91,7 @@ def make_span(
     resource: Attributes,
     scope: object = "",
     error: bool = False,
+    trace_state: str = "",
 ) -> Span | None:
     """Return a span, or None after counting why it cannot be used."""
     if not trace_id or not span_id:
@@ -113,6 +114,7 @@ def make_span(
         attributes=attributes,
         resource=resource,
         status=StatusCode.ERROR if error else StatusCode.UNSET,
+        trace_state=trace_state,
     )
 
 
