@@ -33,6 +33,7 @@ from fastsim.collector.timeline import (
     Scope,
     Send,
     current_record,
+    left_out,
 )
 from fastsim.collector.watchdog import Watchdog
 from fastsim.collector.writer import NoWriter, TraceWriter
@@ -133,8 +134,16 @@ class FastSimMiddleware:
             clock = self._ready_clock()
         if clock is not None and clock.background.running is not None:
             clock.background.running.serves = True
-        if clock is None or (self._sample_ratio < 1.0 and random.random() >= self._sample_ratio):
+        if clock is None:
             await self.app(scope, receive, send)
+            return
+        if self._sample_ratio < 1.0 and random.random() >= self._sample_ratio:
+            # Its tasks are a request's, and no background.
+            marked = left_out.set(True)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                left_out.reset(marked)
             return
         record = RequestRecord(scope, receive, send)
         if self._rides:

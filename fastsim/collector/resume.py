@@ -27,6 +27,7 @@ from fastsim.collector.timeline import (
     ThreadCall,
     active_record,
     current_record,
+    left_out,
 )
 from fastsim.collector.wait_names import EXECUTOR
 from fastsim.collector.waits import (
@@ -322,6 +323,8 @@ def _timed(clock: LoopClock, coro: Any) -> Any:
     if type(coro) is TimedCoroutine:  # by a factory of the service that asks ours
         return coro
     record = active_record()
+    if record is None and left_out.get():
+        return coro
     try:
         if record is None or (record.finished and _left_over(clock, record)):
             return watch_background(coro, clock.background)

@@ -362,6 +362,9 @@ class RequestRecord:
 
 current_record: ContextVar[RequestRecord | None] = ContextVar("fastsim_record", default=None)
 
+left_out: ContextVar[bool] = ContextVar("fastsim_left_out", default=False)
+"""Whether this code runs for a request that sampling leaves out."""
+
 
 def active_record() -> RequestRecord | None:
     """Return the record of the request this code runs for, if it is still open.
