@@ -286,6 +286,29 @@ def test_semaphores_of_the_service(make: Callable[[], Any], wakes: bool) -> None
     check(watch, lines, names.pop())
 
 
+def test_a_slot_that_nobody_records_ends_by_itself() -> None:
+    """A job of the service, or a request that sampling leaves out, holds the second slot."""
+    watch = Stopwatch()
+
+    @asynccontextmanager
+    async def service() -> AsyncIterator[Handler]:
+        global gate  # noqa: PLW0603  as services keep theirs
+        gate = asyncio.Semaphore(SLOTS)
+
+        async def job() -> None:
+            while True:
+                async with gate:
+                    await asyncio.sleep(0.004)
+
+        beside = asyncio.create_task(job())
+        yield lambda path: watch.use(path, gate, HOLD_S)
+        beside.cancel()
+
+    lines = record(service, PATHS[:3], at_once=False)
+    for path, line in zip(PATHS, lines, strict=False):
+        assert holds(line, "gate") == [near(watch.held[path])]
+
+
 def test_one_lock_per_key_is_no_resource() -> None:
     """The first few look like resources; then it is clear that they are keys."""
     locks: dict[str, asyncio.Lock] = {}

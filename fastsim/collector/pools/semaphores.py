@@ -4,6 +4,7 @@ Those that libraries keep for themselves are told apart by who acquires them. Th
 the variable that holds them, else the function that acquires them first.
 """
 
+import asyncio
 import functools
 import sys
 import weakref
@@ -21,15 +22,17 @@ _PASSING = ("asyncio", "anyio", "contextlib")
 
 
 class _Limit:
-    """A semaphore, and the slots of it that recorded requests hold."""
+    """A semaphore, and who holds its slots."""
 
-    __slots__ = ("alive", "capacity", "event", "name", "slots")
+    __slots__ = ("alive", "capacity", "event", "held", "name")
 
     def __init__(self, name: str, capacity: int, event: str = "acquire") -> None:
         self.name = name
         self.capacity = capacity
         self.event = event
-        self.slots: list[Slot] = []
+        self.held: list[tuple[object, Slot | None]] = []
+        """Who acquired, and the slot if that is recorded: a request, else a task. Slots that
+        nobody records are kept, too: their end must not be taken for that of others."""
         self.alive: object = None
 
 
@@ -96,7 +99,7 @@ def _watch(kind: Any, acquire_name: str, release_name: str) -> None:
     def watched_release(self: Any, *args: Any) -> Any:
         result = release(self, *args)
         limit = _limits.get(id(self))
-        if limit is not None and limit.slots:
+        if limit is not None and limit.held:
             _released(limit)
         return result
 
@@ -129,23 +132,36 @@ def _free(semaphore: Any) -> int:
 def _acquired(semaphore: Any, free: int, frame: FrameType) -> None:
     try:
         limit = _limits.get(id(semaphore)) or _meet(semaphore, free, frame)
-        if limit.capacity and active_record() is not None:
+        if limit.capacity:
             slot = take(semaphore, limit.capacity, limit.name, limit.event)
-            if slot is not None:
-                limit.slots.append(slot)
+            limit.held.append((_holder(), slot))
+            if len(limit.held) > limit.capacity:  # one was given back unseen
+                del limit.held[0]
     except Exception as fault:  # noqa: BLE001  never into the request
         note_fault(fault)
 
 
 def _released(limit: _Limit) -> None:
     try:
-        record = active_record()
+        holder = _holder()
         # Who releases need not be who acquired: then it is the oldest slot that ends.
-        slot = next((slot for slot in limit.slots if slot.record is record), limit.slots[0])
-        limit.slots.remove(slot)
-        slot.give_back()
+        place = next((n for n, (by, _) in enumerate(limit.held) if by is holder), 0)
+        _, slot = limit.held.pop(place)
+        if slot is not None:
+            slot.give_back()
     except Exception as fault:  # noqa: BLE001  never into the request
         note_fault(fault)
+
+
+def _holder() -> object:
+    """Return who acquires or releases: the request if it is recorded, else the task."""
+    record = active_record()
+    if record is not None:
+        return record
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # released from outside of the loop
+        return None
 
 
 def _meet(semaphore: Any, capacity: int, frame: FrameType) -> _Limit:
