@@ -21,6 +21,10 @@ class LimitPoint(Block):
     )
     met: bool
     utilisation: float = Field(description="of the busiest loop or resource, 0 to 1")
+    p95: float | None = Field(
+        None, description="of all requests, seconds, client view; absent under overload"
+    )
+    errors: float = Field(0.0, description="share of requests that failed, 0 to 1")
 
 
 class Limit(Block):
@@ -127,6 +131,16 @@ class OutlookHour(Block):
         description="largest value over its goal's limit in its busiest time; absent under overload"
     )
     missed: float = Field(description="chance that a goal is missed, 0 to 1")
+    p95: float | None = Field(
+        None, description="in its busiest time, seconds, client view; absent under overload"
+    )
+    errors: float | None = Field(
+        None, description="share of failed requests in its busiest time; absent under overload"
+    )
+    needed: int | None = Field(
+        None, description="units that meet the goals, of what is priced first; absent without"
+    )
+    cost: float | None = Field(None, description="of these units and all else that is priced")
 
 
 class LoadOutlook(Block):
@@ -156,6 +170,22 @@ class Backtest(Block):
     peak_error: float = Field(description="busiest hour, forecast over true, minus 1")
 
 
+class OutlookCost(Block):
+    """What the deployment costs over the horizon."""
+
+    prices: dict[str, float] = Field(description="of one unit for an hour, by path")
+    units: dict[str, int] = Field(description="that are deployed")
+    per_hour: float
+    total: float = Field(description="as deployed")
+    following: float = Field(
+        description="with as many units of the first path as each hour needs, the others as they "
+        "are"
+    )
+    fewest: int = Field(description="units that the quietest hour needs")
+    most: int = Field(description="and the busiest one")
+    enough: bool = Field(description="whether so many meet the goals in the busiest hour")
+
+
 class OutlookWay(Block):
     """A change of the deployment that holds longer."""
 
@@ -182,6 +212,7 @@ class Outlook(Block):
     hours: list[OutlookHour]
     ways: list[OutlookWay] = Field(default_factory=list)
     backtest: Backtest | None = None
+    cost: OutlookCost | None = Field(None, description="absent without prices")
     verdict: Literal["yes", "no"]
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()

@@ -59,6 +59,15 @@ def forecast(
         ),
     ] = None,
     sampled: Sampled = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--price",
+            metavar="PATH=COST",
+            help="Cost of one unit for an hour, in any money: deployment.replicas=0.05. The first "
+            "one follows the load. Repeatable.",
+        ),
+    ] = None,
     slo: Slo = None,
     mix: Mix = None,
     settings: Settings = None,
@@ -89,6 +98,7 @@ def forecast(
         flag,
         search_plan,
     )
+    from fastsim.cli.size import parse_prices
     from fastsim.twin.outlook import look_ahead
     from fastsim.units import parse_duration
 
@@ -101,6 +111,7 @@ def forecast(
         growth_per_month = None if growth is None else parse_growth(growth)
     with flag("--event"):
         parsed = [parse_event(text) for text in events or []]
+    prices = parse_prices(price or [])
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(scenario, mix=mix)
@@ -116,6 +127,7 @@ def forecast(
             hours=round(ahead_s / 3600.0),
             growth_per_month=growth_per_month,
             events=parsed,
+            prices=prices,
             replications=replications,
             seed=chosen_seed,
             jobs=jobs,

@@ -13,7 +13,7 @@ from fastsim.report.figures import figure
 from fastsim.report.markup import Markup
 from fastsim.report.tables import table
 from fastsim.report.view import Table, View
-from fastsim.report.wording import clean, estimate, rate, share
+from fastsim.report.wording import UNKNOWN, clean, duration, estimate, rate, share
 from fastsim.result import Block, Estimate
 from fastsim.scenario import parse_slo
 from fastsim.twin.sweep import settings_text as combination_text
@@ -52,13 +52,19 @@ def data_table(found: Table, most: int | None = None) -> Markup:
 
 
 def _limit(found: Limit) -> Spec:
-    """Draw how much of the goal each load takes, and from where on it is missed."""
+    """Draw latency against load, or how much of its goal it takes, and where that is missed."""
+    goal = _only_p95(found)
+
+    def height(point: LimitPoint) -> float | None:
+        return point.margin if goal is None else point.p95
+
     met = [p for p in found.points if p.margin is not None and p.met]
     missed = [p for p in found.points if p.margin is not None and not p.met]
-    line = [[p.rate_per_s, p.margin] for p in found.points if p.margin is not None and p.margin > 0]
+    line = [[p.rate_per_s, height(p)] for p in found.points if p.margin is not None and height(p)]
     drawn = []
     if found.goals and line:
-        drawn.append(series("of the goal's limit", "twin", "line", line))
+        name = "of the goal's limit" if goal is None else "p95"
+        drawn.append(series(name, "twin", "line", line))
         kinds: list[tuple[str, Look, list[LimitPoint]]] = [
             ("met", "good", met),
             ("missed", "bad", missed),
@@ -66,11 +72,11 @@ def _limit(found: Limit) -> Spec:
         for name, look, points in kinds:
             if points:
                 hints = [
-                    f"{rate(p.rate_per_s)}: {share(p.margin)} of the limit, busiest "
-                    f"{share(p.utilisation)}"
+                    f"{rate(p.rate_per_s)}: p95 {UNKNOWN if p.p95 is None else duration(p.p95)}, "
+                    f"{share(p.margin)} of the limit, busiest {share(p.utilisation)}"
                     for p in points
                 ]
-                pairs = [[p.rate_per_s, p.margin] for p in points]
+                pairs = [[p.rate_per_s, height(p)] for p in points]
                 drawn.append(series(name, look, "points", pairs, hints=hints))
     else:
         uses = [[p.rate_per_s, p.utilisation] for p in found.points]
@@ -80,9 +86,22 @@ def _limit(found: Limit) -> Spec:
         marks.append(_known("x", found.rate, f"holds {rate(found.rate.value)}", "good"))
     y = axis("busiest loop or resource", "ratio")
     if found.goals and line:
-        marks.append(mark("y", 1.0, "the goal", "bad"))
+        marks.append(mark("y", 1.0 if goal is None else goal, "the goal", "bad"))
         y = axis("value over its goal", "ratio", "log")
+        if goal is not None:
+            y = axis("p95", "s", "log")
     return plot(axis("load", "/s"), y, drawn, marks=marks, height=320)
+
+
+def _only_p95(found: Limit) -> float | None:
+    """Return the limit of p95 of all requests, seconds, where that is the only goal."""
+    if len(found.goals) != 1:
+        return None
+    goal = parse_slo(found.goals[0])
+    if goal.endpoint is not None or goal.metric != "p95":
+        return None
+    drawn = [point for point in found.points if point.margin is not None]
+    return goal.limit if all(point.p95 is not None for point in drawn) else None
 
 
 def _known(side: Literal["x", "y"], value: Estimate, text: str, look: Look) -> Spec:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fastsim.answers import Candidate, Limit, Size
 from fastsim.report.layout import columns, finish, labelled, trust_lines, warnings_text, wrapped
-from fastsim.report.wording import UNKNOWN, clean, count, plural, rate, share
+from fastsim.report.wording import UNKNOWN, clean, count, duration, plural, rate, share
 from fastsim.result import Estimate
 
 _PREFIX = "deployment."
@@ -24,13 +24,15 @@ def render_limit(found: Limit) -> str:
     rows = [
         [
             rate(point.rate_per_s),
+            UNKNOWN if point.p95 is None else duration(point.p95),
+            share(point.errors),
             UNKNOWN if point.margin is None else share(point.margin),
             share(point.utilisation),
             "✓" if point.met else "✗",
         ]
         for point in found.points
     ]
-    lines += ["", *columns(["load", "of the limit", "busiest", "met"], rows)]
+    lines += ["", *columns(["load", "p95", "errors", "of the limit", "busiest", "met"], rows)]
     lines += warnings_text(found.warnings)
     lines += trust_lines(
         f"{count(found.replications)} replications of every load", found.provenance

@@ -7,7 +7,8 @@ from xml.etree import ElementTree as ET
 
 from pydantic import BaseModel
 
-from fastsim.report.view import Table, View, view_of
+from fastsim.report.view import Table, View
+from fastsim.report.views import view_of
 from fastsim.report.wording import clean
 
 _MOST_ROWS = 40

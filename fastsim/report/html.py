@@ -32,7 +32,8 @@ from fastsim.report.tables import (
     table,
     use_table,
 )
-from fastsim.report.view import View, view_of
+from fastsim.report.view import View
+from fastsim.report.views import view_of
 from fastsim.report.wording import metric_name, ordered_names, rate, share
 from fastsim.result import Block, Comparison, Run, RunProvenance
 from fastsim.twin.equivalence import together

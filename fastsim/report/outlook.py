@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from fastsim.answers import LoadOutlook, Outlook, OutlookHour
+from fastsim.answers import LoadOutlook, Outlook, OutlookCost, OutlookHour
 from fastsim.report.layout import columns, finish, labelled, trust_lines, warnings_text, wrapped
-from fastsim.report.wording import UNKNOWN, clean, plural, rate, share, signed_percent
+from fastsim.report.wording import UNKNOWN, clean, duration, plural, rate, share, signed_percent
 from fastsim.result import Estimate
 
 _WEEK_H = 168
@@ -33,6 +33,8 @@ def render_outlook(found: Outlook) -> str:
             f"{share(back.confidence)}; an hour is off by {share(back.median_error)}, the busiest "
             f"by {signed_percent(back.peak_error)}",
         )
+    if found.cost is not None:
+        lines += labelled("Cost", _cost(found.cost, len(hours)))
     lines += ["", *_weeks(hours), ""]
     for way in found.ways:
         until = f"until {moment(way.breaks)}" if way.breaks else "all the time"
@@ -76,6 +78,21 @@ def _load(load: LoadOutlook) -> str:
     )
 
 
+def _cost(cost: OutlookCost, hours: int) -> str:
+    path = next(iter(cost.prices))
+    unit = clean(path.removeprefix("deployment."))
+    deployed = ", ".join(
+        f"{number} {clean(name.removeprefix('deployment.'))}" for name, number in cost.units.items()
+    )
+    each = f"{cost.fewest} to {cost.most}" if cost.fewest < cost.most else f"{cost.most}"
+    said = (
+        f"{cost.total:,.5g} over {plural(hours, 'hour')} as deployed ({deployed}: "
+        f"{cost.per_hour:,.4g} an hour); {cost.following:,.5g} with as many {unit} as each hour "
+        f"needs ({each})"
+    )
+    return said if cost.enough else f"{said}, which are too few in the busiest"
+
+
 def _weeks(hours: Sequence[OutlookHour]) -> list[str]:
     rows = []
     for begin in range(0, len(hours), _WEEK_H):
@@ -86,7 +103,8 @@ def _weeks(hours: Sequence[OutlookHour]) -> list[str]:
                 short(week[0].start),
                 f"{short(peak.start)} {peak.start[11:16]}",
                 rate(peak.rate_per_s),
-                f"{rate(peak.low_per_s)} to {rate(peak.high_per_s)}",
+                f"{rate(peak.low_per_s).removesuffix('/s')} to {rate(peak.high_per_s)}",
+                UNKNOWN if peak.p95 is None else duration(peak.p95),
                 UNKNOWN if peak.margin is None else share(peak.margin),
                 share(peak.utilisation),
                 f"{sum(hour.missed for hour in week):.0f} h",
@@ -94,7 +112,7 @@ def _weeks(hours: Sequence[OutlookHour]) -> list[str]:
         )
     if len(rows) > _LISTED:
         rows = [*rows[: _LISTED - 1], rows[-1]]
-    head = ["week of", "busiest hour", "load", "90 %", "of the limit", "busy", "missed"]
+    head = ["week", "busiest hour", "load", "90 %", "p95", "of limit", "busy", "missed"]
     return columns(head, rows)
 
 

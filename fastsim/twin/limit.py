@@ -29,6 +29,10 @@ FloatArray = npt.NDArray[np.float64]
 OnTrial = Callable[[float, float], None]
 """Called with the load tried and how much of the search is done, 0 to 1."""
 
+CURVE = (0.25, 0.5, 0.75)
+"""Shares of the limit that are tried, too, for the curve of latency against load."""
+NEAR = 0.15
+
 CLOSE = 0.02
 """A search ends when its bracket is this narrow, as a share of the load."""
 
@@ -93,7 +97,9 @@ def _found(search: "_Search") -> Limit:
             f"overloaded it finishes less than before, {served:.3g}/s when {rate:.3g}/s arrive: "
             "the loop begins more requests than it ends (limit_concurrency sheds load)"
         )
-    tried = (search if goals else steady).trials.values()
+    drawn = search if goals else steady
+    drawn.fill_in((found or saturation).value)
+    tried = drawn.trials.values()
     trials = sorted(tried, key=lambda trial: trial.rate_per_s)
     return Limit(
         title=plan.model.service,
@@ -146,6 +152,13 @@ class _Search:
     def attempt(self, rate: float) -> Trial:
         """Try a load with the model."""
         return self._attempt(rate, self.trials, self.plan)
+
+    def fill_in(self, limit: float) -> None:
+        """Try loads below the limit from which none that was tried is near."""
+        for share in CURVE:
+            rate = share * limit
+            if not any(abs(known - rate) < NEAR * limit for known in self.trials):
+                self.attempt(rate)
 
     def other(self, rate: float) -> Trial:
         """Try a load with models that the recording may as well have come from."""
@@ -263,6 +276,8 @@ def _point(trial: Trial) -> LimitPoint:
         margin=trial.margin if math.isfinite(trial.margin) else None,
         met=trial.margin < 1.0,
         utilisation=trial.utilisation,
+        p95=trial.p95_s if math.isfinite(trial.p95_s) else None,
+        errors=trial.errors,
     )
 
 

@@ -5,7 +5,7 @@ goals are missed in an hour with the chance that its busiest time passes the lim
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,7 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from fastsim.answers import Backtest, Limit, LoadOutlook, Outlook, OutlookHour, OutlookWay
+from fastsim.answers import (
+    Backtest,
+    Limit,
+    LoadOutlook,
+    Outlook,
+    OutlookCost,
+    OutlookHour,
+    OutlookWay,
+)
 from fastsim.load.history import History
 from fastsim.load.seasons import (
     CONFIDENCE,
@@ -25,13 +33,15 @@ from fastsim.load.seasons import (
     fit_load,
 )
 from fastsim.result import Estimate
-from fastsim.scenario import Slo
+from fastsim.scenario import ResolvedDeployment, Slo
 from fastsim.twin.advice import more_of
 from fastsim.twin.limit import OnTrial, find_limit
+from fastsim.twin.outlook_cost import cost_ahead
 from fastsim.twin.plan import Plan
 from fastsim.twin.processes import Jobs, shared
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 OnStep = Callable[[float, str], None]
 
 LIKELY, POSSIBLE = 0.5, 0.05
@@ -49,6 +59,7 @@ def look_ahead(
     hours: int,
     growth_per_month: float | None = None,
     events: Sequence[LoadEvent] = (),
+    prices: Mapping[str, float] | None = None,
     replications: int = 6,
     seed: int = 1,
     jobs: Jobs = 1,
@@ -64,6 +75,8 @@ def look_ahead(
         How far to look, from the end of the history.
     growth_per_month
         Instead of the growth seen in the history.
+    prices
+        Cost of one unit for an hour, by path (``fastsim.twin.outlook_cost``).
     jobs
         See ``fastsim.twin.processes``.
     """
@@ -100,6 +113,17 @@ def look_ahead(
                         breaks=None if until is None else _iso(band.start_s[until]),
                     )
                 )
+        cost, needed = None, None
+        if prices:
+
+            def holds_up_to(deployment: ResolvedDeployment) -> float:
+                if deployment == plan.deployment:
+                    return 0.0 if holds is None else holds.value
+                on_step(0.95, "trying what the busiest hour needs")
+                better = _holds(limit_of(replace(plan, deployment=deployment)), goals)
+                return 0.0 if better is None else better.value
+
+            cost, needed = cost_ahead(plan, prices, history.peak * band.rate_per_s, holds_up_to)
     return Outlook(
         title=plan.model.service,
         seed=seed,
@@ -109,9 +133,10 @@ def look_ahead(
         load=_load(load, history, growth_per_month, band),
         breaks=_when(band, chance, LIKELY),
         breaks_earliest=_when(band, chance, POSSIBLE),
-        hours=_hours(band, chance, history.peak, found),
+        hours=_with_cost(_hours(band, chance, history.peak, found), cost, needed),
         ways=ways,
         backtest=backtest(history),
+        cost=cost,
         verdict="yes" if _first(chance, LIKELY) is None and holds is not None else "no",
         warnings=[
             *found.warnings,
@@ -175,11 +200,16 @@ def _hours(band: LoadBand, chance: FloatArray, peak: float, found: Limit) -> lis
     met = [point for point in points if point.margin is not None]
     margin_at = np.array([point.rate_per_s for point in met])
     margin = np.array([point.margin or 0.0 for point in met])
+    steady = [point for point in points if point.p95 is not None]
+    steady_at = np.array([point.rate_per_s for point in steady])
+    p95 = np.array([point.p95 or 0.0 for point in steady])
+    errors = np.array([point.errors for point in steady])
     hours = []
     for number in range(len(band.start_s)):
         rate = float(band.rate_per_s[number])
         asked = peak * rate
         known = len(met) > 0 and asked <= margin_at[-1]
+        served = len(steady) > 0 and asked <= steady_at[-1]
         hours.append(
             OutlookHour(
                 start=_iso(band.start_s[number]),
@@ -189,9 +219,25 @@ def _hours(band: LoadBand, chance: FloatArray, peak: float, found: Limit) -> lis
                 utilisation=min(float(np.interp(asked, rates, use)), 1.0),
                 margin=float(np.interp(asked, margin_at, margin)) if known else None,
                 missed=float(chance[number]),
+                p95=float(np.interp(asked, steady_at, p95)) if served else None,
+                errors=float(np.interp(asked, steady_at, errors)) if served else None,
             )
         )
     return hours
+
+
+def _with_cost(
+    hours: list[OutlookHour], cost: OutlookCost | None, needed: IntArray | None
+) -> list[OutlookHour]:
+    """Note what each hour needs, and what that costs."""
+    if cost is None or needed is None:
+        return hours
+    path = next(iter(cost.prices))
+    fixed = cost.per_hour - cost.prices[path] * cost.units[path]
+    return [
+        hour.model_copy(update={"needed": units, "cost": fixed + cost.prices[path] * units})
+        for hour, units in zip(hours, needed.tolist(), strict=True)
+    ]
 
 
 def _load(load: LoadModel, history: History, growth: float | None, band: LoadBand) -> LoadOutlook:

@@ -46,6 +46,11 @@ class Trial:
     busiest: str
     served_per_s: FloatArray
     """Shape (replications,): requests completed per second of the measured time."""
+    p95_s: float
+    """Of all requests, mean of the replications; infinite where requests piled up, nan without
+    any."""
+    errors: float
+    """Share of requests that failed, mean of the replications."""
 
     @property
     def utilisation(self) -> float:
@@ -139,6 +144,8 @@ def judge_trial(found: Replications, goals: Sequence[Slo]) -> Trial:
         uses=used,
         busiest=name,
         served_per_s=found.each(lambda run: run.throughput_per_s(None)),
+        p95_s=math.inf if full.any() else float(found.each(_p95_s).mean()),
+        errors=float(np.nan_to_num(found.each(lambda run: run.error_ratio(None))).mean()),
     )
 
 
@@ -153,6 +160,13 @@ def _margin(run: Measures, goal: Slo) -> float:
         value = float(latency_statistics(latency)[METRICS.index(goal.metric)])
         limit = goal.limit
     return math.inf if math.isnan(value) else value / limit
+
+
+def _p95_s(run: Measures) -> float:
+    latency_s = run.latency_s(None)
+    if not len(latency_s):
+        return math.nan
+    return float(latency_statistics(latency_s)[METRICS.index("p95")])
 
 
 def _busiest(found: Replications) -> tuple[str, FloatArray]:

@@ -64,7 +64,7 @@ def test_an_answer_as_a_page(model: Path, tmp_path: Path, capsys: Capture) -> No
     assert "Holds up to" in capsys.readouterr().out
     text = page.read_text()
     assert "shop: limit" in text
-    assert '"value over its goal"' in text
+    assert '"title":"p95"' in text
     assert run(*arguments) == 2
     assert "limit.html exists" in capsys.readouterr().err
 

@@ -69,6 +69,24 @@ def test_it_holds_where_nothing_grows(files: tuple[Path, Path], capsys: Capture)
     assert "the end of the forecast" in capsys.readouterr().out
 
 
+def test_prices_give_the_cost_as_deployed_and_as_needed(
+    files: tuple[Path, Path], capsys: Capture
+) -> None:
+    more = ("--horizon", "7d", "--growth", "0%/month", "--price", "deployment.workers=0.5")
+    many = ("--set", "deployment.workers=3", "--set", "deployment.cores=3")
+    assert run(*asked(files, *more, *many)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    # Three workers at 0.5 for 168 hours; one of them is enough at any time.
+    assert "Cost 252 over 168 hours as deployed (3 workers: 1.5 an hour)" in said
+    assert "84 with as many workers as each hour needs (1)" in said
+    assert run(*asked(files, *more, "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    hour = found["hours"][12]
+    assert (hour["needed"], hour["cost"]) == (1, 0.5)
+    assert 0.015 < hour["p95"] < 0.06
+    assert hour["errors"] == 0.0
+
+
 def test_an_event_breaks_it_on_its_day(files: tuple[Path, Path], capsys: Capture) -> None:
     more = ("--growth", "0%/month", "--horizon", "14d", "--event", "2026-10-20=x4", "--json")
     assert run(*asked(files, *more)) == 1

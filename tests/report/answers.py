@@ -6,6 +6,7 @@ from fastsim.answers import (
     LimitPoint,
     LoadOutlook,
     Outlook,
+    OutlookCost,
     OutlookHour,
     Size,
     Sweep,
@@ -26,7 +27,7 @@ def limit() -> Limit:
         saturation=Estimate(value=300.0, low=295.0, high=305.0, unit="/s"),
         saturated="event loop",
         points=[
-            LimitPoint(rate_per_s=200.0, margin=0.6, met=True, utilisation=0.67),
+            LimitPoint(rate_per_s=200.0, margin=0.6, met=True, utilisation=0.67, p95=0.06),
             LimitPoint(rate_per_s=320.0, margin=None, met=False, utilisation=1.0),
         ],
         verdict="yes",
@@ -95,6 +96,10 @@ def outlook() -> Outlook:
             utilisation=0.6,
             margin=0.8,
             missed=0.7 if hour == 5 else 0.01,
+            p95=0.08,
+            errors=0.001,
+            needed=2 if hour < 3 else 3,
+            cost=0.1 * (2 if hour < 3 else 3),
         )
         for hour in range(6)
     ]
@@ -116,6 +121,16 @@ def outlook() -> Outlook:
         breaks="2026-11-27T05:00Z",
         breaks_earliest="2026-11-27T05:00Z",
         hours=hours,
+        cost=OutlookCost(
+            prices={"deployment.workers": 0.1},
+            units={"deployment.workers": 2},
+            per_hour=0.2,
+            total=1.2,
+            following=1.5,
+            fewest=2,
+            most=3,
+            enough=True,
+        ),
         verdict="no",
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fastsim.report.charts import MOST_POINTS, axis, bars, chart, mark, plot, series
 from fastsim.report.decision_figures import decision_figure
 from fastsim.report.html import render_html
-from fastsim.report.view import view_of
+from fastsim.report.views import view_of
 from fastsim.result import Block
 from tests.report import answers, results
 
@@ -99,6 +99,13 @@ def test_a_limit_shows_where_the_goal_is_missed() -> None:
     marks = {mark["text"]: (mark["at"], mark.get("to")) for mark in spec["marks"]}
     assert marks["holds 240/s"] == (230.0, 250.0)
     assert marks["event loop full"] == (295.0, 305.0)
+    assert marks["the goal"] == (0.1, None)
+    assert spec["y"]["unit"] == "s"
+    assert spec["series"][0]["data"] == [[200.0, 0.06]]
+    several = answers.limit()
+    several.goals.append("errors < 1%")
+    spec = drawn(several)
+    marks = {mark["text"]: (mark["at"], mark.get("to")) for mark in spec["marks"]}
     assert marks["the goal"] == (1.0, None)
     assert spec["series"][0]["data"] == [[200.0, 0.6]]
 

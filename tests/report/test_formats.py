@@ -12,7 +12,7 @@ from fastsim.report.answer import render_answer
 from fastsim.report.formats import FORMATS, to_csv, to_github, to_junit, to_markdown
 from fastsim.report.json import to_json
 from fastsim.report.layout import WIDTH
-from fastsim.report.view import view_of
+from fastsim.report.views import view_of
 from fastsim.result import Block, Estimate
 from tests.report import answers, results
 
