@@ -1,6 +1,6 @@
 """The mean time of each step and endpoint of a model, in seconds, by formula."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +96,29 @@ def _branch_draws(steps: list[Step], rng: np.random.Generator) -> tuple[FloatArr
         else:
             elapsed += step_mean_s(step)
     return elapsed, code
+
+
+def times_run(steps: Iterable[Step], times: float = 1.0) -> Iterator[tuple[float, Step]]:
+    """Yield steps with how often each runs in a request, in the mean; and those that they hold.
+
+    What calls do in their threads is left out.
+    """
+    for step in steps:
+        yield times, step
+        match step:
+            case UseStep():
+                yield from times_run(step.steps, times)
+            case RepeatStep():
+                yield from times_run(step.steps, times * mean_count(step.count))
+            case ChooseStep():
+                total = sum(way.share for way in step.ways)
+                for way in step.ways:
+                    yield from times_run(way.steps, times * way.share / total)
+            case ParallelStep():
+                for branch in step.branches:
+                    yield from times_run(branch.steps, times * mean_count(branch.count))
+            case _:
+                pass
 
 
 def endpoint_mean_s(endpoint: Endpoint) -> float:

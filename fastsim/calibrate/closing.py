@@ -15,6 +15,7 @@ from fastsim import spans
 from fastsim.calibrate.growth import ALL_RECORDED, loop_share, per_request_s, unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.distributions import mean
+from fastsim.means import times_run
 from fastsim.model import CallStep, CpuStep, ServiceModel, ThreadStep, WaitStep, all_steps
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin import sample_at, simulate
@@ -141,10 +142,10 @@ def _loop_cpu_s(requests: RequestSet) -> float | None:
 def _blocked_s(model: ServiceModel) -> float:
     """Return how long code blocks the loop per request, seconds."""
     return sum(
-        endpoint.share * variant.share * mean(step.time) * step.blocking
+        endpoint.share * variant.share * times * mean(step.time) * step.blocking
         for endpoint in model.endpoints
         for variant in endpoint.variants
-        for step in all_steps(variant.steps, of_threads=False)
+        for times, step in times_run(variant.steps)
         if isinstance(step, CpuStep)
     )
 

@@ -10,9 +10,8 @@ import numpy as np
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.selfcheck import replayed_means
 from fastsim.distributions import scaled
-from fastsim.means import step_mean_s
-from fastsim.model import Endpoint, ServiceModel, Step, WaitStep
-from fastsim.program import all_steps
+from fastsim.means import endpoint_mean_s
+from fastsim.model import Constant, Endpoint, ServiceModel, Step, WaitStep
 
 ROUNDS = 3
 ENOUGH = 0.01
@@ -23,40 +22,36 @@ SHORTEST = 0.3
 
 def without_queueing(model: ServiceModel, requests: RequestSet, *, seed: int = 1) -> ServiceModel:
     """Return the model whose waits are short enough to give the recorded mean latencies."""
+    waits_s = {each.name: _waits_s(each) for each in model.endpoints}
+    part = dict.fromkeys(waits_s, 1.0)
+    found = model
     for number in range(ROUNDS):
-        excess = replayed_means(model, requests, seed=seed + number)
-        longer = {
-            name: twin_s - live_s
-            for name, (live_s, twin_s) in excess.items()
-            if twin_s > (1.0 + ENOUGH) * live_s and np.isfinite(twin_s)
-        }
-        if not longer:
+        for name, (live_s, twin_s) in replayed_means(found, requests, seed=seed + number).items():
+            off_s = twin_s - live_s
+            if abs(off_s) > ENOUGH * live_s and np.isfinite(off_s) and waits_s[name] > 0.0:
+                part[name] = float(np.clip(part[name] - off_s / waits_s[name], SHORTEST, 1.0))
+        shortened = [
+            each if part[each.name] >= 1.0 else _scaled(each, part[each.name])
+            for each in model.endpoints
+        ]
+        if shortened == found.endpoints:
             break
-        model = model.model_copy(
-            update={
-                "endpoints": [
-                    _shortened(endpoint, longer.get(endpoint.name, 0.0))
-                    for endpoint in model.endpoints
-                ]
-            }
-        )
-    return model
+        found = model.model_copy(update={"endpoints": shortened})
+    return found
 
 
-def _shortened(endpoint: Endpoint, by_s: float) -> Endpoint:
-    waits_s = sum(
-        variant.share * step_mean_s(step)
-        for variant in endpoint.variants
-        for step in all_steps(variant.steps)
-        if isinstance(step, WaitStep)
-    )
-    if by_s <= 0.0 or waits_s <= 0.0:
-        return endpoint
-    factor = max(1.0 - by_s / waits_s, SHORTEST)
+def _waits_s(endpoint: Endpoint) -> float:
+    """Return what waits make of the mean of an endpoint, seconds."""
+    return endpoint_mean_s(endpoint) - endpoint_mean_s(_scaled(endpoint, 0.0))
 
-    def shorten(step: Step) -> Step:
-        if isinstance(step, WaitStep):
-            return step.model_copy(update={"time": scaled(step.time, factor)})
-        return step
 
-    return endpoint.with_steps(shorten)
+def _scaled(endpoint: Endpoint, factor: float) -> Endpoint:
+    """Return an endpoint whose waits take so many times as long; none at 0."""
+
+    def scale(step: Step) -> Step:
+        if not isinstance(step, WaitStep):
+            return step
+        law = scaled(step.time, factor) if factor > 0.0 else Constant(value=0.0)
+        return step.model_copy(update={"time": law})
+
+    return endpoint.with_steps(scale)

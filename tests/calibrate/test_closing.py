@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fastsim import spans
-from fastsim.calibrate.closing import balance, close_account, fit_handover
+from fastsim.calibrate.closing import _blocked_s, balance, close_account, fit_handover
 from fastsim.calibrate.requests import RequestSet, collect_requests
-from fastsim.model import LoopCosts, ServiceModel
+from fastsim.model import Counts, LoopCosts, RepeatStep, ServiceModel
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin import sample, simulate
 from tests.calibrate.trace_formats import trace
@@ -110,6 +110,18 @@ def test_the_recorder_s_own_thread_is_no_hand_over(template: RequestSet) -> None
         service(LoopCosts(), thread_cpu=0.0004), replace(seen, counters=seen.counters | more)
     )
     assert found == pytest.approx(40e-6, abs=15e-6)
+
+
+def test_blocking_code_of_rounds_counts_as_often_as_it_runs() -> None:
+    once = service(LoopCosts(), blocking=0.5)
+    [variant] = once.endpoints[0].variants
+    rounds = RepeatStep(count=Counts(values=[3.0], weights=[1.0]), steps=variant.steps)
+    looping = once.endpoints[0].model_copy(
+        update={"variants": [variant.model_copy(update={"steps": [rounds]})]}
+    )
+    thrice = once.model_copy(update={"endpoints": [looping]})
+    assert _blocked_s(thrice) == pytest.approx(3.0 * _blocked_s(once))
+    assert _blocked_s(once) > 0.0
 
 
 def test_blocking_code_is_not_taken_for_hand_overs(template: RequestSet) -> None:

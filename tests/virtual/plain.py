@@ -4,6 +4,7 @@ The SDK and the instrumentation of FastAPI are the real ones, on the virtual clo
 services wait for over sockets is in a client span, as instrumented drivers have it.
 """
 
+import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from fastsim.collector import clocks
@@ -29,10 +31,24 @@ def _now_ns() -> int:
     return clocks.time_ns()
 
 
+class _Identities(IdGenerator):
+    """The same ones every time: samplers go by them."""
+
+    def __init__(self) -> None:
+        self._draw = random.Random(5)
+
+    def generate_span_id(self) -> int:
+        return self._draw.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        return self._draw.getrandbits(128) or 1
+
+
 @contextmanager
 def recorded_plainly(app: FastAPI, traces: Path, *, sample_ratio: float = 1.0) -> Iterator[None]:
     """Write spans of what ``app`` serves inside; no FastSim in it."""
     provider = TracerProvider(
+        id_generator=_Identities(),
         sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
         resource=Resource.create({"service.name": "virtual", "service.instance.id": "1"}),
     )
