@@ -158,6 +158,14 @@ class LoadOutlook(Block):
     exceptional: list[tuple[str, float]] = Field(
         default_factory=list, description="days left out, and how many times the usual they had"
     )
+    holidays: list[tuple[str, str]] = Field(
+        default_factory=list, description="date and name of public holidays to come"
+    )
+    holidays_seen: int = Field(0, description="public holidays in the history")
+    of_a_sunday: float | None = Field(
+        None, description="load of those, of that of a Sunday; taken for Sundays when absent"
+    )
+    method: Literal["seasons", "mstl"] = Field("seasons", description="how it is carried on")
 
 
 class Backtest(Block):

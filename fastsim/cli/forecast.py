@@ -1,7 +1,7 @@
 """``fastsim forecast``: ask until when the service holds, by the load that it had."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -58,6 +58,22 @@ def forecast(
             help="Days of another load: 2026-11-27=x3, 2026-12-01..2026-12-24=x1.4. Repeatable.",
         ),
     ] = None,
+    holidays: Annotated[
+        str | None,
+        typer.Option(
+            "--holidays",
+            metavar="PLACE",
+            help="Public holidays of a country or a part: DE, DE-BY, US-CA (extra: forecast).",
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["seasons", "mstl"],
+        typer.Option(
+            "--method",
+            help="How the load is carried on: our own fit, or MSTL with exponential smoothing of "
+            "statsmodels (extra: forecast). The backtest says which is better.",
+        ),
+    ] = "seasons",
     sampled: Sampled = None,
     price: Annotated[
         list[str] | None,
@@ -99,6 +115,7 @@ def forecast(
         search_plan,
     )
     from fastsim.cli.size import parse_prices
+    from fastsim.load.special_days import holidays_of
     from fastsim.twin.outlook import look_ahead
     from fastsim.units import parse_duration
 
@@ -116,6 +133,9 @@ def forecast(
     scenario = question.scenario
     apply_traffic(scenario, mix=mix)
     past = _history(history, sampled)
+    special = None
+    if holidays is not None:
+        special = holidays_of(holidays, past.start_s, float(past.hours_s()[-1]) + ahead_s)
     plan, goals = search_plan(question, slo, from_anywhere=True)
     chosen_seed = scenario.seed if seed is None else seed
     provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)
@@ -127,6 +147,8 @@ def forecast(
             hours=round(ahead_s / 3600.0),
             growth_per_month=growth_per_month,
             events=parsed,
+            holidays=special,
+            method=method,
             prices=prices,
             replications=replications,
             seed=chosen_seed,

@@ -8,12 +8,13 @@ unexplained, of the growth's error, and of how levels wandered from week to week
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsim.load.history import HOUR_S, History
+from fastsim.load.special_days import SUNDAY, HolidayEffect, SpecialDays, effect_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -78,6 +79,8 @@ class LoadModel:
     """Standard deviation of the change of the level from one week to the next."""
     exceptional: tuple[tuple[float, float], ...]
     """Days left out: begin, seconds since 1970, and how many times the usual they had."""
+    holidays: SpecialDays = field(default_factory=SpecialDays)
+    holiday: HolidayEffect = field(default_factory=HolidayEffect)
 
     def growth_per_month(self, errors: float = 0.0) -> float:
         """Return the growth over a month, as a share, or what is so many standard errors off it."""
@@ -103,14 +106,15 @@ class LoadModel:
         elif not math.isfinite(error):
             slope, error = 0.0, 0.0
         now = self.level + self.growth_per_s * (self.end_s - self.origin_s)
-        log_rate = now + slope * since_s + self.season[week_hour(start_s)]
+        special = self.holidays.cover(start_s)
+        season = self.season[week_hour(start_s)]
+        on_sunday = self.season[sunday_hour(start_s)] + self.holiday.offset
+        log_rate = now + slope * since_s + np.where(special, on_sunday, season)
         log_rate += self.last * self.carried ** (1.0 + since_s / HOUR_S)
         weeks = since_s / (WEEK_H * HOUR_S)
         more = self.level_error**2 + (error * since_s) ** 2 + self.wander**2 * weeks
-        sigma = np.sqrt(self.sigma**2 + more)
-        for event in events:
-            inside = (start_s >= event.start_s) & (start_s < event.end_s)
-            log_rate = np.where(inside, log_rate + math.log(event.times), log_rate)
+        sigma = np.sqrt(self.sigma**2 + more + np.where(special, self.holiday.sd**2, 0.0))
+        log_rate = apply(events, start_s, log_rate)
         return LoadBand(
             start_s=start_s,
             rate_per_s=np.exp(log_rate),
@@ -120,24 +124,47 @@ class LoadModel:
         )
 
 
+def apply(events: Sequence[LoadEvent], start_s: FloatArray, log_rate: FloatArray) -> FloatArray:
+    """Return the logarithms of rates with those of days of another load as these have it."""
+    for event in events:
+        inside = (start_s >= event.start_s) & (start_s < event.end_s)
+        log_rate = np.where(inside, log_rate + math.log(event.times), log_rate)
+    return log_rate
+
+
 def week_hour(start_s: FloatArray) -> IntArray:
     """Return the hour of the week of moments, from Monday 0:00 UTC."""
     hours = np.floor(start_s / HOUR_S).astype(np.int64)
     return (hours + 3 * DAY_H) % WEEK_H  # 1970 began on a Thursday
 
 
-def fit_load(history: History) -> LoadModel:
-    """Fit level, growth and seasons to the hours of a history."""
+def sunday_hour(start_s: FloatArray) -> IntArray:
+    """Return the hour of the week of the same hour of a Sunday."""
+    return SUNDAY * DAY_H + week_hour(start_s) % DAY_H
+
+
+def fit_load(history: History, holidays: SpecialDays | None = None) -> LoadModel:
+    """Fit level, growth and seasons to the hours of a history.
+
+    Parameters
+    ----------
+    holidays
+        Days that neither tell of their weekday nor follow it.
+    """
+    holidays = SpecialDays() if holidays is None else holidays
     at_s, rate = history.hours_s(), history.rate_per_s
     floor = _LEAST_SHARE * float(np.nanmean(rate))
     log_rate = np.log(np.maximum(rate, max(floor, 1e-12)))
-    kept = ~np.isnan(rate)
+    known = ~np.isnan(rate)
+    special = holidays.cover(at_s)
+    usual = known & ~special
+    kept = usual
     exceptional: dict[int, float] = {}
     day = np.floor(at_s / (DAY_H * HOUR_S)).astype(np.int64)
     for _ in range(2):
         fitted = _Fit.of(at_s, log_rate, kept)
         exceptional |= dict(_far_days(day, log_rate - fitted.values, kept))
-        chosen = ~np.isnan(rate) & ~np.isin(day, list(exceptional))
+        chosen = usual & ~np.isin(day, list(exceptional))
         if chosen.sum() == kept.sum() or chosen.sum() < DAY_H:
             break
         kept = chosen
@@ -155,6 +182,8 @@ def fit_load(history: History) -> LoadModel:
     spread = some / max(float(np.sqrt(np.mean(some**2))), 1e-12)
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(spread, (tail, 1.0 - tail))
+    trend = fitted.level + fitted.slope * (at_s - fitted.origin_s)
+    off_sunday = log_rate - trend - fitted.season[sunday_hour(at_s)]
     return LoadModel(
         origin_s=fitted.origin_s,
         end_s=float(at_s[-1]) + HOUR_S,
@@ -172,6 +201,8 @@ def fit_load(history: History) -> LoadModel:
         exceptional=tuple(
             (number * DAY_H * HOUR_S, math.exp(off)) for number, off in sorted(exceptional.items())
         ),
+        holidays=holidays,
+        holiday=effect_of(at_s[known & special], off_sunday[known & special]),
     )
 
 

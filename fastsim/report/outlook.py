@@ -10,6 +10,7 @@ from fastsim.result import Estimate
 
 _WEEK_H = 168
 _LISTED = 9
+_FEW = 4
 
 
 def render_outlook(found: Outlook) -> str:
@@ -39,6 +40,8 @@ def render_outlook(found: Outlook) -> str:
     for way in found.ways:
         until = f"until {moment(way.breaks)}" if way.breaks else "all the time"
         lines += labelled("Try", f"{clean(way.change)}: holds {until}, {_rate(way.holds_up_to)}")
+    if found.load.holidays:
+        lines += labelled("Holidays", _holidays(found.load))
     for on, times in found.load.exceptional[:_LISTED]:
         lines += labelled("Left out", f"{clean(on)}, a day of {times:.2g} times the usual load")
     lines += warnings_text(found.warnings)
@@ -71,11 +74,24 @@ def _load(load: LoadOutlook) -> str:
         elif load.growth_low is not None and load.growth_high is not None:
             low, high = signed_percent(load.growth_low), signed_percent(load.growth_high)
             grown += f" ({low} to {high})"
+    if load.method == "mstl":
+        grown = f"{grown}, carried on by MSTL" if load.growth_asked else "carried on by MSTL"
     within = f", busiest minutes ×{load.within_hour:.2f}" if load.within_hour > 1.0 else ""
     return (
         f"busiest hour of a week {rate(load.peak_now_per_s)} now, {rate(load.peak_then_per_s)} "
         f"then; {grown}{within}"
     )
+
+
+def _holidays(load: LoadOutlook) -> str:
+    named = [f"{clean(name)} ({short(on)})" for on, name in load.holidays[:_FEW]]
+    more = len(load.holidays) - len(named)
+    rest = f" and {more} more" if more > 0 else ""
+    how = "taken for Sundays: none was in the history"
+    if load.of_a_sunday is not None:
+        seen = plural(load.holidays_seen, "holiday")
+        how = f"×{load.of_a_sunday:.2f} of a Sunday, as {seen} of the history"
+    return f"{', '.join(named)}{rest}: {how}"
 
 
 def _cost(cost: OutlookCost, hours: int) -> str:

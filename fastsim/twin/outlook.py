@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,8 @@ from fastsim.answers import (
     OutlookHour,
     OutlookWay,
 )
-from fastsim.load.history import History
+from fastsim.load.history import HOUR_S, History
+from fastsim.load.mstl import LEAST_H, smooth_load
 from fastsim.load.seasons import (
     CONFIDENCE,
     GROWS_AFTER_H,
@@ -32,6 +34,7 @@ from fastsim.load.seasons import (
     LoadModel,
     fit_load,
 )
+from fastsim.load.special_days import SpecialDays
 from fastsim.result import Estimate
 from fastsim.scenario import ResolvedDeployment, Slo
 from fastsim.twin.advice import more_of
@@ -42,6 +45,7 @@ from fastsim.twin.processes import Jobs, shared
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Method = Literal["seasons", "mstl"]
 OnStep = Callable[[float, str], None]
 
 LIKELY, POSSIBLE = 0.5, 0.05
@@ -59,6 +63,8 @@ def look_ahead(
     hours: int,
     growth_per_month: float | None = None,
     events: Sequence[LoadEvent] = (),
+    holidays: SpecialDays | None = None,
+    method: Method = "seasons",
     prices: Mapping[str, float] | None = None,
     replications: int = 6,
     seed: int = 1,
@@ -75,14 +81,19 @@ def look_ahead(
         How far to look, from the end of the history.
     growth_per_month
         Instead of the growth seen in the history.
+    holidays
+        Public holidays of the history and of the time to come.
+    method
+        By which the load is carried on: our own fit, or ``fastsim.load.mstl``.
     prices
         Cost of one unit for an hour, by path (``fastsim.twin.outlook_cost``).
     jobs
         See ``fastsim.twin.processes``.
     """
     plan = replace(plan, course=None)
-    load = fit_load(history)
-    band = load.ahead(hours, growth_per_month=growth_per_month, events=events)
+    load = fit_load(history, holidays)
+    carried = load if method == "seasons" else smooth_load(history)
+    band = carried.ahead(hours, growth_per_month=growth_per_month, events=events)
     with shared(jobs) as processes:
 
         def limit_of(asked: Plan, on_trial: OnTrial | None = None) -> Limit:
@@ -130,27 +141,33 @@ def look_ahead(
         goals=[goal.text for goal in goals],
         limit=found,
         holds_up_to=holds,
-        load=_load(load, history, growth_per_month, band),
+        load=_load(load, history, growth_per_month, band, method),
         breaks=_when(band, chance, LIKELY),
         breaks_earliest=_when(band, chance, POSSIBLE),
         hours=_with_cost(_hours(band, chance, history.peak, found), cost, needed),
         ways=ways,
-        backtest=backtest(history),
+        backtest=backtest(history, holidays, method),
         cost=cost,
         verdict="yes" if _first(chance, LIKELY) is None and holds is not None else "no",
         warnings=[
             *found.warnings,
-            *_warnings(load, history, growth_per_month),
+            *_warnings(load, history, growth_per_month, method),
             *_beyond(events, band),
         ],
     )
 
 
-def backtest(history: History) -> Backtest | None:
-    """Forecast the last week from what was before it; None for less than three weeks."""
+def backtest(
+    history: History, holidays: SpecialDays | None = None, method: Method = "seasons"
+) -> Backtest | None:
+    """Forecast the last week from what was before it; None for too little of that."""
     if len(history) < GROWS_AFTER_H:
         return None
-    band = fit_load(history.before(len(history) - WEEK_H)).ahead(WEEK_H)
+    before = history.before(len(history) - WEEK_H)
+    if method == "mstl" and len(before) < LEAST_H:
+        return None
+    model = fit_load(before, holidays) if method == "seasons" else smooth_load(before)
+    band = model.ahead(WEEK_H)
     truth = history.rate_per_s[-WEEK_H:]
     known = ~np.isnan(truth) & (truth > 0.0)
     if not known.any():
@@ -240,7 +257,9 @@ def _with_cost(
     ]
 
 
-def _load(load: LoadModel, history: History, growth: float | None, band: LoadBand) -> LoadOutlook:
+def _load(
+    load: LoadModel, history: History, growth: float | None, band: LoadBand, method: Method
+) -> LoadOutlook:
     known = math.isfinite(load.growth_error)
     asked = growth is not None
     recent = history.rate_per_s[-WEEK_H:]
@@ -255,12 +274,18 @@ def _load(load: LoadModel, history: History, growth: float | None, band: LoadBan
         growth_asked=asked,
         within_hour=history.peak,
         exceptional=[(_iso(at_s)[:10], times) for at_s, times in load.exceptional],
+        holidays=load.holidays.between(float(band.start_s[0]), float(band.start_s[-1]) + HOUR_S),
+        holidays_seen=load.holiday.seen,
+        of_a_sunday=math.exp(load.holiday.offset) if load.holiday.seen else None,
+        method=method,
     )
 
 
-def _warnings(load: LoadModel, history: History, growth: float | None) -> list[str]:
+def _warnings(load: LoadModel, history: History, growth: float | None, method: Method) -> list[str]:
     said = []
-    if growth is None and not math.isfinite(load.growth_error):
+    if method == "mstl" and load.holidays.names:
+        said.append("holidays are not known to mstl; --event gives days of another load")
+    if method == "seasons" and growth is None and not math.isfinite(load.growth_error):
         said.append(
             f"{len(history)} hours of history cannot tell growth, none is assumed (--growth says "
             "what to assume; three weeks tell)"

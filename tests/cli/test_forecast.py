@@ -69,6 +69,24 @@ def test_it_holds_where_nothing_grows(files: tuple[Path, Path], capsys: Capture)
     assert "the end of the forecast" in capsys.readouterr().out
 
 
+def test_holidays_to_come_are_named(files: tuple[Path, Path], capsys: Capture) -> None:
+    pytest.importorskip("holidays")
+    more = ("--horizon", "60d", "--growth", "0%/month", "--holidays", "US")
+    assert run(*asked(files, *more)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    # The history ends on 2026-10-12, and holds Labor Day alone.
+    assert "Holidays Columbus Day (12 Oct), Veterans Day (11 Nov)" in said
+    assert run(*asked(files, "--holidays", "Atlantis")) == 2
+    assert "no holidays are known" in capsys.readouterr().err
+
+
+def test_a_library_carries_the_load_on(files: tuple[Path, Path], capsys: Capture) -> None:
+    pytest.importorskip("statsmodels")
+    more = ("--horizon", "7d", "--method", "mstl")
+    assert run(*asked(files, *more)) == 0
+    assert "carried on by MSTL" in " ".join(capsys.readouterr().out.split())
+
+
 def test_prices_give_the_cost_as_deployed_and_as_needed(
     files: tuple[Path, Path], capsys: Capture
 ) -> None:
