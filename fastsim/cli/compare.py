@@ -47,7 +47,7 @@ def compare(
         Path,
         typer.Argument(
             help="A result of fastsim load, recorded traces, or what Locust, k6, vegeta, oha, hey, "
-            "JMeter or wrk2 measured.",
+            "JMeter, wrk2 or Prometheus measured.",
             show_default=False,
         ),
     ],
@@ -81,6 +81,10 @@ def compare(
         str | None, typer.Option("--service", help="The service, if the traces hold several.")
     ] = None,
     sampled: Sampled = None,
+    over: Annotated[
+        str | None,
+        typer.Option("--over", help="How long metrics of Prometheus were counted, such as 10m."),
+    ] = None,
     endpoint: Annotated[
         str | None,
         typer.Option("--endpoint", help="What was asked, where the tool does not say: 'GET /a'."),
@@ -114,6 +118,7 @@ def compare(
     from fastsim.report.text import render_comparison
     from fastsim.twin.compare import compare as compare_twin
     from fastsim.twin.live import simulate_live
+    from fastsim.twin.live_summary import LiveSummary
 
     delivery = Delivery(as_json, as_format, html, output, force)
     limits = _limits(tolerance or [])
@@ -126,8 +131,11 @@ def compare(
         endpoint,
         users=users is not None,
         sampled=sampled,
+        over=over,
     )
     seen: Literal["client", "server"] = "client" if requests is None else "server"
+    if isinstance(sample, LiveSummary):
+        seen = sample.view
     if recorded is not None:
         sample = replace(sample, recorded=recorded)
     if view is not None and view != seen:
@@ -235,18 +243,20 @@ def read_live(
     *,
     users: bool,
     sampled: str | None = None,
+    over: str | None = None,
 ) -> "tuple[LiveSample | LiveSummary, RequestSet | None, list[str]]":
     """Return what was measured, the requests of a recording (the view of the server), remarks."""
     from fastsim.cli.recorded_live import read_recorded
     from fastsim.cli.tool_live import of_tool
     from fastsim.load.tools import read_tool
     from fastsim.twin.live import LiveSample
+    from fastsim.units import parse_duration
 
     stored = _read_run(path)
     if stored is not None:
         parse_sampled(sampled, of_traces=False)
         return LiveSample.of_run(stored, where=str(path)), None, []
-    measured = read_tool(path)
+    measured = read_tool(path, None if over is None else parse_duration(over))
     if measured is not None:
         parse_sampled(sampled, of_traces=False)
         sample, said = of_tool(measured, endpoints, endpoint, users=users)

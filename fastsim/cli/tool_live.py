@@ -49,6 +49,7 @@ def of_tool(
         if found.skipped:
             said.append(f"{found.skipped} lines without a time were left out")
         return LiveSample.of_tool(found, names), said
+    said += found.remarks
     return LiveSummary.of_tool(found, names), said
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from fastsim.errors import NotEnoughDataError
 from fastsim.load.tools.found import Measured, ToolSummary
@@ -34,6 +34,7 @@ class LiveSummary:
     duration_s: float
     title: str
     rounded: bool = False
+    view: Literal["client", "server"] = "client"
     recorded: bool = False
     warmup_s: float | None = None
     piles_up: bool = False
@@ -61,6 +62,7 @@ class LiveSummary:
             duration_s=found.duration_s,
             title=found.tool,
             rounded=found.rounded,
+            view=found.view,
         )
 
     @property
@@ -83,6 +85,7 @@ class LiveSummary:
             return None
         step = 0.001 if value < 0.1 else 0.01 if value < 1.0 else 0.1
         half = math.log1p(step / 2.0 / value) if self.rounded and metric != "mean" else 0.0
+        half = max(half, found.within.get(metric, 0.0))
         return LiveValue(Estimate(value=value), found.requests - found.failed, half)
 
     def failures(self, endpoint: str | None) -> tuple[int, int]:

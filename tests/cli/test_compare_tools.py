@@ -79,6 +79,44 @@ def locust(live: Measures) -> str:
     return "\n".join(rows)
 
 
+def prometheus(live: Measures) -> str:
+    """A scrape whose buckets are 1 ms, 2 ms, 4 ms and so on."""
+    bounds = [*(0.001 * 2.0**n for n in range(9)), np.inf]
+    lines = []
+    for name in live.endpoints:
+        latency_s = live.latency_s(name, "server")
+        method, _, path = name.partition(" ")
+        for bound in bounds:
+            le = "+Inf" if np.isinf(bound) else f"{bound:g}"
+            count = int((latency_s <= bound).sum())
+            labels = f'handler="{path}",method="{method}",le="{le}"'
+            lines.append(f"http_request_duration_seconds_bucket{{{labels}}} {count}")
+        labels = f'handler="{path}",method="{method}"'
+        lines.append(f"http_request_duration_seconds_sum{{{labels}}} {latency_s.sum()}")
+    return "\n".join(lines)
+
+
+def test_metrics_tell_the_mean_and_percentiles_to_their_buckets(
+    model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    live = tmp_path / "metrics.prom"
+    live.write_text(prometheus(measured()))
+    assert run("compare", model, live) == 2
+    assert "--over 10m" in capsys.readouterr().err
+    over = ("--over", "60s", "--json", "--tolerance", "mean=10%")
+    assert run("compare", model, live, *over) in {0, 3}
+    answer = json.loads(capsys.readouterr().out)
+    assert "server view" in answer["title"]
+    rows = {(row["endpoint"], row["metric"]): row for row in answer["rows"]}
+    assert rows["total", "throughput"]["live"] == pytest.approx(200.0, rel=0.03)
+    assert rows["total", "mean"]["error"] == pytest.approx(0.0, abs=0.06)
+    # Between 4 and 8 ms, and no better known.
+    p50 = rows["POST /items", "p50"]
+    assert p50["error_high"] - p50["error_low"] > 0.5
+    live.write_text(prometheus(measured(1.5)))
+    assert run("compare", model, live, *over) == 1
+
+
 @pytest.mark.parametrize("write", [vegeta, locust])
 def test_a_perfect_twin_is_not_off_and_a_slow_one_is(
     write: Callable[[Measures], str], model: Path, tmp_path: Path, capsys: Capture

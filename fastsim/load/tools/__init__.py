@@ -1,8 +1,8 @@
 """What other load tools measured: told by content, read as requests or as a summary.
 
 Requests (vegeta, k6, JMeter, hey, oha) are compared like those of ``fastsim load``. A summary
-(Locust, k6, oha, vegeta, HdrHistogram) has percentiles alone; how far chance may move those is told
-by the twin, which runs as long.
+(Locust, k6, oha, vegeta, HdrHistogram, Prometheus) has percentiles alone; how far chance may move
+those is told by the twin, which runs as long.
 """
 
 import re
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from fastsim.errors import FileFormatError
 from fastsim.load.tools.found import ToolRequests, ToolSummary
+from fastsim.load.tools.prometheus import read_prometheus
+from fastsim.load.tools.prometheus_series import is_prometheus
 from fastsim.load.tools.requests import read_hey, read_jmeter, read_k6_points, read_oha, read_vegeta
 from fastsim.load.tools.summaries import (
     read_hdr,
@@ -38,24 +40,35 @@ READERS: Mapping[str, Callable[[str, str], ToolRequests | ToolSummary]] = {
 }
 
 
-def read_tool(path: Path) -> ToolRequests | ToolSummary | None:
+def read_tool(path: Path, over_s: float | None = None) -> ToolRequests | ToolSummary | None:
     """Read what another tool measured; None when the file is of none that is known.
+
+    Parameters
+    ----------
+    over_s
+        Over how long metrics were counted, where they do not say.
 
     Raises
     ------
     FileFormatError
         When it is of one, and torn or empty.
+    InputError
+        When nothing says over how long metrics were counted.
     """
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        name = tool_of(file.read(_HEAD).decode("utf-8-sig", "replace"))
-    if name is None:
+        head = file.read(_HEAD).decode("utf-8-sig", "replace")
+    metrics = is_prometheus(head)
+    name = tool_of(head)
+    if name is None and not metrics:
         return None
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise FileFormatError(f"cannot read {path}: {error.strerror}", where=str(path)) from None
+    if name is None:
+        return read_prometheus(text, str(path), over_s)
     return READERS[name](text, str(path))
 
 

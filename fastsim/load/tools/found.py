@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class Measured:
     failed: int
     latency_s: Mapping[str, float]
     """By metric: ``mean``, ``p50``, ``p95`` and so on."""
+    within: Mapping[str, float] = field(default_factory=dict)
+    """How far the logarithm of a metric may be off, where no more than a bucket is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,9 @@ class ToolSummary:
     endpoints: Mapping[str, Measured] = field(default_factory=dict)
     rounded: bool = False
     """Whether latencies are rounded as Locust does: to 10 ms from 100 ms on, 100 ms from 1 s on."""
+    view: Literal["client", "server"] = "client"
+    """Who measured: who sent the requests, or the service."""
+    remarks: tuple[str, ...] = ()
 
 
 def matched(name: str, templates: Iterable[str]) -> str | None:
