@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastsim.cli.options import Sampled, parse_sampled
+from fastsim.cli.options import Over, Sampled, parse_sampled
 from fastsim.errors import InputError
 from fastsim.units import format_rate, format_share, parse_duration, parse_share
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def calibrate(
     traces: Annotated[
-        list[str], typer.Argument(help="trace files, directories or globs; - for standard input")
+        list[str],
+        typer.Argument(
+            help="trace files, directories or globs; - for standard input; or metrics of Prometheus"
+        ),
     ],
     *,
     output: Annotated[Path, typer.Option("-o", "--output", help="where to write the model")] = Path(
@@ -41,6 +44,7 @@ def calibrate(
         typer.Option("--columns", help="of a table: trace=TraceID,start=Start:ns,duration=Took:ms"),
     ] = None,
     sampled: Sampled = None,
+    over: Over = None,
     assume_cpu: Annotated[
         str | None,
         typer.Option("--assume-cpu", help="without FastSim's timeline: code's share of the gaps"),
@@ -79,13 +83,14 @@ def calibrate(
 
     Every wait is fitted by maximum likelihood with its queueing taken out, every piece of
     code by its CPU. The twin then replays the recording; a bad self-check is the first
-    thing to read.
+    thing to read. Metrics alone (latency histograms) give a coarse model.
 
     Example: fastsim calibrate traces/ -o model.yaml
     """
     from fastsim.calibrate.build import build_model, hash_inputs, read_requests
     from fastsim.calibrate.readers import parse_columns
     from fastsim.cli.calibrate_beside import against_lines, compare_beside, drift_lines
+    from fastsim.cli.of_metrics import is_metrics, of_metrics, refuse_of_traces
     from fastsim.cli.output import note, print_json, progress, refuse_existing, save_text
     from fastsim.yaml_writing import dump_yaml, write_new
 
@@ -102,6 +107,30 @@ def calibrate(
     if html is not None:
         refuse_existing(html, force=force)
     older, other = _to_hold_against(diff, against, service, part)
+    if is_metrics(traces):
+        refuse_of_traces(
+            {
+                "--client": client,
+                "--skip-first": skip_first,
+                "--columns": columns,
+                "--sampled": sampled,
+                "--assume-cpu": assume_cpu,
+                "--diff": diff,
+                "--against": against,
+                "--html": html,
+            }
+        )
+        model = of_metrics(traces[0], over, service, used, loops)
+        write_new(output, dump_yaml(model), force=force)
+        if as_json:
+            print_json(model)
+        else:
+            typer.echo(_summary(model, output, []))
+        return
+    if over is not None:
+        raise InputError(
+            "only metrics are counted over a time", hint="leave it out", where="--over"
+        )
     with progress("reading traces"):
         requests = read_requests(
             traces, service=service, skip_first_s=skip_first_s, columns=named, sampled=part

@@ -13,6 +13,7 @@ from fastsim.cli.options import (
     Html,
     JobCount,
     Output,
+    Over,
     Sampled,
     Seed,
     Think,
@@ -81,10 +82,7 @@ def compare(
         str | None, typer.Option("--service", help="The service, if the traces hold several.")
     ] = None,
     sampled: Sampled = None,
-    over: Annotated[
-        str | None,
-        typer.Option("--over", help="How long metrics of Prometheus were counted, such as 10m."),
-    ] = None,
+    over: Over = None,
     endpoint: Annotated[
         str | None,
         typer.Option("--endpoint", help="What was asked, where the tool does not say: 'GET /a'."),

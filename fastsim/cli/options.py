@@ -80,6 +80,10 @@ Sampled = Annotated[
         show_default=False,
     ),
 ]
+Over = Annotated[
+    str | None,
+    typer.Option("--over", help="How long metrics of Prometheus were counted, such as 10m."),
+]
 OfEachLoad = Annotated[
     int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
 ]

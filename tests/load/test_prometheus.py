@@ -138,6 +138,7 @@ def test_labels_may_hold_anything() -> None:
     text = f'requests_bucket{{path="{label}",method="get",le="+Inf"}} 3 # {{trace_id="x"}} 0.1'
     [name] = read_metrics(text, "m", 1.0).endpoints
     assert name == 'GET /a"b\\c{x}'
+    assert is_prometheus(text)
 
 
 def test_a_counter_that_went_back_is_refused() -> None:

@@ -34,7 +34,7 @@ def is_prometheus(head: str) -> bool:
     """Tell whether a file that begins like this holds metrics."""
     if head.lstrip().startswith("{"):
         return '"resultType"' in head and '"le"' in head
-    return re.search(r"^# (?:HELP|TYPE) \w+|^\w+\{[^}\n]*\ble=\"", head, re.MULTILINE) is not None
+    return re.search(r"^# (?:HELP|TYPE) \w+|^\w+\{[^\n]*\ble=\"", head, re.MULTILINE) is not None
 
 
 def read_series(text: str, name: str) -> list[Sample]:
