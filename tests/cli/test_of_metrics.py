@@ -33,7 +33,8 @@ def test_metrics_become_a_model_that_answers(
     assert "from metrics alone" in said
     found = parse_yaml(model.read_text(), ServiceModel, name="model.yaml")
     assert [endpoint.name for endpoint in found.endpoints] == ["GET /items/{id}"]
-    assert run("run", model, "--rate", "100/s", "--slo", "p95 < 1s", "--set", "traffic.duration=20s") == 0  # fmt: skip
+    short = ("--set", "traffic.duration=20s")
+    assert run("run", model, "--rate", "100/s", "--slo", "p95 < 1s", *short) == 0
     # Nothing is overwritten unasked.
     assert run("calibrate", metrics, "--over", "60s", "-o", model) == 2
 
