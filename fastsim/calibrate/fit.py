@@ -18,7 +18,7 @@ from fastsim.calibrate.intervals import measured_errors, model_errors
 from fastsim.calibrate.likelihood import Binned, Candidate, bin_observations, maximise
 from fastsim.calibrate.mixtures import MIXTURES
 from fastsim.calibrate.turnbull import Curve, turnbull
-from fastsim.distributions import cdf
+from fastsim.distributions import cdf, mean
 from fastsim.laws import SEEN_AT
 from fastsim.model import Constant, Distribution, Empirical, Fit, Pareto
 
@@ -39,6 +39,8 @@ _STEEP = ("expon", "pareto")
 _SIMPLE = ("expon", "gamma", "lognorm", "weibull", "invgauss", "pareto")
 _STEPS = np.unique(np.concatenate([np.linspace(0.0, 1.0, 41), [0.01, 0.99, 0.995, 0.999]]))
 _CONSTANT_SPREAD = 0.005
+_MORE, _ERRORS = 0.2, 8.0
+"""By how much a law's mean may be above that of the data: a part of it, and standard errors."""
 _FEWEST_IN_TAIL = 20
 
 
@@ -81,7 +83,12 @@ def fit_distribution(
         return Constant(value=constant, fit=observed)
     curve = turnbull(data.low, data.high)
     if n >= FEWEST:
-        candidates = _candidates(data, curve, families)
+        longest_s = _longest_mean_s(data.high)
+        candidates = [
+            candidate
+            for candidate in _candidates(data, curve, families)
+            if mean(candidate.distribution) <= longest_s
+        ]
         best = min(candidates, key=lambda item: item.score, default=None)
         if best is not None:
             distance = _distance(best.distribution, curve)
@@ -92,6 +99,16 @@ def fit_distribution(
                 found = observed.model_copy(update=seen | errors)
                 return best.distribution.model_copy(update={"fit": found})
     return _kept(curve, observed, n)
+
+
+def _longest_mean_s(high: FloatArray) -> float:
+    """Return what a law's mean may be at most, seconds, given the longest that each time was.
+
+    A part of few values near 0 is described well by one that is sometimes thousands of times as
+    long as any that was seen; distance and likelihood hardly notice.
+    """
+    error = float(high.std()) / float(np.sqrt(len(high)))
+    return (1.0 + _MORE) * float(high.mean()) + _ERRORS * error
 
 
 def _acceptable(effective: float) -> float:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fastsim.calibrate.counts import fit_counts
 from fastsim.calibrate.fit import fit_distribution
 from fastsim.calibrate.turnbull import turnbull
-from fastsim.distributions import cdf, percentile, quantile
+from fastsim.distributions import cdf, mean, percentile, quantile
 from fastsim.laws import SEEN_AT
 from fastsim.model import Constant, Distribution, Empirical, Expon, Pareto
 from fastsim.twin.workload import FloatArray
@@ -181,6 +181,17 @@ def test_turnbull_is_the_empirical_function_when_all_is_exact() -> None:
     curve = turnbull(values, values)
     observed = np.searchsorted(np.sort(values), curve.edges_s, side="right") / len(values)
     assert np.abs(curve.cumulative - observed).max() < 0.005
+
+
+@pytest.mark.parametrize("seed", range(2, 5))
+def test_no_law_has_a_mean_that_the_data_have_not(seed: int) -> None:
+    """A few values near 0 were once a part with a sigma of 7: a mean of a minute, of 0.4 ms."""
+    rng = np.random.default_rng(seed)
+    most = rng.lognormal(np.log(3.4e-4), 0.6, 2_800)
+    few = np.concatenate([np.zeros(3), 10.0 ** rng.uniform(-8.0, -4.5, 9)])
+    times_s = np.concatenate([most, few])
+    law = fit_distribution(times_s, np.zeros(len(times_s)))
+    assert mean(law) == pytest.approx(float(times_s.mean()), rel=0.05)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
