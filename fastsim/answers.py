@@ -46,6 +46,7 @@ class Limit(Block):
     )
     unit: float | None = Field(None, description="and what x1 stands for, over the mean")
     verdict: Literal["yes", "no"]
+    stopped: bool = Field(False, description="by Ctrl-C: intervals are what was tried by then")
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()
 
@@ -84,6 +85,7 @@ class Size(Block):
     candidates: list[Candidate] = Field(description="simulated ones, cheapest first")
     pareto: list[Candidate] = Field(description="no other is both cheaper and further from a miss")
     verdict: Literal["yes", "no"]
+    stopped: bool = Field(False, description="by Ctrl-C, with the cheapest one found by then")
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()
 
@@ -222,6 +224,7 @@ class Outlook(Block):
     backtest: Backtest | None = None
     cost: OutlookCost | None = Field(None, description="absent without prices")
     verdict: Literal["yes", "no"]
+    stopped: bool = Field(False, description="by Ctrl-C, when the limit was known")
     warnings: list[str] = Field(default_factory=list)
     provenance: RunProvenance = RunProvenance()
 

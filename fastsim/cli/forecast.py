@@ -24,7 +24,7 @@ from fastsim.cli.options import (
     Slow,
     parse_sampled,
 )
-from fastsim.errors import InputError
+from fastsim.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from fastsim.load.history import History
@@ -157,6 +157,8 @@ def forecast(
         )
     answer.provenance = provenance
     delivery.hand_over(answer)
+    if answer.stopped:
+        raise typer.Exit(ExitCode.INTERRUPTED)
     if answer.verdict == "no":
         raise typer.Exit(1)
 

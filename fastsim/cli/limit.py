@@ -20,6 +20,7 @@ from fastsim.cli.options import (
     Slo,
     Slow,
 )
+from fastsim.errors import ExitCode
 
 
 def limit(
@@ -44,7 +45,8 @@ def limit(
     """Search the highest load that meets the goals, and the load that is too much.
 
     Ends with exit code 1 when the goals are missed even by a service that hardly has anything
-    to do. Without goals only the saturation is searched.
+    to do. Without goals only the saturation is searched. Ctrl-C ends it with the loads that were
+    tried, and exit code 130.
 
     Example: fastsim limit model.yaml --slo 'p95 < 100ms'
     """
@@ -76,5 +78,7 @@ def limit(
         )
     answer.provenance = provenance
     delivery.hand_over(answer)
+    if answer.stopped:
+        raise typer.Exit(ExitCode.INTERRUPTED)
     if answer.verdict == "no":
         raise typer.Exit(1)

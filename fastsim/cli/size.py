@@ -25,7 +25,7 @@ from fastsim.cli.options import (
     UserCount,
 )
 from fastsim.cli.varying import not_varied, parse_varied
-from fastsim.errors import InputError
+from fastsim.errors import ExitCode, InputError
 
 
 def size(
@@ -70,7 +70,8 @@ def size(
 ) -> None:
     """Search the cheapest deployment that meets the goals.
 
-    Ends with exit code 1 when none does.
+    Ends with exit code 1 when none does. Ctrl-C ends it with the cheapest that was found by then,
+    and exit code 130.
 
     Example: fastsim size model.yaml --rate 300/s --slo 'p95 < 100ms' --vary deployment.workers=1..8
     """
@@ -105,6 +106,8 @@ def size(
         )
     answer.provenance = provenance
     delivery.hand_over(answer, render=lambda: render_size(answer, top=top))
+    if answer.stopped:
+        raise typer.Exit(ExitCode.INTERRUPTED)
     if answer.verdict == "no":
         raise typer.Exit(1)
 

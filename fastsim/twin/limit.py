@@ -40,6 +40,8 @@ EXCESS = 1.5
 """Times the saturation load at which is looked what an overloaded service still gets done."""
 
 COLLAPSED = 0.9
+HALF = 0.5
+"""Share of the replications in which requests pile up from which a load is too much."""
 _FIRST_PER_S = 1.0
 _HIGHEST_PER_S = 1e7
 _IDLE = 1e-6
@@ -79,8 +81,49 @@ def find_limit(
             "a limit is a rate, and users decide themselves when they ask",
             hint="fastsim sweep ... --vary users=50..500:50 shows how many it holds",
         )
-    with shared(jobs) as processes:
-        return _found(_Search(plan, goals, replications, seed, processes, on_trial or _silent))
+    search: _Search | None = None
+    try:
+        with shared(jobs) as processes:
+            search = _Search(plan, goals, replications, seed, processes, on_trial or _silent)
+            return _found(search)
+    except KeyboardInterrupt:
+        known = None if search is None else _so_far(search)
+        if known is None:
+            raise
+        return known
+
+
+def _so_far(search: "_Search") -> Limit | None:
+    """Return what the loads tell that have been tried; None while no load is known to do."""
+    tried = sorted(search.trials.values(), key=lambda trial: trial.rate_per_s)
+    served = [trial for trial in tried if trial.overloaded < HALF]
+    met = [trial for trial in served if trial.margin < 1.0]
+    if not met:
+        return None
+    full = min((t.rate_per_s for t in tried if t.overloaded >= HALF), default=None)
+    missed = min((t.rate_per_s for t in tried if t.margin >= 1.0), default=None)
+    most = served[-1]
+    guess = most.rate_per_s / max(most.utilisation, _IDLE)
+    return Limit(
+        title=search.plan.model.service,
+        seed=search.seed,
+        replications=search.replications,
+        goals=[goal.text for goal in search.goals],
+        rate=_between(met[-1].rate_per_s, missed) if search.goals else None,
+        decided_by=_decided_by(tried, search.goals, most.busiest) if search.goals else "",
+        saturation=_between(most.rate_per_s, full, guess),
+        saturated=most.busiest,
+        points=[_point(trial) for trial in tried],
+        verdict="yes",
+        stopped=True,
+        warnings=[f"stopped after {len(tried)} loads: what is said lies between two of them"],
+    )
+
+
+def _between(low: float, high: float | None, guess: float = 0.0) -> Estimate:
+    """Return a load above one that does and below one that does not, if any is known."""
+    value = max(low, guess) if high is None else (low + high) / 2.0
+    return Estimate(value=value, low=low, high=high, unit="/s")
 
 
 def _found(search: "_Search") -> Limit:
@@ -184,7 +227,7 @@ class _Search:
         low, high = self._bracket()
         while high - low > CLOSE * high:
             middle = (low + high) / 2.0
-            if self.attempt(middle).overloaded >= 0.5:
+            if self.attempt(middle).overloaded >= HALF:
                 high = middle
             else:
                 low = middle
@@ -212,7 +255,7 @@ class _Search:
         low = 0.0
         while rate < _HIGHEST_PER_S:
             trial = self.attempt(rate)
-            if trial.overloaded >= 0.5:
+            if trial.overloaded >= HALF:
                 if low > 0.0:
                     return low, rate
                 rate /= 4.0
@@ -220,7 +263,7 @@ class _Search:
                     break
                 continue
             low = rate
-            known = [t.rate_per_s for t in self.trials.values() if t.overloaded >= 0.5]
+            known = [t.rate_per_s for t in self.trials.values() if t.overloaded >= HALF]
             if known:
                 return low, min(known)
             # Utilisation grows in proportion or less: a busy loop is a warm one.

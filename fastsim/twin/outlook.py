@@ -94,6 +94,8 @@ def look_ahead(
     load = fit_load(history, holidays)
     carried = load if method == "seasons" else smooth_load(history)
     band = carried.ahead(hours, growth_per_month=growth_per_month, events=events)
+    ways: list[OutlookWay] = []
+    cost, needed, stopped = None, None, False
     with shared(jobs) as processes:
 
         def limit_of(asked: Plan, on_trial: OnTrial | None = None) -> Limit:
@@ -106,35 +108,42 @@ def look_ahead(
                 on_trial=on_trial,
             )
 
+        def held_by(deployment: ResolvedDeployment) -> Estimate | None:
+            tried = limit_of(replace(plan, deployment=deployment))
+            if tried.stopped:
+                raise KeyboardInterrupt
+            return _holds(tried, goals)
+
         found = limit_of(plan, lambda rate, done: on_step(0.5 * done, f"trying {rate:.3g}/s"))
         holds = _holds(found, goals)
         chance = _chance(band, history.peak, holds)
-        ways = []
         breaks = _first(chance, POSSIBLE) is not None
-        changes = more_of(found.saturated, plan.deployment) if breaks else []
-        for number, (text, deployment) in enumerate(changes):
-            on_step(0.5 + 0.5 * number / len(changes), f"trying {text}")
-            better = _holds(limit_of(replace(plan, deployment=deployment)), goals)
-            if better is not None and (holds is None or better.value > _USELESS * holds.value):
-                until = _first(_chance(band, history.peak, better), LIKELY)
-                ways.append(
-                    OutlookWay(
-                        change=text,
-                        holds_up_to=better,
-                        breaks=None if until is None else _iso(band.start_s[until]),
+        changes = more_of(found.saturated, plan.deployment) if breaks and not found.stopped else []
+        try:
+            for number, (text, deployment) in enumerate(changes):
+                on_step(0.5 + 0.5 * number / len(changes), f"trying {text}")
+                better = held_by(deployment)
+                if better is not None and (holds is None or better.value > _USELESS * holds.value):
+                    until = _first(_chance(band, history.peak, better), LIKELY)
+                    ways.append(
+                        OutlookWay(
+                            change=text,
+                            holds_up_to=better,
+                            breaks=None if until is None else _iso(band.start_s[until]),
+                        )
                     )
-                )
-        cost, needed = None, None
-        if prices:
+            if prices and not found.stopped:
 
-            def holds_up_to(deployment: ResolvedDeployment) -> float:
-                if deployment == plan.deployment:
-                    return 0.0 if holds is None else holds.value
-                on_step(0.95, "trying what the busiest hour needs")
-                better = _holds(limit_of(replace(plan, deployment=deployment)), goals)
-                return 0.0 if better is None else better.value
+                def holds_up_to(deployment: ResolvedDeployment) -> float:
+                    if deployment == plan.deployment:
+                        return 0.0 if holds is None else holds.value
+                    on_step(0.95, "trying what the busiest hour needs")
+                    more = held_by(deployment)
+                    return 0.0 if more is None else more.value
 
-            cost, needed = cost_ahead(plan, prices, history.peak * band.rate_per_s, holds_up_to)
+                cost, needed = cost_ahead(plan, prices, history.peak * band.rate_per_s, holds_up_to)
+        except KeyboardInterrupt:
+            stopped = True
     return Outlook(
         title=plan.model.service,
         seed=seed,
@@ -149,7 +158,9 @@ def look_ahead(
         backtest=backtest(history, holidays, method),
         cost=cost,
         verdict="yes" if _first(chance, LIKELY) is None and holds is not None else "no",
+        stopped=stopped or found.stopped,
         warnings=[
+            *(["stopped when the limit was known: what would hold longer was not tried"] * stopped),
             *found.warnings,
             *_warnings(load, history, growth_per_month, method),
             *_beyond(events, band),

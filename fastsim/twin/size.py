@@ -48,6 +48,7 @@ FAR = 3.0
 """Times its goal that a value has to be in one simulation to miss for sure."""
 MOST_REPLICATIONS = 24
 _OVERLOADED = 4.0
+_STOPPED = ("stopped when the cheapest was found: how sure it is was not looked at any further",)
 _MODELS = 8
 AFTER_BEST = 3
 """Deployments beyond the cheapest one that are still tried, for the table."""
@@ -133,23 +134,29 @@ def find_size(
             tried[key] = _Tried(settings, cost, trial, kept)
         return tried[key]
 
-    with shared(jobs) as processes:
-        for number, (settings, _) in enumerate(ordered):
-            if best is not None and beyond >= AFTER_BEST:
-                break
-            if too_small(settings):
-                implied += tuple(settings.values()) not in tried
-                continue
-            found = attempt(settings, number)
-            if best is None and found.hopeless:
-                # What it has too little of: is there any hope with so much of that?
-                field = _field_of(found.trial.busiest, vary)
-                attempt({**largest, field: settings[field]}, number)
-            if best is not None:
-                beyond += 1
-            elif found.trial.margin < 1.0:
-                best = found
-        doubt = 0.0 if best is None else _doubt(plan, goals, best, seed, processes)
+    doubt, stopped = 0.0, False
+    try:
+        with shared(jobs) as processes:
+            for number, (settings, _) in enumerate(ordered):
+                if best is not None and beyond >= AFTER_BEST:
+                    break
+                if too_small(settings):
+                    implied += tuple(settings.values()) not in tried
+                    continue
+                found = attempt(settings, number)
+                if best is None and found.hopeless:
+                    # What it has too little of: is there any hope with so much of that?
+                    field = _field_of(found.trial.busiest, vary)
+                    attempt({**largest, field: settings[field]}, number)
+                if best is not None:
+                    beyond += 1
+                elif found.trial.margin < 1.0:
+                    best = found
+            doubt = 0.0 if best is None else _doubt(plan, goals, best, seed, processes)
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        stopped = True
     ordered_tried = sorted(tried.values(), key=lambda each: each.cost)
     candidates = [_candidate(each, doubt) for each in ordered_tried]
     return Size(
@@ -165,7 +172,8 @@ def find_size(
         candidates=candidates,
         pareto=_pareto(candidates),
         verdict="no" if best is None else "yes",
-        warnings=_warnings(plan, best, implied, doubt),
+        stopped=stopped,
+        warnings=[*_STOPPED[:stopped], *_warnings(plan, best, implied, doubt)],
     )
 
 
