@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from fastsim.bursts import Bursts
 from fastsim.errors import InputError
 from fastsim.model import HandOver, Limit, Part, Resource, Scope, ServiceModel
 from fastsim.phases import Phase, check_phases
@@ -53,6 +54,9 @@ class TrafficPlan(Part):
         description="poisson: by chance; uniform: evenly spaced; bursty: in clusters as they were "
         "recorded",
     )
+    bursts: Bursts | None = Field(
+        None, description="a rate that jumps: times the mean, for how long, how often"
+    )
     mix: dict[str, Share] = Field(
         default_factory=dict, description="endpoint shares; the recorded mix when empty"
     )
@@ -62,6 +66,7 @@ class TrafficPlan(Part):
         try:
             check_phases(self.phases, self.rate)
             check_users(self)
+            check_bursts(self)
         except InputError as error:
             raise ValueError(f"{error.message}; {error.hint}") from None
         return self
@@ -77,7 +82,7 @@ def check_users(traffic: TrafficPlan) -> None:
     """
     if traffic.users is None:
         return
-    others = {"rate": traffic.rate, "phases": traffic.phases or None}
+    others = {"rate": traffic.rate, "phases": traffic.phases or None, "bursts": traffic.bursts}
     given = [name for name, value in others.items() if value is not None]
     if traffic.arrivals != "poisson":
         given.append("arrivals")
@@ -85,6 +90,21 @@ def check_users(traffic: TrafficPlan) -> None:
         raise InputError(
             f"users decide themselves when they ask: {given[0]} says it a second time",
             hint=f"leave users or {given[0]} out",
+        )
+
+
+def check_bursts(traffic: TrafficPlan) -> None:
+    """Refuse bursts beside arrivals that are something else.
+
+    Raises
+    ------
+    InputError
+        When requests come evenly, or as they were recorded, as well.
+    """
+    if traffic.bursts is not None and traffic.arrivals != "poisson":
+        raise InputError(
+            f"bursts are arrivals of their own, not {traffic.arrivals} ones",
+            hint="leave arrivals out",
         )
 
 

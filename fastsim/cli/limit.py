@@ -5,6 +5,7 @@ import typer
 from fastsim.cli.options import (
     Against,
     AsJson,
+    BurstTexts,
     Faster,
     Force,
     Format,
@@ -28,6 +29,7 @@ def limit(
     *,
     slo: Slo = None,
     phases: Phases = None,
+    bursts: BurstTexts = None,
     mix: Mix = None,
     settings: Settings = None,
     slow: Slow = None,
@@ -63,7 +65,7 @@ def limit(
     delivery = Delivery(as_json, as_format, html, output, force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
-    apply_traffic(scenario, phases=phases, mix=mix)
+    apply_traffic(scenario, phases=phases, bursts=bursts, mix=mix)
     plan, goals = search_plan(question, slo, from_anywhere=True)
     chosen_seed = scenario.seed if seed is None else seed
     provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)

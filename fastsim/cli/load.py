@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fastsim.cli.options import Phases
+from fastsim.cli.options import BurstTexts, Phases
 from fastsim.errors import InputError
 from fastsim.units import format_duration, format_share, parse_duration, parse_rate
 
 if TYPE_CHECKING:
+    from fastsim.bursts import Bursts
     from fastsim.load.address import Address
     from fastsim.load.course import Course
     from fastsim.load.driver import Progress
@@ -36,6 +37,7 @@ def load(
         str | None, typer.Option("--rate", help="Mean arrivals, such as 200/s.")
     ] = None,
     phases: Phases = None,
+    bursts: BurstTexts = None,
     duration: Annotated[
         str | None, typer.Option("--duration", help="Measured time, such as 30s (the default).")
     ] = None,
@@ -82,7 +84,7 @@ def load(
     address = parse_address(url)
     require_loopback(address, allow_remote=allow_remote)
     timeout_s = _positive("--timeout", timeout)
-    asked = _Asked(rate, phases, duration, warmup, arrivals, seed, mix, traffic)
+    asked = _Asked(rate, phases, bursts, duration, warmup, arrivals, seed, mix, traffic)
     for path in (save_schedule, output):
         if path is not None:
             refuse_existing(path, force=force)
@@ -136,6 +138,7 @@ class _Asked:
 
     rate: str | None
     phases: str | None
+    bursts: str | None
     duration: str | None
     warmup: str | None
     arrivals: Literal["poisson", "uniform"] | None
@@ -174,12 +177,24 @@ def _drawn(address: "Address", asked: _Asked) -> "Schedule":
         rate_per_s=rate_per_s,
         duration_s=_positive("--duration", asked.duration or "30s"),
         course=course,
+        bursts=_bursts(asked),
         warmup_s=warmup_s,
         seed=1 if asked.seed is None else asked.seed,
         arrivals=asked.arrivals or "poisson",
         # Without a mix the URL's path is the request itself.
         prefix="" if asked.mix is None and asked.traffic is None else address.prefix,
     )
+
+
+def _bursts(asked: _Asked) -> "Bursts | None":
+    from fastsim.bursts import parse_bursts
+
+    if asked.bursts is None:
+        return None
+    with _where("--bursts"):
+        if asked.arrivals == "uniform":
+            raise InputError("bursts do not come evenly", hint="leave --arrivals out")
+        return parse_bursts(asked.bursts)
 
 
 def _rate_and_course(asked: _Asked) -> "tuple[float, Course | None]":

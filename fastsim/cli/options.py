@@ -20,6 +20,12 @@ Phases = Annotated[
         "file of rates: 'day.csv x2 in 10min'.",
     ),
 ]
+BurstTexts = Annotated[
+    str | None,
+    typer.Option(
+        "--bursts", help="Clusters of requests around the mean rate, such as 'x4 for 2s every 20s'."
+    ),
+]
 UserCount = Annotated[
     int | None,
     typer.Option(

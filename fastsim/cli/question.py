@@ -245,6 +245,7 @@ def apply_traffic(
     *,
     rate: str | None = None,
     phases: str | None = None,
+    bursts: str | None = None,
     users: int | None = None,
     think: str | None = None,
     duration: str | None = None,
@@ -258,9 +259,10 @@ def apply_traffic(
     InputError
         When a text has no unit, or a wrong one.
     """
+    from fastsim.bursts import parse_bursts
     from fastsim.load.rates import phases_of
     from fastsim.phases import check_phases
-    from fastsim.scenario import check_users
+    from fastsim.scenario import check_bursts, check_users
 
     traffic = scenario.traffic
     if rate is not None:
@@ -271,6 +273,10 @@ def apply_traffic(
             traffic.phases = phases_of(phases)
     with flag("--phases"):
         check_phases(traffic.phases, traffic.rate)
+    if bursts is not None:
+        with flag("--bursts"):
+            traffic.bursts = parse_bursts(bursts)
+            check_bursts(traffic)
     if users is not None or think is not None:
         with flag("--users" if think is None else "--think"):
             traffic.users = _users(traffic, users, think)

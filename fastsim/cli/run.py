@@ -7,6 +7,7 @@ import typer
 from fastsim.cli.options import (
     Against,
     AsJson,
+    BurstTexts,
     Faster,
     Force,
     Format,
@@ -37,6 +38,7 @@ def run(
         str | None, typer.Option("--warmup", help="Simulated before and not counted.")
     ] = None,
     phases: Phases = None,
+    bursts: BurstTexts = None,
     users: UserCount = None,
     think: Think = None,
     mix: Mix = None,
@@ -84,6 +86,7 @@ def run(
         duration=duration,
         warmup=warmup,
         phases=phases,
+        bursts=bursts,
         users=users,
         think=think,
         mix=mix,

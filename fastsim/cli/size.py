@@ -7,6 +7,7 @@ import typer
 from fastsim.cli.options import (
     Against,
     AsJson,
+    BurstTexts,
     Faster,
     Force,
     Format,
@@ -50,6 +51,7 @@ def size(
     rate: Rate = None,
     slo: Slo = None,
     phases: Phases = None,
+    bursts: BurstTexts = None,
     users: UserCount = None,
     think: Think = None,
     mix: Mix = None,
@@ -88,7 +90,9 @@ def size(
     delivery = Delivery(as_json, as_format, html, output, force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
-    apply_traffic(scenario, rate=rate, phases=phases, users=users, think=think, mix=mix)
+    apply_traffic(
+        scenario, rate=rate, phases=phases, bursts=bursts, users=users, think=think, mix=mix
+    )
     plan, goals = search_plan(question, slo)
     chosen_seed = scenario.seed if seed is None else seed
     provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)

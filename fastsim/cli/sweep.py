@@ -8,6 +8,7 @@ import typer
 from fastsim.cli.options import (
     Against,
     AsJson,
+    BurstTexts,
     Faster,
     Force,
     Format,
@@ -49,6 +50,7 @@ def sweep(
     ],
     rate: Rate = None,
     phases: Phases = None,
+    bursts: BurstTexts = None,
     users: UserCount = None,
     think: Think = None,
     duration: Annotated[
@@ -91,7 +93,14 @@ def sweep(
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(
-        scenario, rate=rate, phases=phases, users=users, think=think, duration=duration, mix=mix
+        scenario,
+        rate=rate,
+        phases=phases,
+        bursts=bursts,
+        users=users,
+        think=think,
+        duration=duration,
+        mix=mix,
     )
     try:
         cases = [_case(question, chosen) for chosen in combinations(varied)]

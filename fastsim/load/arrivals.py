@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from fastsim.bursts import Bursts
 from fastsim.load.course import Course
 from fastsim.model import Burst
 
@@ -42,6 +43,14 @@ class Jumps:
         high = 1.0 + variation * np.sqrt((1.0 - share) / share)
         low = 1.0 - variation * np.sqrt(share / (1.0 - share))
         return cls(float(high), max(float(low), 0.0), float(share), burst.memory)
+
+    @classmethod
+    def by_hand(cls, bursts: Bursts) -> Self:
+        """Return the jumps of bursts that somebody asks for; their mean is the rate."""
+        share = bursts.lasting / bursts.every
+        low = max((1.0 - share * bursts.times) / (1.0 - share), 0.0)
+        memory_s = bursts.lasting * (1.0 - share)
+        return cls(bursts.times, low, share, memory_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
+from fastsim.bursts import Bursts
 from fastsim.errors import FileFormatError, InputError
-from fastsim.load.arrivals import Rates
+from fastsim.load.arrivals import Jumps, Rates
 from fastsim.load.course import Course, Stretch
 from fastsim.load.template import Template
 from fastsim.load.traffic_file import REQUEST_TARGET, Method, Mix
 from fastsim.model import Part
+from fastsim.streams import stream
 from fastsim.yaml_source import write_new
 
 Arrivals = Literal["poisson", "uniform"]
@@ -212,6 +214,7 @@ def draw_schedule(
     seed: int = 1,
     arrivals: Arrivals = "poisson",
     course: Course | None = None,
+    bursts: Bursts | None = None,
     prefix: str = "",
 ) -> Schedule:
     """Draw every request of a run.
@@ -220,6 +223,8 @@ def draw_schedule(
     ----------
     course
         The rate over time, around ``rate_per_s`` in the mean; it gives the duration.
+    bursts
+        Clusters of requests.
     prefix
         Put before every path, for a service that does not sit at the root of its host.
 
@@ -233,6 +238,8 @@ def draw_schedule(
     _check_size(rate_per_s, duration_s, warmup_s, seed)
     times, targets, *numbers = np.random.SeedSequence(seed).spawn(2 + len(mix))
     rates = Rates.of(rate_per_s, duration_s, warmup_s=warmup_s, course=course)
+    if bursts is not None:
+        rates = rates.jumping(Jumps.by_hand(bursts), stream(seed, "bursts"))
     at_s = rates.arrivals(np.random.default_rng(times), evenly=arrivals == "uniform")
     shares = np.cumsum([entry.share for entry in mix])
     u = np.random.default_rng(targets).random(len(at_s))

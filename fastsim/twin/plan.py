@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsim.bursts import Bursts
 from fastsim.errors import InputError
 from fastsim.load.course import Course
 from fastsim.model import ServiceModel
@@ -46,6 +47,8 @@ class Plan:
     duration_s: float
     warmup_s: float = 5.0
     arrivals: Spacing = "poisson"
+    bursts: Bursts | None = None
+    """Clusters that were asked for, other than those that were recorded."""
     course: Course | None = None
     """The rate over time, around ``rate_per_s`` in the mean; it gives the duration."""
     users: Users | None = None

@@ -11,6 +11,7 @@ from fastsim.scenario import (
     ResolvedDeployment,
     Spacing,
     TrafficPlan,
+    check_bursts,
     check_users,
     resolve_deployment,
 )
@@ -19,6 +20,8 @@ from fastsim.twin.users import idle_cycle_s
 from fastsim.twin.warmup import SHORTEST_S, filling_s
 from fastsim.units import format_share
 
+_FEW_BURSTS = 3.0
+"""So many bursts have to be in a simulation at least."""
 _BURSTS = 10.0
 """A service under bursts is as usual after so many times their memory."""
 
@@ -46,6 +49,8 @@ def make_plan(
     filling = filling_s(model, mix, resolved)
     if spacing == "bursty" and model.traffic is not None and model.traffic.burst is not None:
         filling = max(filling, _BURSTS * model.traffic.burst.memory)
+    if traffic.bursts is not None:
+        filling = max(filling, _FEW_BURSTS * traffic.bursts.every)
     return Plan(
         model=model,
         deployment=resolved,
@@ -56,6 +61,7 @@ def make_plan(
         warmup_s=max(SHORTEST_S, filling) if traffic.warmup is None else traffic.warmup,
         filling_s=filling,
         arrivals=spacing,
+        bursts=traffic.bursts,
         mix=mix,
         replay=arrivals,
         doubtful=doubtful,
@@ -65,6 +71,7 @@ def make_plan(
 def _rate_and_course(model: ServiceModel, traffic: TrafficPlan) -> tuple[float, Course | None]:
     """Return the mean rate, requests per second, and the phases that the traffic has."""
     check_users(traffic)
+    check_bursts(traffic)
     if traffic.users is not None:
         cycle_s = idle_cycle_s(model, traffic.users, complete_mix(model, traffic.mix))
         return traffic.users.count / max(cycle_s, 1e-6), None

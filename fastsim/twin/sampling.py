@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastsim.bursts import Bursts
 from fastsim.errors import InputError, UnknownNameError
 from fastsim.load.arrivals import Jumps, Rates
 from fastsim.load.course import Course
@@ -34,6 +35,7 @@ def sample(
     seed: int,
     mix: Mapping[str, float] | None = None,
     arrivals: Spacing = "poisson",
+    bursts: Bursts | None = None,
     warmup_s: float = 0.0,
     course: Course | None = None,
 ) -> Workload:
@@ -50,6 +52,8 @@ def sample(
     arrivals
         ``poisson`` (independent), ``uniform`` (evenly spaced) or ``bursty`` (in clusters, as they
         were recorded).
+    bursts
+        Other clusters than those.
     course
         The rate over time, after the warm-up.
 
@@ -63,8 +67,10 @@ def sample(
     if not rate_per_s > 0.0 or not duration_s > 0.0:
         raise InputError(f"rate and duration must be positive, not {rate_per_s} and {duration_s}")
     rates = Rates.of(rate_per_s, duration_s, warmup_s=warmup_s, course=course)
+    jumps = None if bursts is None else Jumps.by_hand(bursts)
     if arrivals == "bursty" and model.traffic is not None and model.traffic.burst is not None:
         jumps = Jumps.of(model.traffic.rate, model.traffic.burst)
+    if jumps is not None:
         rates = rates.jumping(jumps, stream(seed, "bursts"))
     times = rates.arrivals(stream(seed, "arrivals"), evenly=arrivals == "uniform")
     return sample_at(model, times, _endpoints(model, times - warmup_s, seed, mix, course), seed)

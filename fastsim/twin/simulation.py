@@ -53,6 +53,7 @@ def _workload(plan: Plan, seed: int) -> tuple[float, Workload]:
         seed=seed,
         mix=plan.mix,
         arrivals=plan.arrivals,
+        bursts=plan.bursts,
         course=plan.course,
     )
 

@@ -17,7 +17,7 @@ from fastsim.twin.plan import Plan
 from fastsim.twin.replicate import Replications
 from fastsim.twin.statistics import FEWEST_STRETCHES, METRICS, student_quantile
 from fastsim.twin.warmup import still_filling
-from fastsim.units import format_rate
+from fastsim.units import format_duration, format_rate
 
 NEVER_IDLE = 0.998
 """Utilisation from which the work offered is beyond doubt at least the capacity."""
@@ -171,12 +171,23 @@ def _extrapolation(model: ServiceModel, rate_per_s: float) -> list[str]:
     ]
 
 
+_MANY_BURSTS = 10.0
+
+
 def _bursts(plan: Plan) -> list[str]:
-    """Say that requests came in clusters, where the forecast has none."""
+    """Say that requests came in clusters, where the forecast has none; or that it has few."""
+    if plan.bursts is not None and plan.duration_s < _MANY_BURSTS * plan.bursts.every:
+        return [
+            (
+                f"{format_duration(plan.duration_s)} hold about "
+                f"{plan.duration_s / plan.bursts.every:.2g} bursts: what they do hangs on chance; "
+                f"--duration {format_duration(_MANY_BURSTS * plan.bursts.every)} says more"
+            )
+        ]
     recorded = plan.model.traffic
     if recorded is None or recorded.burst is None or plan.replay is not None:
         return []
-    if plan.arrivals == "bursty":
+    if plan.arrivals == "bursty" or plan.bursts is not None:
         return []
     return [
         (

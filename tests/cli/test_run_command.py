@@ -279,3 +279,16 @@ def test_users_ask_instead_of_a_rate(model: Path) -> None:
     assert fastsim_run(*asked).stdout.startswith("20 users, ")
     assert "leave users or rate out" in str(problem(*asked, "--rate", "5/s").hint)
     assert "that of users" in problem(model, "--think", "1s").message
+
+
+def test_bursts_make_it_slower_at_the_same_mean_rate(model: Path) -> None:
+    def p95_s(*more: str) -> float:
+        asked = ("--rate", "200/s", "--duration", "60s", "--replications", "3")
+        latency = answer(model, *asked, *more).total.latency
+        assert latency is not None
+        return latency.p95.value
+
+    assert p95_s("--bursts", "x2 for 1s every 5s") > 1.2 * p95_s()
+    assert "at most x10" in problem(model, "--bursts", "x30 for 1s every 10s").message
+    few = answer(model, "--rate", "20/s", "--duration", "20s", "--bursts", "x3 for 1s every 10s")
+    assert any("hold about 2 bursts" in warning for warning in few.warnings)
