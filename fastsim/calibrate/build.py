@@ -14,6 +14,7 @@ from fastsim.calibrate.arrivals import describe_arrivals
 from fastsim.calibrate.background import background_warnings, fit_background
 from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.cold import code_runs, fit_cold
+from fastsim.calibrate.exposure import watched_times_s
 from fastsim.calibrate.growth import stand_for, unsampled
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
 from fastsim.calibrate.loop_queueing import without_queueing
@@ -259,7 +260,7 @@ def _number(facts: Attributes, name: str, default: int) -> int:
 
 def _traffic(requests: RequestSet, busy: float | None) -> tuple[Traffic, list[str]]:
     """Rate, from the counters of requests seen where sampling left some out, and pattern."""
-    start_s = (requests.start_ns - requests.start_ns.min()) / 1e9
+    start_s = watched_times_s(requests)
     steady = start_s[~requests.warm_up]
     span_s = float(steady.max() - steady.min()) if len(steady) > 1 else 0.0
     if span_s <= 0.0:

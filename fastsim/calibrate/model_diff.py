@@ -3,7 +3,8 @@
 A step is the same when it stands in the same order among steps of its kind and name on a path of
 the same endpoint; paths are taken in their order. Its median and its 95th percentile are compared
 as far as both fits know them: with the errors of both, and for code with the speed that each
-recording's machine had. All comparisons together find a change where there is none with 5 %.
+recording's machine had, and with how well each knows what code takes on a busy loop. All
+comparisons together find a change where there is none with 5 %.
 """
 
 import math
@@ -27,6 +28,7 @@ from fastsim.model import (
     WaitStep,
 )
 from fastsim.program import bodies
+from fastsim.twin.doubt import busy_loop_sd
 
 CONFIDENCE = 0.95
 LEAST = 0.05
@@ -69,7 +71,8 @@ class _Leaf:
 
     name: str
     law: Distribution
-    of_code: bool
+    code: Literal["", "loop", "thread"] = ""
+    """Where it runs, if it is code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,10 @@ class _Test:
 
 def diff_models(before: ServiceModel, after: ServiceModel) -> ModelDiff:
     """Compare two models of one service."""
-    found = _Findings(math.hypot(before.loop.doubt.error, after.loop.doubt.error))
+    found = _Findings(
+        math.hypot(before.loop.doubt.error, after.loop.doubt.error),
+        math.hypot(busy_loop_sd(before.loop), busy_loop_sd(after.loop)),
+    )
     old = {endpoint.name: endpoint for endpoint in before.endpoints}
     new = {endpoint.name: endpoint for endpoint in after.endpoints}
     for name in _names(old, new):
@@ -114,10 +120,12 @@ class _Findings:
     ----------
     speed
         Standard error of the logarithm of how fast one machine ran beside the other.
+    warmth
+        The same of code on a busy loop beside that on the loop that was recorded.
     """
 
-    def __init__(self, speed: float) -> None:
-        self._speed = speed
+    def __init__(self, speed: float, warmth: float) -> None:
+        self._speed = {"": 0.0, "thread": speed, "loop": math.hypot(speed, warmth)}
         self.tests: list[_Test] = []
         self.drifts: list[Drift] = []
 
@@ -152,8 +160,7 @@ class _Findings:
         for tag, a, b, c, d in SequenceMatcher(None, *names, autojunk=False).get_opcodes():
             if tag == "equal":
                 for first, second in zip(old[a:b], new[c:d], strict=True):
-                    speed = self._speed if first.of_code else 0.0
-                    self.tests += _laws(place, first, second, speed)
+                    self.tests += _laws(place, first, second, self._speed[first.code])
                 continue
             self.drifts += [Drift(place, leaf.name, "gone") for leaf in old[a:b]]
             self.drifts += [Drift(place, leaf.name, "new") for leaf in new[c:d]]
@@ -164,19 +171,19 @@ def _leaves(steps: Sequence[Step]) -> Iterator[_Leaf]:
     for step in steps:
         match step:
             case CpuStep():
-                yield _Leaf(f"cpu {step.where or step.label}".rstrip(), step.time, of_code=True)
+                yield _Leaf(f"cpu {step.where or step.label}".rstrip(), step.time, "loop")
             case WaitStep():
                 name = f"{step.kind.value} {step.label or step.where}".rstrip()
-                yield _Leaf(name, step.time, of_code=False)
+                yield _Leaf(name, step.time)
             case ThreadStep():
                 name = f"{step.label or step.where}".strip()
-                yield _Leaf(f"thread {name}".rstrip(), step.cpu, of_code=True)
+                yield _Leaf(f"thread {name}".rstrip(), step.cpu, "thread")
                 if step.off_gil is not None:
-                    yield _Leaf(f"thread waiting {name}".rstrip(), step.off_gil, of_code=False)
+                    yield _Leaf(f"thread waiting {name}".rstrip(), step.off_gil)
             case StreamStep():
                 name = f"{step.kind.value} {step.label or step.where}".rstrip()
-                yield _Leaf(f"{name}, wait of a chunk", step.gap, of_code=False)
-                yield _Leaf(f"{name}, code of a chunk", step.cpu, of_code=True)
+                yield _Leaf(f"{name}, wait of a chunk", step.gap)
+                yield _Leaf(f"{name}, code of a chunk", step.cpu, "loop")
             case _:
                 for body in bodies(step):
                     yield from _leaves(body)

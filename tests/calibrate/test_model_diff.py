@@ -10,6 +10,7 @@ from fastsim.calibrate.fit import fit_distribution
 from fastsim.calibrate.model_diff import diff_models
 from fastsim.laws import Constant, Counts, Distribution, Fit, Lognorm
 from fastsim.model import (
+    ColdCost,
     CpuStep,
     Endpoint,
     LoopCosts,
@@ -67,6 +68,22 @@ def test_a_slower_query_is_found_and_nothing_else() -> None:
     assert found.drifts[0].ratio == pytest.approx(1.5)
     # Two errors of 1 % each, six tests: 2.64 standard errors.
     assert found.drifts[0].error == pytest.approx(2.638 * 0.01 * math.sqrt(2.0), abs=1e-3)
+
+
+def test_code_is_no_change_where_nobody_knows_what_it_takes_on_a_busy_loop() -> None:
+    """A quiet recording knows code on an idle loop: a third of that may be idleness, or nothing."""
+    unsure = LoopCosts(cold=ColdCost(extra=0.5, error=0.4, seen=0.6))
+    old, new = service(CpuStep(time=known(0.001))), service(CpuStep(time=known(0.0014)))
+    assert len(diff_models(old, new).drifts) == 2
+    for one, other in ((unsure, old.loop), (old.loop, unsure)):
+        found = diff_models(
+            old.model_copy(update={"loop": one}), new.model_copy(update={"loop": other})
+        )
+        assert found.drifts == ()
+    # What threads run is not on the loop.
+    old, new = (service(ThreadStep(cpu=known(cpu))) for cpu in (0.001, 0.0014))
+    quiet = {"loop": unsure}
+    assert len(diff_models(old.model_copy(update=quiet), new).drifts) == 2
 
 
 def test_what_is_not_known_well_enough_is_not_called_a_change() -> None:

@@ -1,0 +1,37 @@
+"""For how long a service was watched: not between two recordings.
+
+Processes that never lived at the same time are recordings of their own, or one that was restarted:
+between the last answer of the ones before and the first request of the next nobody looked. A
+process that was asked nothing for a while is another matter: that is what its traffic was like.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsim.calibrate.requests import RequestSet
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def watched_times_s(requests: RequestSet) -> FloatArray:
+    """Return when requests came, in seconds of the time in which some process was watched.
+
+    Shape (n,), from the first one on; times between recordings are left out.
+    """
+    start_ns = requests.start_ns
+    if not len(start_ns):
+        return np.zeros(0)
+    end_ns = start_ns + requests.duration_ns
+    count = len(requests.instances)
+    first = np.full(count, np.iinfo(np.int64).max)
+    last = np.full(count, np.iinfo(np.int64).min)
+    np.minimum.at(first, requests.instance, start_ns)
+    np.maximum.at(last, requests.instance, end_ns)
+    order = np.argsort(first, kind="stable")
+    begins, ends = first[order], np.maximum.accumulate(last[order])
+    # Nobody was watched from when all before had ended until the next began.
+    gaps = np.maximum(begins[1:] - ends[:-1], 0)
+    before = np.concatenate([[0], np.cumsum(gaps)])
+    of = np.searchsorted(begins, start_ns, side="right") - 1
+    watched: FloatArray = (start_ns - begins[0] - before[of]) / 1e9
+    return watched
