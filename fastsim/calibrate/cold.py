@@ -52,6 +52,7 @@ _BUSIEST = 0.05
 _WILD_RATIO = 3.0
 _FEWEST_OF_A_STEP = 20
 _ROUNDS = 4
+_TRIED = 2001
 _STEADIEST = 0.01
 """Code steadier than 1 % counts no more than that: clocks and rounding end there."""
 
@@ -219,12 +220,7 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     _, request = np.unique(runs.request, return_inverse=True)
     scores = np.bincount(request, runs.weight * explained * left)
     variance = float(scores @ scores) / information**2
-    kept = USUAL**2 / (USUAL**2 + variance)
-    likely = max(slope * kept, 0.0)
-    base = max(1.0 - likely * mean, 1e-3)
-    extra = min(likely / base, MOST_EXTRA)
-    # d(likely / base) = d(likely) / base**2
-    chance = math.sqrt(kept * variance) / base**2
+    extra, chance = _most_likely(slope, variance, mean)
     # What a loop costs that is busier than any that was seen, nobody has seen.
     unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
     return ColdCost(
@@ -233,6 +229,21 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
         error=min(math.hypot(chance, BETWEEN_LOADS * extra, unseen), USUAL),
         seen=mean,
     )
+
+
+def _most_likely(slope: float, variance: float, mean: float) -> tuple[float, float]:
+    """Return the extra cost that explains a slope best, and its standard error.
+
+    Ratios are to the mean, which holds the mean idleness already: an extra cost ``e`` makes a slope
+    of ``e / (1 + e mean)``, which hardly changes with a large one. What is expected before looking
+    is of the cost itself, so that a slope that chance made steep does not become a cost of twice
+    the code.
+    """
+    tried = np.linspace(0.0, MOST_EXTRA, _TRIED)
+    misfit = (slope - tried / (1.0 + tried * mean)) ** 2 / max(variance, 1e-12)
+    extra = float(tried[np.argmin(misfit + (tried / USUAL) ** 2)])
+    steepness = 1.0 / (1.0 + extra * mean) ** 2
+    return extra, 1.0 / math.sqrt(steepness**2 / max(variance, 1e-12) + 1.0 / USUAL**2)
 
 
 def _mean_asleep(runs: CodeRuns, power: float) -> float:
