@@ -15,7 +15,7 @@ from fastsim.calibrate.collecting import COUNTERS, Collector, Rows
 from fastsim.calibrate.http_semconv import REJECTED_STATUS
 from fastsim.calibrate.inner_spans import Wait
 from fastsim.calibrate.loop_series import LoopSeries, read_loop_series
-from fastsim.calibrate.sampled import NOT_TOLD, Sampling, Told, fair_sample, slow_ones_kept
+from fastsim.calibrate.sampled import MOST, NOT_TOLD, Sampling, Told, fair_sample, slow_ones_kept
 from fastsim.calibrate.timeline import Timeline
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.spans import Attributes, Outcome, Span, SpanKind
@@ -204,8 +204,8 @@ def collect_requests(
     """
     if skip_first_s is not None and not 0.0 <= skip_first_s < float("inf"):
         raise InputError(f"warm-up to skip must not be negative, not {skip_first_s}")
-    if sampled is not None and not 0.0 < sampled <= 1.0:
-        raise InputError(f"the part that was traced must be above 0 and at most 1, not {sampled}")
+    if sampled is not None and not 1.0 / MOST <= sampled <= 1.0:
+        raise InputError(f"the part that was traced must be 1 in {MOST:.0f} to all, not {sampled}")
     collector = Collector()
     for span in all_spans:
         collector.add(span)

@@ -39,7 +39,7 @@ LISTED = 5
 NOT_TOLD = 0.0
 """In place of a number of requests, where nothing says how many."""
 
-MOST = 1e6
+MOST = 1e4
 """No trace stands for more requests than this: a slip of the pen, or a probability of 0."""
 
 _THRESHOLD = re.compile(r"(?:^|;)th:([0-9a-f]{1,14})(?:;|$)")
@@ -157,7 +157,7 @@ def _number(value: object) -> float:
 
 
 def _inverse(probability: float) -> float:
-    return 1.0 / probability if 1.0 / MOST <= probability <= 1.0 else NOT_TOLD
+    return 1.0 / probability if 0.999 / MOST <= probability <= 1.0 else NOT_TOLD
 
 
 def fair_sample(

@@ -19,6 +19,8 @@ ones, then of short ones within them."""
 MOST_COARSE = 24
 MOST = 50_000
 """Requests that are replayed, put back ones included; beyond, a stretch of the recording is."""
+FEWEST = 20
+"""Recorded requests that are replayed at least."""
 REST = 20.0
 """A gap so many times as long as the mean one is a rest: nobody came."""
 LEAST_REST_S = 1.0
@@ -47,10 +49,10 @@ def with_unseen(
         Of the times of the others.
     """
     of = np.arange(len(at_s), dtype=np.int64)
-    others = stand_for - 1.0
+    others = np.maximum(stand_for - 1.0, 0.0)
     if others.sum() < 0.5:
         return Arrivals(at_s, endpoint, of)
-    room = int(MOST / stand_for.mean())
+    room = max(int(MOST / stand_for.mean()), FEWEST)
     if len(at_s) > room:
         of = of[(len(at_s) - room) // 2 :][:room]
         at_s, endpoint, others = at_s[of], endpoint[of], others[of]

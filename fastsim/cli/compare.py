@@ -260,7 +260,7 @@ def read_live(
         sample, said = of_tool(measured, endpoints, endpoint, users=users)
         return sample, None, said
     recording = read_recorded(path, service, parse_sampled(sampled))
-    return recording.sample, recording.requests, []
+    return recording.sample, recording.requests, recording.remarks()
 
 
 def _endpoints(stored: "Run | None", question: "Question | None") -> list[str]:

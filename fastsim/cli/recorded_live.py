@@ -10,6 +10,7 @@ from fastsim.calibrate.readers import read_spans
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.errors import NotEnoughDataError
 from fastsim.twin.live import LiveSample
+from fastsim.units import format_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,14 @@ class RecordedLive:
 
     sample: LiveSample
     requests: RequestSet
+
+    def remarks(self) -> list[str]:
+        """Say what part of all requests it is."""
+        if not self.sample.sampled:
+            return []
+        told = self.requests.sampling.told or "as the recorder counted"
+        part = format_share(1.0 / unsampled(self.requests), 3)
+        return [f"live are {part} of all requests, {told}: the twin is asked at the rate of all"]
 
 
 def read_recorded(path: Path, service: str | None, sampled: float | None = None) -> RecordedLive:

@@ -53,6 +53,20 @@ def test_a_rate_that_changes_is_followed_and_rests_stay_rests() -> None:
     assert late.sum() / fast[-1] == pytest.approx(200.0, rel=0.05)
 
 
+def test_those_that_stand_for_themselves_alone_add_nobody() -> None:
+    """Rounding may leave them a hair below 1."""
+    at_s = poisson(10.0, 100)
+    stand_for = np.where(np.arange(100) < 50, 1.0 - 1e-12, 5.0)
+    found = with_unseen(at_s, np.arange(100) // 50, stand_for, seed=2)
+    assert set(found.endpoint[found.of < 0].tolist()) == {1}
+
+
+def test_few_of_very_many_are_replayed_all_the_same() -> None:
+    at_s = poisson(1.0, 100)
+    found = with_unseen(at_s, np.zeros(100, np.int64), np.full(100, 1e4), seed=2)
+    assert (found.of >= 0).sum() == 20
+
+
 def test_much_is_replayed_in_part() -> None:
     at_s = poisson(10.0, 3_000)
     found = with_unseen(at_s, np.zeros(3_000, np.int64), np.full(3_000, 100.0), seed=1)

@@ -193,6 +193,7 @@ def test_a_sample_of_the_traces_is_compared_at_the_rate_of_all(
     [throughput] = [row for row in found.rows if row.metric == "throughput"]
     assert throughput.live == pytest.approx(TRAFFIC.rate, rel=0.15)
     assert found.verdict != "off"
+    assert found.warnings[0].startswith("live are 25% of all requests, as asked")
     told = fastsim_compare(model, sampled, *FEW, "--json").stdout
     [alone] = [
         row for row in Comparison.model_validate_json(told).rows if row.metric == "throughput"
