@@ -13,7 +13,7 @@ import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
 
 from fastsim.errors import InputError
 from fastsim.twin.metrics import Measures
@@ -108,10 +108,16 @@ class Processes:
                 future.result()
                 report(before + number, before + len(seeds))
         except BaseException as error:
-            done = itertools.takewhile(Future.done, futures)
-            found = [future.result() for future in done if future.exception() is None]
-            self._end_now()
-            if keep and (found or before) and isinstance(error, KeyboardInterrupt):
+            stopped = keep and isinstance(error, KeyboardInterrupt)
+            try:
+                if stopped and any(map(Future.done, futures)):
+                    # Others may have ended before the first: without it they are of no use.
+                    wait(futures[:1])
+                done = itertools.takewhile(Future.done, futures)
+                found = [future.result() for future in done if future.exception() is None]
+            finally:
+                self._end_now()
+            if stopped and (found or before):
                 return found
             raise
         return [future.result() for future in futures]

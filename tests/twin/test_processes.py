@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -9,6 +11,7 @@ from fastsim.errors import InputError
 from fastsim.scenario import parse_slo
 from fastsim.twin import processes
 from fastsim.twin.limit import find_limit
+from fastsim.twin.metrics import Measures
 from fastsim.twin.processes import Processes, shared
 from fastsim.twin.replicate import replicate, replication_seeds, silent
 from fastsim.twin.simulation import simulate_once
@@ -101,6 +104,34 @@ def test_ctrl_c_ends_them_and_they_start_anew() -> None:
             ours.simulate(plan(duration=0.5), SEEDS, stop)
         assert len(ours.simulate(plan(duration=0.5), SEEDS, silent)) == len(SEEDS)
     assert children() - before == set()
+
+
+def test_what_ended_before_the_first_is_kept_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several processes the first simulation need not be the first that ends."""
+    short = plan(duration=0.5)
+    late: Future[Measures] = Future()
+    timer = threading.Timer(0.2, lambda: late.set_result(simulate_once(short, SEEDS[0])))
+
+    class Pool:
+        def submit(self, _what: object, _written: bytes, seed: int) -> Future[Measures]:
+            if seed == SEEDS[0]:
+                timer.start()
+                return late
+            done: Future[Measures] = Future()
+            done.set_result(simulate_once(short, seed))
+            return done
+
+    def stop(_done: int, _all: int) -> None:
+        raise KeyboardInterrupt
+
+    with shared(2) as ours:
+        monkeypatch.setattr(ours, "_started", Pool)
+        try:
+            found = ours._elsewhere(short, SEEDS, stop, keep=True, before=0)
+        except KeyboardInterrupt:  # it would end the whole run of tests
+            pytest.fail("nothing was kept")
+    timer.join()
+    assert len(found) == len(SEEDS)
 
 
 def test_searches_find_the_same_on_two_processes() -> None:
