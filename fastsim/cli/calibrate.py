@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastsim.cli.options import Over, Sampled, parse_sampled
+from fastsim.cli.options import Over, Sampled, parse_over, parse_sampled
 from fastsim.errors import InputError
 from fastsim.units import format_rate, format_share, parse_duration, parse_share
 
@@ -106,7 +106,6 @@ def calibrate(
     refuse_existing(output, force=force)
     if html is not None:
         refuse_existing(html, force=force)
-    older, other = _to_hold_against(diff, against, service, part)
     if is_metrics(traces):
         refuse_of_traces(
             {
@@ -120,17 +119,15 @@ def calibrate(
                 "--html": html,
             }
         )
-        model = of_metrics(traces[0], over, service, used, loops)
+        model = of_metrics(Path(traces[0]), parse_over(over), service, used, loops)
         write_new(output, dump_yaml(model), force=force)
         if as_json:
             print_json(model)
         else:
             typer.echo(_summary(model, output, []))
         return
-    if over is not None:
-        raise InputError(
-            "only metrics are counted over a time", hint="leave it out", where="--over"
-        )
+    parse_over(over, of_metrics=False)
+    older, other = _to_hold_against(diff, against, service, part)
     with progress("reading traces"):
         requests = read_requests(
             traces, service=service, skip_first_s=skip_first_s, columns=named, sampled=part

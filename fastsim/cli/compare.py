@@ -18,6 +18,7 @@ from fastsim.cli.options import (
     Seed,
     Think,
     UserCount,
+    parse_over,
     parse_sampled,
 )
 from fastsim.errors import ExitCode, InputError
@@ -246,15 +247,16 @@ def read_live(
     """Return what was measured, the requests of a recording (the view of the server), remarks."""
     from fastsim.cli.recorded_live import read_recorded
     from fastsim.cli.tool_live import of_tool
-    from fastsim.load.tools import read_tool
+    from fastsim.load.tools import ToolSummary, read_tool
     from fastsim.twin.live import LiveSample
-    from fastsim.units import parse_duration
 
     stored = _read_run(path)
     if stored is not None:
         parse_sampled(sampled, of_traces=False)
+        parse_over(over, of_metrics=False)
         return LiveSample.of_run(stored, where=str(path)), None, []
-    measured = read_tool(path, None if over is None else parse_duration(over))
+    measured = read_tool(path, parse_over(over))
+    parse_over(over, of_metrics=isinstance(measured, ToolSummary) and measured.view == "server")
     if measured is not None:
         parse_sampled(sampled, of_traces=False)
         sample, said = of_tool(measured, endpoints, endpoint, users=users)

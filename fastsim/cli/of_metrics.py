@@ -8,23 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastsim.errors import FileFormatError, InputError
-from fastsim.units import parse_duration
 
 if TYPE_CHECKING:
     from fastsim.model import ServiceModel
 
-_HEAD = 4096
-
 
 def is_metrics(names: Sequence[str]) -> bool:
     """Tell whether the one file that is named holds metrics of Prometheus."""
+    from fastsim.load.tools import head_of
     from fastsim.load.tools.prometheus_series import is_prometheus
 
     path = Path(names[0])
-    if len(names) != 1 or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return is_prometheus(file.read(_HEAD).decode("utf-8-sig", "replace"))
+    return len(names) == 1 and path.is_file() and is_prometheus(head_of(path))
 
 
 def refuse_of_traces(given: Mapping[str, object]) -> None:
@@ -41,22 +36,20 @@ def refuse_of_traces(given: Mapping[str, object]) -> None:
 
 
 def of_metrics(
-    name: str, over: str | None, service: str | None, busy: float | None, loops: int
+    path: Path, over_s: float | None, service: str | None, busy: float | None, loops: int
 ) -> "ServiceModel":
     """Fit the coarse model of a file of metrics; named after the file where nobody says how."""
     from fastsim.calibrate.from_metrics import model_from_metrics
     from fastsim.cli.output import progress
     from fastsim.load.tools.prometheus import read_metrics
 
-    path = Path(name)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise FileFormatError(f"cannot read {path}: {error.strerror}", where=name) from None
-    length_s = None if over is None else parse_duration(over)
+        raise FileFormatError(f"cannot read {path}: {error.strerror}", where=str(path)) from None
     with progress("fitting"):
         return model_from_metrics(
-            read_metrics(data.decode("utf-8-sig", "replace"), name, length_s),
+            read_metrics(data.decode("utf-8-sig", "replace"), str(path), over_s),
             service=service or path.stem,
             busy=busy,
             loops=loops,

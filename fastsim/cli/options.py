@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from fastsim.errors import InputError
-from fastsim.units import parse_share
+from fastsim.units import parse_duration, parse_share
 
 QuestionFile = Annotated[
     Path, typer.Argument(help="A model.yaml or scenario.yaml.", show_default=False)
@@ -107,6 +107,35 @@ Html = Annotated[
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the result as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
+
+
+def parse_over(text: str | None, *, of_metrics: bool = True) -> float | None:
+    """Read what ``--over`` says, seconds; None without it.
+
+    Parameters
+    ----------
+    of_metrics
+        Whether there are metrics that it may speak of.
+
+    Raises
+    ------
+    InputError
+        When it is no time, or speaks of something else than metrics.
+    """
+    if text is None:
+        return None
+    if not of_metrics:
+        raise InputError(
+            "only metrics are counted over a time", hint="leave it out", where="--over"
+        )
+    try:
+        length_s = parse_duration(text)
+    except InputError as error:
+        error.where = "--over"
+        raise
+    if not length_s > 0.0:
+        raise InputError(f"{text!r} is no time", hint="write it like 10m", where="--over")
+    return length_s
 
 
 def parse_sampled(text: str | None, *, of_traces: bool = True) -> float | None:

@@ -203,6 +203,12 @@ def test_a_sample_of_the_traces_is_compared_at_the_rate_of_all(
     assert "are a sample" in refused.message
 
 
+def test_only_metrics_are_counted_over_a_time(model: Path, live: Path, traces: Path) -> None:
+    for measured in (live, traces):
+        assert problem(model, measured, "--over", "10m").where == "--over"
+    assert problem(model, live, "--over", "10").where == "--over"
+
+
 def test_only_traces_are_sampled(model: Path, live: Path) -> None:
     assert problem(model, live, "--sampled", "25%").where == "--sampled"
     assert "no part of all" in problem(model, live, "--sampled", "0%").message

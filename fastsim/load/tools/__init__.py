@@ -22,7 +22,7 @@ from fastsim.load.tools.summaries import (
     read_vegeta_report,
 )
 
-__all__ = ["READERS", "ToolRequests", "ToolSummary", "read_tool"]
+__all__ = ["READERS", "ToolRequests", "ToolSummary", "head_of", "read_tool"]
 
 _HEAD = 4096
 
@@ -57,8 +57,7 @@ def read_tool(path: Path, over_s: float | None = None) -> ToolRequests | ToolSum
     """
     if not path.is_file():
         return None
-    with path.open("rb") as file:
-        head = file.read(_HEAD).decode("utf-8-sig", "replace")
+    head = head_of(path)
     metrics = is_prometheus(head)
     name = tool_of(head)
     if name is None and not metrics:
@@ -70,6 +69,12 @@ def read_tool(path: Path, over_s: float | None = None) -> ToolRequests | ToolSum
     if name is None:
         return read_prometheus(text, str(path), over_s)
     return READERS[name](text, str(path))
+
+
+def head_of(path: Path) -> str:
+    """Return the first characters of a file, by which it is told what wrote it."""
+    with path.open("rb") as file:
+        return file.read(_HEAD).decode("utf-8-sig", "replace")
 
 
 def tool_of(head: str) -> str | None:
