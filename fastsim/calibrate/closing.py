@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastsim import spans
-from fastsim.calibrate.growth import ALL_RECORDED, loop_share, per_request_s, unsampled
+from fastsim.calibrate.growth import loop_share, per_request_s, unsampled
 from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.distributions import mean
 from fastsim.means import times_run
 from fastsim.model import CallStep, CpuStep, ServiceModel, ThreadStep, WaitStep, all_steps

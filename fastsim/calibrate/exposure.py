@@ -11,6 +11,19 @@ import numpy.typing as npt
 from fastsim.calibrate.requests import RequestSet
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+LEAST_REST_S = 1.0
+REST_GAPS = 20.0
+"""A rest is at least so many times the typical time from one to the next."""
+
+
+def are_rests(gaps_s: FloatArray) -> BoolArray:
+    """Tell which of the times from one request or answer to the next are rests: nobody came."""
+    if not len(gaps_s):
+        return np.zeros(0, np.bool_)
+    found: BoolArray = gaps_s > max(LEAST_REST_S, REST_GAPS * float(np.median(np.abs(gaps_s))))
+    return found
 
 
 def watched_times_s(requests: RequestSet) -> FloatArray:

@@ -6,18 +6,15 @@ law is fitted to the buckets as to intervals. Queueing for the event loop is in 
 taken out of the waits until the twin, at the rate that was counted, gives the counted means.
 """
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from fastsim import __version__
 from fastsim.calibrate.fit import fit_distribution
 from fastsim.calibrate.loop_queueing import shortened
-from fastsim.distributions import scaled
+from fastsim.distributions import mean, scaled
 from fastsim.errors import InputError, NotEnoughDataError
 from fastsim.load.tools.prometheus import Histogram, Metrics
-from fastsim.means import endpoint_mean_s
 from fastsim.model import (
     CpuStep,
     Distribution,
@@ -140,19 +137,14 @@ def _wait(histogram: Histogram, mean_s: float, code_s: float) -> Distribution:
     each = np.diff(ends, prepend=0)
     law = fit_distribution(np.repeat(upper, each), np.repeat(upper - lower, each))
     wanted_s = max(mean_s - code_s, (1.0 - MOST_CODE) * mean_s)
-    now_s = endpoint_mean_s(_alone(law))
+    now_s = mean(law)
     return scaled(law, wanted_s / now_s) if now_s > 0.0 else law
-
-
-def _alone(law: Distribution) -> Endpoint:
-    steps = Variant(steps=[WaitStep(kind=StepKind.IO, via=Via.SOCKET, time=law)])
-    return Endpoint(name="GET /", share=1.0, variants=[steps])
 
 
 def _mean_s(histogram: Histogram) -> float:
     """Return the mean latency, seconds: as it was counted, else by the middles of the buckets."""
-    if math.isfinite(histogram.sum_s) and histogram.sum_s > 0.0:
-        return histogram.sum_s / histogram.requests
+    if histogram.mean_s is not None:
+        return histogram.mean_s
     upper = np.array(histogram.upper_s)
     lower = np.concatenate([[0.0], upper[:-1]])
     middle = np.where(np.isinf(upper), lower, (lower + upper) / 2.0)

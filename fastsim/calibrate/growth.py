@@ -9,17 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim import spans
+from fastsim.calibrate.exposure import are_rests
 from fastsim.calibrate.requests import RequestSet
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-
-LEAST_REST_S = 1.0
-REST_GAPS = 20.0
-"""A rest is at least so many times the typical time between two responses."""
-ALL_RECORDED = 1.02
-"""Requests served per request recorded up to which all count as recorded."""
 
 
 def processes(requests: RequestSet) -> list[IntArray]:
@@ -44,9 +39,7 @@ def processes(requests: RequestSet) -> list[IntArray]:
 def rested(requests: RequestSet, rows: IntArray) -> BoolArray:
     """Tell after which of the rows, but the last, the process rested; shape (len(rows) - 1,)."""
     end_s = (requests.start_ns[rows] + requests.duration_ns[rows]) / 1e9
-    gaps_s = np.diff(end_s)
-    away: BoolArray = gaps_s > max(LEAST_REST_S, REST_GAPS * float(np.median(np.abs(gaps_s))))
-    return away
+    return are_rests(np.diff(end_s))
 
 
 def growth(requests: RequestSet, counter: str, rows: IntArray) -> int | None:

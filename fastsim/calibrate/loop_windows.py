@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from fastsim import spans
 from fastsim.calibrate.cold import cold_factor
-from fastsim.calibrate.growth import ALL_RECORDED, processes, rested, unsampled
+from fastsim.calibrate.growth import processes, rested, unsampled
 from fastsim.calibrate.held_code import held
 from fastsim.calibrate.observed import ObservedStep, walk
 from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.calibrate.variants import ObservedEndpoint
 from fastsim.model import ColdCost
 

@@ -7,16 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim.calibrate.branch_code import branch_code
+from fastsim.calibrate.exposure import are_rests
 from fastsim.calibrate.gap_evidence import weigh_gaps
 from fastsim.calibrate.gaps import program
+from fastsim.calibrate.growth import unsampled
 from fastsim.calibrate.layouts import Layout, layout_of
 from fastsim.calibrate.requests import RequestSet
-from fastsim.calibrate.sampled import ALL
+from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.calibrate.server_work import server_work_s
 from fastsim.calibrate.slower_calls import SlowerCalls, slower_calls
 from fastsim.calibrate.span_queues import BusyChains, busy_chains
 from fastsim.calibrate.variants import Programs
 from fastsim.errors import NotEnoughDataError
+
+FloatArray = npt.NDArray[np.float64]
 
 MOST_BUSY = 0.7
 """Code that is assumed, not found, may not keep a recorded loop busier than this on average."""
@@ -30,8 +34,6 @@ IMPURE = 0.75
 """Were the process one event loop, some place would be more code than that."""
 MOST_REQUESTS, BLOCK, ENOUGH = 40_000, 500, 200
 """Requests that are fitted; how many in a row; and how many of an endpoint at least."""
-BREAK_S = 1.0
-"""Without a request for so long, and much longer than usual, nothing was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +175,10 @@ def plain_spans(
     instances, endpoints = requests.instance[taken].tolist(), requests.endpoint[taken].tolist()
     evidence = weigh_gaps(layouts, endpoints, instances, workers=workers)
     lengths_ns, untold = evidence.length_ns, ~evidence.told
-    traced = len(requests) / float(requests.stand_for.sum())
-    sampled = traced * ALL < 1.0
+    served = unsampled(requests)
+    sampled = served > ALL_RECORDED
     # Of the time of the loops, that in which they would serve what was traced and no more.
-    over_s = _observed_s(starts) * workers * len(requests.instances) * traced
+    over_s = _observed_s(starts) * workers * len(requests.instances) / served
     doubt_s = accept_s = elsewhere_s = 0.0
     if code_share is None:
         fits = MOST_BUSY * 1e9 * over_s - float(evidence.code_ns.sum())
@@ -252,9 +254,8 @@ def _taken(requests: RequestSet) -> npt.NDArray[np.int64]:
 
 def _observed_s(start_ns: npt.NDArray[np.int64]) -> float:
     """Return for how long requests came, without long breaks between recordings, seconds."""
-    apart_s = np.diff(np.sort(start_ns)) / 1e9
-    longest_s = max(BREAK_S, 20.0 * float(np.median(apart_s))) if len(apart_s) else 0.0
-    return max(float(apart_s[np.less_equal(apart_s, longest_s)].sum()), 1e-6)
+    apart_s: FloatArray = np.diff(np.sort(start_ns)).astype(np.float64) / 1e9
+    return max(float(apart_s[~are_rests(apart_s)].sum()), 1e-6)
 
 
 def _stretches(

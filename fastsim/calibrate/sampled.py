@@ -32,8 +32,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 Told = Literal["", "by the traces", "as asked"]
 
-ALL = 1.02
-"""Requests that one trace stands for up to which all count as traced."""
+ALL_RECORDED = 1.02
+"""Requests served per request recorded up to which all count as recorded."""
 LISTED = 5
 
 NOT_TOLD = 0.0
@@ -83,7 +83,7 @@ class Sampling:
     def sentences(self, stand_for: FloatArray) -> list[str]:
         """Say for people what it means; ``stand_for`` as of the requests."""
         said = []
-        if self.told and stand_for.max(initial=1.0) > ALL:
+        if self.told and stand_for.max(initial=1.0) > ALL_RECORDED:
             part = len(stand_for) / float(stand_for.sum())
             said.append(
                 f"the traces are {format_share(part, 3)} of all requests, {self.told}: rates are "

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fastsim.calibrate.exposure import are_rests
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -21,9 +23,6 @@ MOST = 50_000
 """Requests that are replayed, put back ones included; beyond, a stretch of the recording is."""
 FEWEST = 20
 """Recorded requests that are replayed at least."""
-REST = 20.0
-"""A gap so many times as long as the mean one is a rest: nobody came."""
-LEAST_REST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def with_unseen(
     if len(at_s) > room:
         of = of[(len(at_s) - room) // 2 :][:room]
         at_s, endpoint, others = at_s[of], endpoint[of], others[of]
-    random = np.random.Generator(np.random.PCG64(seed))
+    random = np.random.default_rng(seed)
     count = int(random.poisson(others.sum()))
     chosen = random.choice(len(at_s), count, p=others / others.sum())
     came_s = _moments(at_s, count, random)
@@ -72,8 +71,7 @@ def with_unseen(
 def _moments(at_s: FloatArray, count: int, random: np.random.Generator) -> FloatArray:
     """Return moments drawn as often as requests came at the time, none while all rested."""
     gaps_s = np.diff(at_s)
-    rest_s = max(LEAST_REST_S, REST * float(gaps_s.mean())) if len(gaps_s) else 0.0
-    active_s = np.concatenate([[0.0], np.cumsum(np.where(gaps_s > rest_s, 0.0, gaps_s))])
+    active_s = np.concatenate([[0.0], np.cumsum(np.where(are_rests(gaps_s), 0.0, gaps_s))])
     rates, length_s = _rates(active_s)
     block = random.choice(len(rates), count, p=rates / rates.sum())
     moment: FloatArray = (block + random.random(count)) * length_s

@@ -24,7 +24,7 @@ from fastsim.cli.options import (
     Slow,
     parse_sampled,
 )
-from fastsim.errors import ExitCode, InputError
+from fastsim.errors import InputError
 
 if TYPE_CHECKING:
     from fastsim.load.history import History
@@ -107,7 +107,7 @@ def forecast(
     Example: fastsim forecast model.yaml --history rates.csv --growth 5%/month --slo 'p95 < 100ms'
     """
     from fastsim.cli.against import provenance_of
-    from fastsim.cli.output import Delivery, progress
+    from fastsim.cli.output import Delivery, leave_with, progress
     from fastsim.cli.question import (
         apply_traffic,
         ask,
@@ -157,10 +157,7 @@ def forecast(
         )
     answer.provenance = provenance
     delivery.hand_over(answer)
-    if answer.stopped:
-        raise typer.Exit(ExitCode.INTERRUPTED)
-    if answer.verdict == "no":
-        raise typer.Exit(1)
+    leave_with(answer.verdict, stopped=answer.stopped)
 
 
 def _history(path: Path, sampled: str | None) -> "History":

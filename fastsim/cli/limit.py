@@ -1,7 +1,5 @@
 """``fastsim limit``: ask the twin where the service breaks."""
 
-import typer
-
 from fastsim.cli.options import (
     Against,
     AsJson,
@@ -21,7 +19,6 @@ from fastsim.cli.options import (
     Slo,
     Slow,
 )
-from fastsim.errors import ExitCode
 
 
 def limit(
@@ -53,7 +50,7 @@ def limit(
     Example: fastsim limit model.yaml --slo 'p95 < 100ms'
     """
     from fastsim.cli.against import provenance_of
-    from fastsim.cli.output import Delivery, progress
+    from fastsim.cli.output import Delivery, leave_with, progress
     from fastsim.cli.question import (
         apply_traffic,
         ask,
@@ -80,7 +77,4 @@ def limit(
         )
     answer.provenance = provenance
     delivery.hand_over(answer)
-    if answer.stopped:
-        raise typer.Exit(ExitCode.INTERRUPTED)
-    if answer.verdict == "no":
-        raise typer.Exit(1)
+    leave_with(answer.verdict, stopped=answer.stopped)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from fastsim.errors import InputError, StoreError
+from fastsim.errors import ExitCode, InputError, StoreError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -123,6 +123,14 @@ def refuse_existing(path: Path, force: bool) -> None:
         raise StoreError(
             f"directory {path.parent} does not exist", hint="create it first", where=str(path)
         )
+
+
+def leave_with(verdict: str, *, stopped: bool) -> None:
+    """End a search with the exit code of its answer: 1 for no, 130 where Ctrl-C ended it."""
+    if stopped:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if verdict == "no":
+        raise typer.Exit(ExitCode.NO)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from fastsim.cli.options import (
     UserCount,
 )
 from fastsim.cli.varying import not_varied, parse_varied
-from fastsim.errors import ExitCode, InputError
+from fastsim.errors import InputError
 
 
 def size(
@@ -78,7 +78,7 @@ def size(
     Example: fastsim size model.yaml --rate 300/s --slo 'p95 < 100ms' --vary deployment.workers=1..8
     """
     from fastsim.cli.against import provenance_of
-    from fastsim.cli.output import Delivery, progress
+    from fastsim.cli.output import Delivery, leave_with, progress
     from fastsim.cli.question import (
         apply_traffic,
         ask,
@@ -110,10 +110,7 @@ def size(
         )
     answer.provenance = provenance
     delivery.hand_over(answer, render=lambda: render_size(answer, top=top))
-    if answer.stopped:
-        raise typer.Exit(ExitCode.INTERRUPTED)
-    if answer.verdict == "no":
-        raise typer.Exit(1)
+    leave_with(answer.verdict, stopped=answer.stopped)
 
 
 def parse_vary(texts: list[str]) -> dict[str, list[int]]:

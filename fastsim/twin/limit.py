@@ -57,6 +57,7 @@ def find_limit(
     replications: int = 8,
     seed: int = 1,
     jobs: Jobs = 1,
+    curve: bool = True,
     on_trial: OnTrial | None = None,
 ) -> Limit:
     """Search the highest load that meets every goal; without goals, only the saturation.
@@ -68,6 +69,8 @@ def find_limit(
         are means; where it saturates is found under a constant load.
     jobs
         See ``fastsim.twin.processes``.
+    curve
+        Whether loads far below the limit are tried, too.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def find_limit(
     try:
         with shared(jobs) as processes:
             search = _Search(plan, goals, replications, seed, processes, on_trial or _silent)
-            return _found(search)
+            return _found(search, curve=curve)
     except KeyboardInterrupt:
         known = None if search is None else _so_far(search)
         if known is None:
@@ -126,7 +129,7 @@ def _between(low: float, high: float | None, guess: float = 0.0) -> Estimate:
     return Estimate(value=value, low=low, high=high, unit="/s")
 
 
-def _found(search: "_Search") -> Limit:
+def _found(search: "_Search", *, curve: bool) -> Limit:
     plan, goals = search.plan, search.goals
     steady = search.at_constant_rates()
     saturation = steady.saturation()
@@ -141,7 +144,8 @@ def _found(search: "_Search") -> Limit:
             "the loop begins more requests than it ends (limit_concurrency sheds load)"
         )
     drawn = search if goals else steady
-    drawn.fill_in((found or saturation).value)
+    if curve:
+        drawn.fill_in((found or saturation).value)
     tried = drawn.trials.values()
     trials = sorted(tried, key=lambda trial: trial.rate_per_s)
     return Limit(

@@ -19,7 +19,6 @@ from fastsim.answers import (
     Limit,
     LoadOutlook,
     Outlook,
-    OutlookCost,
     OutlookHour,
     OutlookWay,
 )
@@ -42,9 +41,9 @@ from fastsim.twin.limit import OnTrial, find_limit
 from fastsim.twin.outlook_cost import cost_ahead
 from fastsim.twin.plan import Plan
 from fastsim.twin.processes import Jobs, shared
+from fastsim.twin.size import check_paths
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Method = Literal["seasons", "mstl"]
 OnStep = Callable[[float, str], None]
 
@@ -91,11 +90,12 @@ def look_ahead(
         See ``fastsim.twin.processes``.
     """
     plan = replace(plan, course=None)
+    check_paths(plan, list(prices or {}))
     load = fit_load(history, holidays)
     carried = load if method == "seasons" else smooth_load(history)
     band = carried.ahead(hours, growth_per_month=growth_per_month, events=events)
     ways: list[OutlookWay] = []
-    cost, needed, stopped = None, None, False
+    cost, stopped = None, False
     with shared(jobs) as processes:
 
         def limit_of(asked: Plan, on_trial: OnTrial | None = None) -> Limit:
@@ -105,6 +105,8 @@ def look_ahead(
                 replications=replications,
                 seed=seed,
                 jobs=processes,
+                # Only of the deployment as it is latencies are asked for, not its limit alone.
+                curve=asked is plan,
                 on_trial=on_trial,
             )
 
@@ -117,6 +119,7 @@ def look_ahead(
         found = limit_of(plan, lambda rate, done: on_step(0.5 * done, f"trying {rate:.3g}/s"))
         holds = _holds(found, goals)
         chance = _chance(band, history.peak, holds)
+        ahead = _hours(band, chance, history.peak, found)
         breaks = _first(chance, POSSIBLE) is not None
         changes = more_of(found.saturated, plan.deployment) if breaks and not found.stopped else []
         try:
@@ -141,7 +144,12 @@ def look_ahead(
                     more = held_by(deployment)
                     return 0.0 if more is None else more.value
 
-                cost, needed = cost_ahead(plan, prices, history.peak * band.rate_per_s, holds_up_to)
+                asked_per_s = history.peak * band.rate_per_s
+                cost, needed, following = cost_ahead(plan, prices, asked_per_s, holds_up_to)
+                for hour, units, money in zip(
+                    ahead, needed.tolist(), following.tolist(), strict=True
+                ):
+                    hour.needed, hour.cost = units, money
         except KeyboardInterrupt:
             stopped = True
     return Outlook(
@@ -153,7 +161,7 @@ def look_ahead(
         load=_load(load, history, growth_per_month, band, method),
         breaks=_when(band, chance, LIKELY),
         breaks_earliest=_when(band, chance, POSSIBLE),
-        hours=_with_cost(_hours(band, chance, history.peak, found), cost, needed),
+        hours=ahead,
         ways=ways,
         backtest=backtest(history, holidays, method),
         cost=cost,
@@ -252,20 +260,6 @@ def _hours(band: LoadBand, chance: FloatArray, peak: float, found: Limit) -> lis
             )
         )
     return hours
-
-
-def _with_cost(
-    hours: list[OutlookHour], cost: OutlookCost | None, needed: IntArray | None
-) -> list[OutlookHour]:
-    """Note what each hour needs, and what that costs."""
-    if cost is None or needed is None:
-        return hours
-    path = next(iter(cost.prices))
-    fixed = cost.per_hour - cost.prices[path] * cost.units[path]
-    return [
-        hour.model_copy(update={"needed": units, "cost": fixed + cost.prices[path] * units})
-        for hour, units in zip(hours, needed.tolist(), strict=True)
-    ]
 
 
 def _load(

@@ -28,8 +28,8 @@ _ROUNDS = 3
 
 def cost_ahead(
     plan: Plan, prices: Mapping[str, float], asked_per_s: FloatArray, holds: Holds
-) -> tuple[OutlookCost, IntArray]:
-    """Return what it costs, and how many units of what is priced first each hour needs.
+) -> tuple[OutlookCost, IntArray, FloatArray]:
+    """Return what it costs; and for each hour the units that it needs, and its cost with these.
 
     Parameters
     ----------
@@ -63,19 +63,21 @@ def cost_ahead(
     able_per_s = np.maximum.accumulate(np.interp(numbers, at, rates))
     needed = np.minimum(np.searchsorted(able_per_s, asked_per_s, side="left") + 1, numbers[-1])
     fixed = sum(price * units[name] for name, price in prices.items() if name != path)
-    hours = len(asked_per_s)
+    per_hour = fixed + prices[path] * units[path]
+    following = fixed + prices[path] * needed
     return (
         OutlookCost(
             prices=dict(prices),
             units=units,
-            per_hour=fixed + prices[path] * units[path],
-            total=hours * (fixed + prices[path] * units[path]),
-            following=float(hours * fixed + prices[path] * needed.sum()),
+            per_hour=per_hour,
+            total=len(asked_per_s) * per_hour,
+            following=float(following.sum()),
             fewest=int(needed.min()),
             most=int(needed.max()),
             enough=bool(able_per_s[-1] >= peak_per_s),
         ),
         needed.astype(np.int64),
+        following,
     )
 
 

@@ -105,6 +105,17 @@ def test_prices_give_the_cost_as_deployed_and_as_needed(
     assert hour["errors"] == 0.0
 
 
+def test_a_price_of_nothing_is_refused_before_anything_is_simulated(
+    files: tuple[Path, Path], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def simulated(*_: object, **__: object) -> None:
+        raise AssertionError("simulated")
+
+    monkeypatch.setattr("fastsim.twin.outlook.find_limit", simulated)
+    assert run(*asked(files, "--price", "deployment.balancer=1")) == 2
+    assert "field to vary" in capsys.readouterr().err
+
+
 def test_an_event_breaks_it_on_its_day(files: tuple[Path, Path], capsys: Capture) -> None:
     more = ("--growth", "0%/month", "--horizon", "14d", "--event", "2026-10-20=x4", "--json")
     assert run(*asked(files, *more)) == 1

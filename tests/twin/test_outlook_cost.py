@@ -38,8 +38,9 @@ class Holds:
 def test_each_hour_has_what_it_needs_and_no_more(plan: Plan) -> None:
     holds = Holds()
     asked = np.array([40.0, 100.0, 101.0, 350.0])
-    found, needed = cost_ahead(plan, {REPLICAS: 0.5, WORKERS: 0.1}, asked, holds)
+    found, needed, costs = cost_ahead(plan, {REPLICAS: 0.5, WORKERS: 0.1}, asked, holds)
     assert needed.tolist() == [1, 1, 2, 4]
+    assert costs.tolist() == pytest.approx([0.8, 0.8, 1.3, 2.3])
     # 2 replicas and 3 workers are deployed; the latter stay.
     assert found.units == {REPLICAS: 2, WORKERS: 3}
     assert found.per_hour == pytest.approx(1.3)
@@ -50,14 +51,14 @@ def test_each_hour_has_what_it_needs_and_no_more(plan: Plan) -> None:
 
 
 def test_what_is_no_help_is_said(plan: Plan) -> None:
-    found, needed = cost_ahead(plan, {REPLICAS: 1.0}, np.array([500.0]), lambda _: 90.0)
+    found, needed, _ = cost_ahead(plan, {REPLICAS: 1.0}, np.array([500.0]), lambda _: 90.0)
     assert not found.enough
     assert needed.tolist() == [found.most]
 
 
 def test_slots_of_a_resource_have_a_price_too(plan: Plan) -> None:
     path = "deployment.resources.db.capacity"
-    found, _ = cost_ahead(plan, {path: 2.0}, np.array([1.0]), lambda _: 100.0)
+    found, _, _ = cost_ahead(plan, {path: 2.0}, np.array([1.0]), lambda _: 100.0)
     assert found.units == {path: 5}
     assert found.total == 10.0
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from fastsim.calibrate.readers.account import FileAccount, Skip
 from fastsim.calibrate.readers.bytestream import head_text, text_lines
 from fastsim.calibrate.readers.documents import documents, rows
-from fastsim.calibrate.readers.otlp_values import attributes_of, printable
+from fastsim.calibrate.readers.otlp_values import attributes_of, of_tail_sampling, printable
 from fastsim.spans import Attributes, Span, SpanKind, StatusCode
 
 _T = TypeVar("_T")
@@ -158,8 +158,7 @@ def _kept_by(group: dict[str, Any], account: FileAccount) -> Attributes:
     scope = group.get("scope")
     if not isinstance(scope, dict) or not scope.get("attributes"):
         return {}
-    noted = attributes_of(scope["attributes"], account)
-    return {name: value for name, value in noted.items() if name.startswith("tailsampling.")}
+    return of_tail_sampling(attributes_of(scope["attributes"], account))
 
 
 def _scope(group: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastsim.calibrate.readers.account import FileAccount, Skip
-from fastsim.calibrate.readers.otlp_values import nested_text, typed_list
+from fastsim.calibrate.readers.otlp_values import nested_text, of_tail_sampling, typed_list
 from fastsim.calibrate.readers.spans_from import MAX_NS, instance_of
 from fastsim.errors import FileFormatError
 from fastsim.spans import Attributes, AttributeValue, Span, SpanKind, StatusCode
@@ -218,8 +218,7 @@ def _scope(group: bytes, account: FileAccount) -> tuple[str, Attributes]:
     for raw in _parts(group, 1):
         name += "".join(map(_text, _parts(raw, 1)[:1]))
         if pairs := _parts(raw, 3):
-            noted = _attributes(pairs, account)
-            kept_by |= {key: noted[key] for key in noted if key.startswith("tailsampling.")}
+            kept_by |= of_tail_sampling(_attributes(pairs, account))
     return name, kept_by
 
 

@@ -124,3 +124,8 @@ _DECODERS: dict[str, Callable[[Any], AttributeValue]] = {
     "bytesValue": _text,
     "bytes_value": _text,
 }
+
+
+def of_tail_sampling(noted: Attributes) -> Attributes:
+    """Return what a collector that samples whole traces noted with a scope."""
+    return {name: value for name, value in noted.items() if name.startswith("tailsampling.")}

@@ -47,6 +47,12 @@ class Histogram:
         """How many were counted."""
         return sum(self.counts)
 
+    @property
+    def mean_s(self) -> float | None:
+        """Mean latency, seconds; None where the sum was not counted."""
+        summed = math.isfinite(self.sum_s) and self.sum_s > 0.0
+        return self.sum_s / self.requests if summed else None
+
     def percentile(self, share: float) -> tuple[float, float] | None:
         """Return a quantile, seconds, and how far its logarithm may be off; None beyond the last.
 
@@ -254,8 +260,8 @@ def _total(endpoints: Mapping[str, Histogram], families: Iterable[_Family]) -> H
 def _measured(histogram: Histogram) -> Measured:
     latency: dict[str, float] = {}
     within: dict[str, float] = {}
-    if math.isfinite(histogram.sum_s) and histogram.sum_s > 0.0:
-        latency["mean"] = histogram.sum_s / histogram.requests
+    if histogram.mean_s is not None:
+        latency["mean"] = histogram.mean_s
     for metric, share in _PERCENTILES.items():
         found = histogram.percentile(share)
         if found is not None:
