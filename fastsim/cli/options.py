@@ -88,7 +88,7 @@ Sampled = Annotated[
 ]
 Over = Annotated[
     str | None,
-    typer.Option("--over", help="How long metrics of Prometheus were counted, such as 10m."),
+    typer.Option("--over", help="How long metrics of Prometheus were counted, such as 10min."),
 ]
 OfEachLoad = Annotated[
     int, typer.Option("--replications", min=2, help="Independent simulations of each load.")
@@ -134,7 +134,7 @@ def parse_over(text: str | None, *, of_metrics: bool = True) -> float | None:
         error.where = "--over"
         raise
     if not length_s > 0.0:
-        raise InputError(f"{text!r} is no time", hint="write it like 10m", where="--over")
+        raise InputError(f"{text!r} is no time", hint="write it like 10min", where="--over")
     return length_s
 
 

@@ -205,7 +205,7 @@ def test_a_sample_of_the_traces_is_compared_at_the_rate_of_all(
 
 def test_only_metrics_are_counted_over_a_time(model: Path, live: Path, traces: Path) -> None:
     for measured in (live, traces):
-        assert problem(model, measured, "--over", "10m").where == "--over"
+        assert problem(model, measured, "--over", "10min").where == "--over"
     assert problem(model, live, "--over", "10").where == "--over"
 
 

@@ -102,7 +102,7 @@ def test_metrics_tell_the_mean_and_percentiles_to_their_buckets(
     live = tmp_path / "metrics.prom"
     live.write_text(prometheus(measured()))
     assert run("compare", model, live) == 2
-    assert "--over 10m" in capsys.readouterr().err
+    assert "--over 10min" in capsys.readouterr().err
     over = ("--over", "60s", "--json", "--tolerance", "mean=10%")
     assert run("compare", model, live, *over) in {0, 3}
     answer = json.loads(capsys.readouterr().out)

@@ -42,7 +42,8 @@ def test_metrics_become_a_model_that_answers(
 def test_what_metrics_lack_is_asked_for(metrics: Path, tmp_path: Path, capsys: Capture) -> None:
     model = tmp_path / "model.yaml"
     assert run("calibrate", metrics, "-o", model) == 2
-    assert "--over 10m" in capsys.readouterr().err
+    assert "--over 10min" in capsys.readouterr().err
+    assert run("calibrate", metrics, "--over", "10min", "-o", tmp_path / "as_hinted.yaml") == 0
     text = metrics.read_text().replace("process_cpu_seconds_total 3.0", "")
     metrics.write_text(text)
     assert run("calibrate", metrics, "--over", "60s", "-o", model) == 2
@@ -64,5 +65,5 @@ def test_what_is_of_traces_is_refused(
 def test_traces_are_counted_over_no_time(tmp_path: Path, capsys: Capture) -> None:
     traces = tmp_path / "traces.jsonl"
     traces.write_text('{"resourceSpans": []}\n')
-    assert run("calibrate", traces, "--over", "10m", "-o", tmp_path / "m.yaml") == 2
+    assert run("calibrate", traces, "--over", "10min", "-o", tmp_path / "m.yaml") == 2
     assert "only metrics" in capsys.readouterr().err

@@ -124,6 +124,6 @@ def length_s(samples: Iterable[Sample], over_s: float | None, name: str) -> tupl
         return since, ["counted since the process began, its first requests included"]
     raise InputError(
         f"{name} does not say how long it counted",
-        hint="say it: --over 10m",
+        hint="say it: --over 10min",
         where="--over",
     )
