@@ -57,6 +57,11 @@ class TrafficPlan(Part):
     bursts: Bursts | None = Field(
         None, description="a rate that jumps: times the mean, for how long, how often"
     )
+    source: str | None = Field(
+        None,
+        description="where requests come from instead: a recording (traces.jsonl x2 in 10min) or a "
+        "function of your own (holiday.py:arrivals)",
+    )
     mix: dict[str, Share] = Field(
         default_factory=dict, description="endpoint shares; the recorded mix when empty"
     )
@@ -67,6 +72,7 @@ class TrafficPlan(Part):
             check_phases(self.phases, self.rate)
             check_users(self)
             check_bursts(self)
+            check_source(self)
         except InputError as error:
             raise ValueError(f"{error.message}; {error.hint}") from None
         return self
@@ -105,6 +111,30 @@ def check_bursts(traffic: TrafficPlan) -> None:
         raise InputError(
             f"bursts are arrivals of their own, not {traffic.arrivals} ones",
             hint="leave arrivals out",
+        )
+
+
+def check_source(traffic: TrafficPlan) -> None:
+    """Refuse a source of requests beside something else that says when they come.
+
+    Raises
+    ------
+    InputError
+        When there are phases, bursts, users or a spacing as well.
+    """
+    if traffic.source is None:
+        return
+    others = {
+        "phases": bool(traffic.phases),
+        "bursts": traffic.bursts is not None,
+        "users": traffic.users is not None,
+        "arrivals": traffic.arrivals != "poisson",
+    }
+    given = [name for name, said in others.items() if said]
+    if given:
+        raise InputError(
+            f"{traffic.source} says when requests come: {given[0]} says it a second time",
+            hint=f"leave source or {given[0]} out",
         )
 
 

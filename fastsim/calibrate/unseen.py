@@ -20,7 +20,7 @@ COARSE, FINE = 100, 20
 ones, then of short ones within them."""
 MOST_COARSE = 24
 MOST = 50_000
-"""Requests that are replayed, put back ones included; beyond, a stretch of the recording is."""
+"""Requests that are replayed by default, put back ones included; beyond, a stretch of them is."""
 FEWEST = 20
 """Recorded requests that are replayed at least."""
 
@@ -36,7 +36,12 @@ class Arrivals:
 
 
 def with_unseen(
-    at_s: FloatArray, endpoint: IntArray, stand_for: FloatArray, *, seed: int
+    at_s: FloatArray,
+    endpoint: IntArray,
+    stand_for: FloatArray,
+    *,
+    seed: int,
+    most: int | None = MOST,
 ) -> Arrivals:
     """Return recorded arrivals with others among them, for each one as many as it stands for.
 
@@ -46,12 +51,14 @@ def with_unseen(
         Of recorded requests in order of arrival: when, for what, for how many.
     seed
         Of the times of the others.
+    most
+        Requests that are wanted, put back ones included; None for all.
     """
     of = np.arange(len(at_s), dtype=np.int64)
     others = np.maximum(stand_for - 1.0, 0.0)
     if others.sum() < 0.5:
         return Arrivals(at_s, endpoint, of)
-    room = max(int(MOST / stand_for.mean()), FEWEST)
+    room = len(at_s) if most is None else max(int(most / stand_for.mean()), FEWEST)
     if len(at_s) > room:
         of = of[(len(at_s) - room) // 2 :][:room]
         at_s, endpoint, others = at_s[of], endpoint[of], others[of]

@@ -102,6 +102,10 @@ def _check_inside(value: "BaseModel", path: Path) -> None:
     for name in named:
         if name not in endpoints:
             raise UnknownNameError("endpoint", name, endpoints, where=str(path))
+    if value.traffic.source is not None:
+        from fastsim.cli.sources import check_source_text
+
+        check_source_text(value.traffic.source, folder=path.parent)
     for name in value.deployment.resources:
         if name not in model.resources:
             raise UnknownNameError("resource", name, model.resources, where=str(path))

@@ -18,6 +18,7 @@ from fastsim.cli.options import (
     Settings,
     Slo,
     Slow,
+    TrafficSource,
 )
 
 
@@ -27,6 +28,7 @@ def limit(
     slo: Slo = None,
     phases: Phases = None,
     bursts: BurstTexts = None,
+    source: TrafficSource = None,
     mix: Mix = None,
     settings: Settings = None,
     slow: Slow = None,
@@ -62,7 +64,7 @@ def limit(
     delivery = Delivery(as_json, as_format, html, output, force)
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
-    apply_traffic(scenario, phases=phases, bursts=bursts, mix=mix)
+    apply_traffic(scenario, phases=phases, bursts=bursts, source=source, mix=mix)
     plan, goals = search_plan(question, slo, from_anywhere=True)
     chosen_seed = scenario.seed if seed is None else seed
     provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fastsim.cli.options import BurstTexts, Phases
+from fastsim.cli.options import BurstTexts, Phases, TrafficSource
 from fastsim.errors import InputError
 from fastsim.units import format_duration, format_share, parse_duration, parse_rate
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fastsim.load.course import Course
     from fastsim.load.driver import Progress
     from fastsim.load.schedule import Schedule
+    from fastsim.load.source import Source
     from fastsim.load.traffic_file import Mix
 
 
@@ -38,6 +39,7 @@ def load(
     ] = None,
     phases: Phases = None,
     bursts: BurstTexts = None,
+    source: TrafficSource = None,
     duration: Annotated[
         str | None, typer.Option("--duration", help="Measured time, such as 30s (the default).")
     ] = None,
@@ -84,7 +86,7 @@ def load(
     address = parse_address(url)
     require_loopback(address, allow_remote=allow_remote)
     timeout_s = _positive("--timeout", timeout)
-    asked = _Asked(rate, phases, bursts, duration, warmup, arrivals, seed, mix, traffic)
+    asked = _Asked(rate, phases, bursts, source, duration, warmup, arrivals, seed, mix, traffic)
     for path in (save_schedule, output):
         if path is not None:
             refuse_existing(path, force=force)
@@ -139,6 +141,7 @@ class _Asked:
     rate: str | None
     phases: str | None
     bursts: str | None
+    source: str | None
     duration: str | None
     warmup: str | None
     arrivals: Literal["poisson", "uniform"] | None
@@ -169,15 +172,21 @@ def _replayed(path: Path, address: "Address", asked: _Asked) -> "Schedule":
 def _drawn(address: "Address", asked: _Asked) -> "Schedule":
     from fastsim.load.schedule import draw_schedule
 
-    rate_per_s, course = _rate_and_course(asked)
+    mix = _mix(address, asked)
+    source = _source(asked, mix)
+    if source is not None and source.rate_per_s is not None and asked.rate is None:
+        rate_per_s, course = source.rate_per_s, None
+    else:
+        rate_per_s, course = _rate_and_course(asked)
     with _where("--warmup"):
         warmup_s = 0.0 if asked.warmup is None else parse_duration(asked.warmup)
     return draw_schedule(
-        _mix(address, asked),
+        mix,
         rate_per_s=rate_per_s,
         duration_s=_positive("--duration", asked.duration or "30s"),
         course=course,
         bursts=_bursts(asked),
+        source=source,
         warmup_s=warmup_s,
         seed=1 if asked.seed is None else asked.seed,
         arrivals=asked.arrivals or "poisson",
@@ -195,6 +204,32 @@ def _bursts(asked: _Asked) -> "Bursts | None":
         if asked.arrivals == "uniform":
             raise InputError("bursts do not come evenly", hint="leave --arrivals out")
         return parse_bursts(asked.bursts)
+
+
+def _source(asked: _Asked, mix: "Mix") -> "Source | None":
+    from fastsim.cli.sources import read_source
+
+    if asked.source is None:
+        return None
+    with _where("--source"):
+        others = {
+            "phases": asked.phases,
+            "bursts": asked.bursts,
+            "arrivals": asked.arrivals,
+        }
+        given = [name for name, value in others.items() if value is not None]
+        if given:
+            raise InputError(
+                f"a source says when requests come: --{given[0]} says it a second time",
+                hint=f"leave --source or --{given[0]} out",
+            )
+        source = read_source(asked.source, list(dict.fromkeys(entry.endpoint for entry in mix)))
+        if source.length_s is not None and asked.duration is not None:
+            raise InputError(
+                "a recording has its own duration",
+                hint=f"'{asked.source} in {asked.duration}' repeats it in that time",
+            )
+        return source
 
 
 def _rate_and_course(asked: _Asked) -> "tuple[float, Course | None]":

@@ -26,6 +26,15 @@ BurstTexts = Annotated[
         "--bursts", help="Clusters of requests around the mean rate, such as 'x4 for 2s every 20s'."
     ),
 ]
+TrafficSource = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        help="Requests from a recording, 'traces.jsonl x2 in 10min', or from a function of your "
+        "own, 'holiday.py:arrivals'.",
+        show_default=False,
+    ),
+]
 UserCount = Annotated[
     int | None,
     typer.Option(

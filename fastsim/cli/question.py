@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ class Question:
     scenario: "Scenario"
     inputs: dict[str, str]
     """File name to sha256."""
+    folder: Path = Path()
+    """Where the files that the scenario names are looked for."""
 
     def provenance(self) -> "RunProvenance":
         """Return how to repeat the answer."""
@@ -92,10 +94,12 @@ def read_question(path: Path) -> Question:
         )
     scenario = parse_yaml(text, Scenario, name=str(path))
     # From standard input there is no directory to start from but the current one.
-    model_path = (Path() if str(path) == "-" else path.parent) / scenario.model
+    folder = Path() if str(path) == "-" else path.parent
+    model_path = folder / scenario.model
     model_text = read_text(model_path)
     inputs[str(model_path)] = _sha256(model_text)
-    return Question(parse_yaml(model_text, ServiceModel, name=str(model_path)), scenario, inputs)
+    model = parse_yaml(model_text, ServiceModel, name=str(model_path))
+    return Question(model, scenario, inputs, folder)
 
 
 def _sha256(text: str) -> str:
@@ -117,7 +121,7 @@ def apply_settings(question: Question, settings: Iterable[str]) -> Question:
     scenario = question.scenario.model_copy(deep=True)
     for setting in settings:
         _apply(scenario, question.model, setting)
-    return Question(question.model, scenario, question.inputs)
+    return replace(question, scenario=scenario)
 
 
 def apply_what_if(
@@ -146,7 +150,7 @@ def apply_what_if(
     if not said:
         return question
     model = model.model_copy(update={"service": f"{model.service} with {', '.join(said)}"})
-    return Question(model, question.scenario, question.inputs)
+    return replace(question, model=model)
 
 
 def search_plan(
@@ -159,16 +163,23 @@ def search_plan(
     from_anywhere
         The search finds the rate itself: where none is known, it begins at 1/s.
     """
+    from fastsim.cli.sources import source_of
+    from fastsim.load.source import Own
     from fastsim.twin.goals import parse_goals
     from fastsim.twin.planning import make_plan
 
     model, scenario = question.model, question.scenario
-    known = model.traffic is not None or scenario.traffic.users is not None
+    traffic = scenario.traffic
+    known = model.traffic is not None or traffic.users is not None or traffic.source is not None
     if from_anywhere and scenario.traffic.rate is None and not known:
         scenario.traffic.rate = 1.0
     names = [endpoint.name for endpoint in model.endpoints]
     goals = parse_goals([*scenario.slo, *(slo or [])], names)
-    return make_plan(model, scenario.traffic, scenario.deployment), goals
+    source = source_of(question)
+    plan = make_plan(model, scenario.traffic, scenario.deployment, source=source)
+    if isinstance(source, Own):
+        source.require_following(plan.rate_per_s, plan.duration_s)
+    return plan, goals
 
 
 def _part_and_times(text: str) -> tuple[str, float]:
@@ -246,6 +257,7 @@ def apply_traffic(
     rate: str | None = None,
     phases: str | None = None,
     bursts: str | None = None,
+    source: str | None = None,
     users: int | None = None,
     think: str | None = None,
     duration: str | None = None,
@@ -262,7 +274,7 @@ def apply_traffic(
     from fastsim.bursts import parse_bursts
     from fastsim.load.rates import phases_of
     from fastsim.phases import check_phases
-    from fastsim.scenario import check_bursts, check_users
+    from fastsim.scenario import check_bursts, check_source, check_users
 
     traffic = scenario.traffic
     if rate is not None:
@@ -282,6 +294,10 @@ def apply_traffic(
             traffic.users = _users(traffic, users, think)
     with flag("--users"):
         check_users(traffic)
+    if source is not None:
+        traffic.source = source
+    with flag("--source"):
+        check_source(traffic)
     if duration is not None:
         with flag("--duration"):
             if traffic.phases:

@@ -23,6 +23,7 @@ from fastsim.cli.options import (
     Slo,
     Slow,
     Think,
+    TrafficSource,
     UserCount,
 )
 
@@ -39,6 +40,7 @@ def run(
     ] = None,
     phases: Phases = None,
     bursts: BurstTexts = None,
+    source: TrafficSource = None,
     users: UserCount = None,
     think: Think = None,
     mix: Mix = None,
@@ -73,6 +75,7 @@ def run(
         apply_traffic,
         ask,
     )
+    from fastsim.cli.sources import source_of
     from fastsim.errors import ExitCode, NoSteadyStateError
     from fastsim.twin.forecast import forecast_run
     from fastsim.twin.trust import find_overload
@@ -87,6 +90,7 @@ def run(
         warmup=warmup,
         phases=phases,
         bursts=bursts,
+        source=source,
         users=users,
         think=think,
         mix=mix,
@@ -99,6 +103,7 @@ def run(
             question.model,
             traffic=scenario.traffic,
             deployment=scenario.deployment,
+            source=source_of(question),
             slo=[*scenario.slo, *(slo or [])],
             replications=count,
             seed=chosen_seed,

@@ -23,6 +23,7 @@ from fastsim.cli.options import (
     Slo,
     Slow,
     Think,
+    TrafficSource,
     UserCount,
 )
 from fastsim.cli.varying import not_varied, parse_varied
@@ -52,6 +53,7 @@ def size(
     slo: Slo = None,
     phases: Phases = None,
     bursts: BurstTexts = None,
+    source: TrafficSource = None,
     users: UserCount = None,
     think: Think = None,
     mix: Mix = None,
@@ -91,7 +93,14 @@ def size(
     question = ask(file, settings, slow, faster)
     scenario = question.scenario
     apply_traffic(
-        scenario, rate=rate, phases=phases, bursts=bursts, users=users, think=think, mix=mix
+        scenario,
+        rate=rate,
+        phases=phases,
+        bursts=bursts,
+        source=source,
+        users=users,
+        think=think,
+        mix=mix,
     )
     plan, goals = search_plan(question, slo)
     chosen_seed = scenario.seed if seed is None else seed

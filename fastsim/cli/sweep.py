@@ -25,6 +25,7 @@ from fastsim.cli.options import (
     Slo,
     Slow,
     Think,
+    TrafficSource,
     UserCount,
 )
 from fastsim.errors import ExitCode, InputError
@@ -51,6 +52,7 @@ def sweep(
     rate: Rate = None,
     phases: Phases = None,
     bursts: BurstTexts = None,
+    source: TrafficSource = None,
     users: UserCount = None,
     think: Think = None,
     duration: Annotated[
@@ -97,6 +99,7 @@ def sweep(
         rate=rate,
         phases=phases,
         bursts=bursts,
+        source=source,
         users=users,
         think=think,
         duration=duration,
@@ -131,6 +134,7 @@ def sweep(
 def _case(question: "Question", chosen: Mapping[str, str]) -> "SweepCase":
     """Return a combination as something that can be simulated."""
     from fastsim.cli.question import apply_settings, apply_what_if
+    from fastsim.cli.sources import source_of
     from fastsim.phases import check_phases
     from fastsim.scenario import check_users
     from fastsim.twin.sweep import SweepCase
@@ -148,4 +152,6 @@ def _case(question: "Question", chosen: Mapping[str, str]) -> "SweepCase":
     scenario = changed.scenario
     check_phases(scenario.traffic.phases, scenario.traffic.rate)
     check_users(scenario.traffic)
-    return SweepCase(dict(chosen), changed.model, scenario.traffic, scenario.deployment)
+    return SweepCase(
+        dict(chosen), changed.model, scenario.traffic, scenario.deployment, source_of(changed)
+    )

@@ -12,19 +12,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.errors import FileFormatError, InputError
+from fastsim.errors import FileFormatError
 from fastsim.load.course import MOST_PHASES
 from fastsim.load.history import read_points, summed
+from fastsim.load.source import scaled_file
 from fastsim.phases import Level, Phase, parse_phases
-from fastsim.units import parse_duration
 
 FloatArray = npt.NDArray[np.float64]
 
 _DAY_S = 86_400.0
-_FILE = re.compile(
-    r"(?P<file>.+?\.(?:csv|tsv|json))(?:\s+[x×](?P<times>[\d.]*))?(?:\s+in\s+(?P<length>\S+))?",
-    re.IGNORECASE,
-)
+_FILE = re.compile(r".+?\.(?:csv|tsv|json)(?:\s+[x×].*|\s+in\s.*)?", re.IGNORECASE)
 
 
 def phases_of(text: str) -> list[Phase]:
@@ -37,19 +34,10 @@ def phases_of(text: str) -> list[Phase]:
     FileFormatError
         When the file holds no rates, or too few.
     """
-    match = _FILE.fullmatch(text.strip())
-    if match is None:
+    if _FILE.fullmatch(text.strip()) is None:
         return parse_phases(text)
-    times = float(match["times"] or 1.0) if _is_number(match["times"]) else 0.0
-    length_s = None if match["length"] is None else parse_duration(match["length"])
-    if times <= 0.0 or (length_s is not None and length_s <= 0.0):
-        hint = "write it like 'day.csv x2 in 10min'"
-        raise InputError(f"{text.strip()!r} is no traffic", hint=hint)
-    return file_phases(Path(match["file"]), times=times, length_s=length_s)
-
-
-def _is_number(text: str | None) -> bool:
-    return text is None or re.fullmatch(r"\d+\.?\d*|\.\d+", text) is not None
+    found = scaled_file(text, hint="write it like 'day.csv x2 in 10min'")
+    return file_phases(found.path, times=found.times, length_s=found.length_s)
 
 
 def file_phases(path: Path, *, times: float = 1.0, length_s: float | None = None) -> list[Phase]:

@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from fastsim.bursts import Bursts
-from fastsim.errors import FileFormatError, InputError
+from fastsim.errors import FileFormatError, InputError, UnknownNameError
 from fastsim.load.arrivals import Jumps, Rates
 from fastsim.load.course import Course, Stretch
+from fastsim.load.source import Source
 from fastsim.load.template import Template
 from fastsim.load.traffic_file import REQUEST_TARGET, Method, Mix
 from fastsim.model import Part
 from fastsim.streams import stream
 from fastsim.yaml_source import write_new
 
-Arrivals = Literal["poisson", "uniform"]
+Arrivals = Literal["poisson", "uniform", "source"]
 MAX_REQUESTS = 2_000_000
 
 
@@ -215,6 +216,7 @@ def draw_schedule(
     arrivals: Arrivals = "poisson",
     course: Course | None = None,
     bursts: Bursts | None = None,
+    source: Source | None = None,
     prefix: str = "",
 ) -> Schedule:
     """Draw every request of a run.
@@ -225,6 +227,9 @@ def draw_schedule(
         The rate over time, around ``rate_per_s`` in the mean; it gives the duration.
     bursts
         Clusters of requests.
+    source
+        What says when requests come, at ``rate_per_s`` in the mean, and for which endpoints of the
+        mix.
     prefix
         Put before every path, for a service that does not sit at the root of its host.
 
@@ -235,21 +240,35 @@ def draw_schedule(
     """
     if course is not None:
         duration_s = course.duration_s
+    if source is not None and source.length_s is not None:
+        duration_s = source.length_s
     _check_size(rate_per_s, duration_s, warmup_s, seed)
     times, targets, *numbers = np.random.SeedSequence(seed).spawn(2 + len(mix))
-    rates = Rates.of(rate_per_s, duration_s, warmup_s=warmup_s, course=course)
-    if bursts is not None:
-        rates = rates.jumping(Jumps.by_hand(bursts), stream(seed, "bursts"))
-    at_s = rates.arrivals(np.random.default_rng(times), evenly=arrivals == "uniform")
+    came = None
+    if source is not None:
+        came = source.arrivals(rate_per_s, duration_s, seed).warmed_up(warmup_s, duration_s)
+        at_s, arrivals = came.at_s + warmup_s, "source"
+    else:
+        rates = Rates.of(rate_per_s, duration_s, warmup_s=warmup_s, course=course)
+        if bursts is not None:
+            rates = rates.jumping(Jumps.by_hand(bursts), stream(seed, "bursts"))
+        at_s = rates.arrivals(np.random.default_rng(times), evenly=arrivals == "uniform")
     shares = np.cumsum([entry.share for entry in mix])
     u = np.random.default_rng(targets).random(len(at_s))
     # Rounding may leave the last cumulative share a hair below 1.
     target = np.minimum(np.searchsorted(shares, u, side="right"), len(mix) - 1)
+    if came is not None:
+        endpoints = [entry.endpoint for entry in mix]
+        for name in came.names:
+            if name not in endpoints:
+                raise UnknownNameError("endpoint", name, endpoints, where="source")
+        said = came.in_terms_of(endpoints)
+        target = np.where(said < 0, target, said)
     path: list[str] = [""] * len(at_s)
     body: list[str | None] = [None] * len(at_s)
-    for index, (entry, source) in enumerate(zip(mix, numbers, strict=True)):
+    for index, (entry, number) in enumerate(zip(mix, numbers, strict=True)):
         rows = np.flatnonzero(target == index).tolist()
-        rng = np.random.default_rng(source)
+        rng = np.random.default_rng(number)
         for row, (filled, content) in zip(
             rows, _fill(entry.path, entry.body, len(rows), rng), strict=True
         ):

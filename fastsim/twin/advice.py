@@ -149,7 +149,7 @@ def _more_processor(deployment: ResolvedDeployment) -> tuple[str, ResolvedDeploy
 
 def _simulate(plan: Plan, deployment: ResolvedDeployment, seed: int, jobs: Jobs) -> Replications:
     duration_s = plan.duration_s
-    if plan.course is None:
+    if not plan.has_a_course:
         duration_s = min(duration_s, max(_SHORTEST_S, _REQUESTS / plan.rate_per_s))
     changed = replace(plan, deployment=deployment, duration_s=duration_s, replay=None)
     return replicate(changed, replications=_REPLICATIONS, seed=seed, jobs=jobs)

@@ -86,7 +86,8 @@ def find_capacity(plan: Plan, *, seed: int) -> Capacity | None:
     rate = plan.rate_per_s
     found: Capacity | None = None
     for _ in range(_PROBES):
-        probe = replace(plan.lasting(max(_SHORTEST_S, _REQUESTS / rate), rate), replay=None)
+        steady = replace(plan, replay=None, source=None)
+        probe = steady.lasting(max(_SHORTEST_S, _REQUESTS / rate), rate)
         run = simulate_once(probe, seed)
         if overloaded(run) or busiest(run)[1] >= SATURATED:
             rate /= 2.0

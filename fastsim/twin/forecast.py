@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 import fastsim
+from fastsim.load.source import Source
 from fastsim.model import ServiceModel
 from fastsim.result import (
     CapacityFound,
@@ -61,6 +62,7 @@ def forecast_run(
     jobs: Jobs = 1,
     on_progress: OnProgress | None = None,
     arrivals: ArrivalReplay | None = None,
+    source: Source | None = None,
     doubtful: bool = False,
     with_table: bool = False,
     with_advice: bool = False,
@@ -79,6 +81,8 @@ def forecast_run(
         See ``fastsim.twin.replicate``.
     arrivals
         Repeat these arrivals instead of drawing them.
+    source
+        What ``traffic`` names as its source, read.
     doubtful
         Give each replication a model and a machine speed of its own, to be compared with a live
         run: the doubt is in the spread of the replications.
@@ -102,9 +106,14 @@ def forecast_run(
     """
     goals = parse_goals(slo, [endpoint.name for endpoint in model.endpoints])
     plan = make_plan(
-        model, traffic or TrafficPlan(), deployment or Deployment(), arrivals, doubtful=doubtful
+        model,
+        traffic or TrafficPlan(),
+        deployment or Deployment(),
+        arrivals,
+        source=source,
+        doubtful=doubtful,
     )
-    warmed = arrivals is not None or plan.course is not None
+    warmed = arrivals is not None or plan.has_a_course
     warmed = warmed or (traffic is not None and traffic.warmup is not None)
     with shared(jobs) as processes:
         simulated = _simulated(

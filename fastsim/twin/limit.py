@@ -191,9 +191,9 @@ class _Search:
 
     def at_constant_rates(self) -> "_Search":
         """Return the search for what is too much in the long run; this one without phases."""
-        if self.plan.course is None:
+        if not self.plan.has_a_course:
             return self
-        plan = replace(self.plan, course=None)
+        plan = replace(self.plan, course=None, source=None)
         return replace(self, plan=plan, goals=(), trials={}, others={})
 
     def attempt(self, rate: float) -> Trial:

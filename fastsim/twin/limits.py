@@ -1,17 +1,16 @@
 """Limits on how often something may be done: rate limits, and stations of the user's own."""
 
-import ast
-import importlib.util
 from heapq import heappop, heappush
-from pathlib import Path
 from typing import Protocol
 
 from fastsim.errors import InputError
 from fastsim.limit import Limit
+from fastsim.own_code import check_own, load_own, own_failed
 from fastsim.twin.records import Usage
 
 REFUSED = -1.0
 """What ``enter`` answers to who is turned away."""
+_HINT = "write it like quota.py:Quota (docs/reference/model.md)"
 
 
 class Station(Protocol):
@@ -77,7 +76,7 @@ class Gate:
         try:
             delay_s = float(self._station.enter(now))
         except Exception as error:
-            raise _failed(self._place, error) from error
+            raise own_failed(self._place, error, hint=_HINT) from error
         use = self.usage
         use.acquires += 1
         if delay_s >= 0.0:
@@ -113,45 +112,17 @@ def check_station(place: str) -> None:
     InputError
         When there is no such file, or no such class in it.
     """
-    path, name = _file_and_class(place)
-    try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _failed(place, error) from error
-    if not any(isinstance(node, ast.ClassDef) and node.name == name for node in tree.body):
-        raise InputError(f"{path} defines no class {name}", hint="see docs/reference/model.md")
-
-
-def _file_and_class(place: str) -> tuple[Path, str]:
-    file, _, name = place.rpartition(":")
-    hint = "write it like quota.py:Quota"
-    if not file or not name:
-        raise InputError(f"{place!r} names no class in a file", hint=hint)
-    path = Path(file)
-    if path.suffix != ".py" or not path.is_file():
-        raise InputError(f"there is no Python file {file}", hint=hint)
-    return path, name
+    check_own(place, called="class", hint=_HINT)
 
 
 def _own(place: str, limit: Limit) -> Station:
     """Make a station of a class in a user's file: ``quota.py:Quota``."""
-    path, name = _file_and_class(place)
-    spec = importlib.util.spec_from_file_location(f"fastsim_own_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"there is no Python file {path}", hint="write it like quota.py:Quota")
-    module = importlib.util.module_from_spec(spec)
+    own = load_own(place, called="class", hint=_HINT)
     try:
-        spec.loader.exec_module(module)
-        made = getattr(module, name)(**limit.parameters)
+        made = own(**limit.parameters)
     except Exception as error:
-        raise _failed(place, error) from error
+        raise own_failed(place, error, hint=_HINT) from error
     if not callable(getattr(made, "enter", None)):
-        raise InputError(f"{place} has no method enter(now)", hint="see docs/reference/model.md")
+        raise InputError(f"{place} has no method enter(now)", hint=_HINT)
     station: Station = made
     return station
-
-
-def _failed(place: str, error: Exception) -> InputError:
-    """Say what a user's file did wrong."""
-    what = f"{type(error).__name__}: {error}"
-    return InputError(f"{place} cannot be used: {what}", hint="see docs/reference/model.md")

@@ -89,7 +89,7 @@ def look_ahead(
     jobs
         See ``fastsim.twin.processes``.
     """
-    plan = replace(plan, course=None)
+    plan = replace(plan, course=None, source=None)
     check_paths(plan, list(prices or {}))
     load = fit_load(history, holidays)
     carried = load if method == "seasons" else smooth_load(history)

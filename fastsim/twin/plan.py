@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastsim.bursts import Bursts
 from fastsim.errors import InputError
 from fastsim.load.course import Course
+from fastsim.load.source import Source
 from fastsim.model import ServiceModel
 from fastsim.scenario import ResolvedDeployment, Spacing, Users
 
@@ -51,6 +52,8 @@ class Plan:
     """Clusters that were asked for, other than those that were recorded."""
     course: Course | None = None
     """The rate over time, around ``rate_per_s`` in the mean; it gives the duration."""
+    source: Source | None = None
+    """What says when requests come and for what, at ``rate_per_s`` in the mean."""
     users: Users | None = None
     """Who sends the requests; ``rate_per_s`` is then what they would send without any queue."""
     mix: Mapping[str, float] = field(default_factory=dict)
@@ -63,14 +66,19 @@ class Plan:
     @property
     def open_and_steady(self) -> bool:
         """Whether requests keep coming at one rate, so that there can be too many of them."""
-        return self.course is None and self.users is None
+        return not self.has_a_course and self.users is None
+
+    @property
+    def has_a_course(self) -> bool:
+        """Whether the traffic is a story of a length of its own, which nothing makes shorter."""
+        return self.course is not None or self.source is not None
 
     def lasting(self, duration_s: float, rate_per_s: float) -> "Plan":
         """Return the plan at another rate, for so long or until the service is full.
 
         A course of rates lasts as long as it does.
         """
-        if self.course is not None:
+        if self.has_a_course:
             return replace(self, rate_per_s=rate_per_s)
         length_s = max(duration_s, self.filling_s)
         warmup_s = max(min(self.warmup_s, length_s / 4.0), self.filling_s)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fastsim.errors import InputError, UnknownNameError
 from fastsim.load.course import Course, course_of
+from fastsim.load.source import Source
 from fastsim.model import ServiceModel
 from fastsim.phases import Phase, check_phases
 from fastsim.scenario import (
@@ -12,6 +13,7 @@ from fastsim.scenario import (
     Spacing,
     TrafficPlan,
     check_bursts,
+    check_source,
     check_users,
     resolve_deployment,
 )
@@ -32,9 +34,15 @@ def make_plan(
     deployment: Deployment,
     arrivals: ArrivalReplay | None = None,
     *,
+    source: Source | None = None,
     doubtful: bool = False,
 ) -> Plan:
     """Fill in what was recorded and check that everything named exists.
+
+    Parameters
+    ----------
+    source
+        What the traffic names as its source, read.
 
     Raises
     ------
@@ -43,7 +51,16 @@ def make_plan(
     UnknownNameError
         When the mix or the deployment names what the model does not have.
     """
-    rate_per_s, course = _rate_and_course(model, traffic)
+    check_source(traffic)
+    if (source is None) != (traffic.source is None):
+        raise InputError("the source of the traffic has to be read first")
+    known = traffic
+    if source is not None and source.rate_per_s is not None and traffic.rate is None:
+        known = traffic.model_copy(update={"rate": source.rate_per_s})
+    rate_per_s, course = _rate_and_course(model, known)
+    duration_s = traffic.duration if course is None else course.duration_s
+    if source is not None and source.length_s is not None:
+        duration_s = source.length_s
     resolved, mix = checked_deployment(model, deployment), complete_mix(model, traffic.mix)
     spacing = _spacing(model, traffic)
     filling = filling_s(model, mix, resolved)
@@ -55,8 +72,9 @@ def make_plan(
         model=model,
         deployment=resolved,
         rate_per_s=rate_per_s,
-        duration_s=traffic.duration if course is None else course.duration_s,
+        duration_s=duration_s,
         course=course,
+        source=source,
         users=traffic.users,
         warmup_s=max(SHORTEST_S, filling) if traffic.warmup is None else traffic.warmup,
         filling_s=filling,

@@ -13,6 +13,7 @@ from fastsim.bursts import Bursts
 from fastsim.errors import InputError, UnknownNameError
 from fastsim.load.arrivals import Jumps, Rates
 from fastsim.load.course import Course
+from fastsim.load.source import Source
 from fastsim.means import mix_mean_s
 from fastsim.model import ServiceModel
 from fastsim.scenario import Spacing, Users
@@ -116,6 +117,41 @@ def sample_at(
     program = compile_model(model, often.tolist())
     entry = np.array(program.entries, np.int64)[endpoint]
     return Workload(program, arrival_s, endpoint, entry, seed)
+
+
+def sample_source(
+    model: ServiceModel,
+    source: Source,
+    *,
+    rate_per_s: float,
+    duration_s: float,
+    seed: int,
+    mix: Mapping[str, float] | None = None,
+    warmup_s: float = 0.0,
+) -> Workload:
+    """Take the requests of a source, and draw everything they do.
+
+    Parameters
+    ----------
+    mix
+        Share per endpoint of the requests of which the source does not say what they ask for.
+
+    Raises
+    ------
+    InputError
+        When the source has no requests, or fails.
+    UnknownNameError
+        When it names an endpoint the model does not have.
+    """
+    came = source.arrivals(rate_per_s, duration_s, seed).warmed_up(warmup_s, duration_s)
+    names = [endpoint.name for endpoint in model.endpoints]
+    for name in came.names:
+        if name not in names:
+            raise UnknownNameError("endpoint", name, names, where="source")
+    endpoint = came.in_terms_of(names)
+    drawn = _chosen(model, mix, uniforms(key_of(seed, "mix"), np.arange(len(endpoint))))
+    endpoint = np.where(endpoint < 0, drawn, endpoint)
+    return sample_at(model, came.at_s + warmup_s, endpoint, seed)
 
 
 def _shares(model: ServiceModel, mix: Mapping[str, float] | None) -> FloatArray:

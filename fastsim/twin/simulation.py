@@ -10,7 +10,7 @@ from fastsim.twin.engine import simulate
 from fastsim.twin.law_doubt import draw_model
 from fastsim.twin.metrics import Measures, summarise
 from fastsim.twin.plan import ArrivalReplay, Plan
-from fastsim.twin.sampling import sample, sample_at, sample_users
+from fastsim.twin.sampling import sample, sample_at, sample_source, sample_users
 from fastsim.twin.users import sent_only
 from fastsim.twin.workload import Workload
 
@@ -40,6 +40,16 @@ def _workload(plan: Plan, seed: int) -> tuple[float, Workload]:
     if plan.replay is not None:
         return _replayed(plan, plan.replay, seed)
     warmup_s = plan.warmup_s
+    if plan.source is not None:
+        return warmup_s, sample_source(
+            plan.model,
+            plan.source,
+            rate_per_s=plan.rate_per_s,
+            duration_s=plan.duration_s,
+            warmup_s=warmup_s,
+            seed=seed,
+            mix=plan.mix,
+        )
     if plan.users is not None:
         length_s = warmup_s + plan.duration_s
         return warmup_s, sample_users(

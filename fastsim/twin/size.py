@@ -269,7 +269,7 @@ def _try(
     if piled_up or FAR < trial.margin < math.inf:
         return trial, glance
     replications = FIRST_REPLICATIONS
-    found = None if plan.course is None else glance
+    found = glance if plan.has_a_course else None
     if trial.margin > 1.0:
         found = simulated(1)
         trial = judge_trial(found, goals)

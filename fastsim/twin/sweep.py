@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastsim.answers import Sweep, SweepPoint
+from fastsim.load.source import Source
 from fastsim.model import ServiceModel
 from fastsim.result import Estimate, Run
 from fastsim.scenario import Deployment, TrafficPlan
@@ -27,6 +28,7 @@ class SweepCase:
     model: ServiceModel
     traffic: TrafficPlan
     deployment: Deployment
+    source: Source | None = None
 
 
 def sweep(
@@ -64,6 +66,7 @@ def sweep(
                     case.model,
                     traffic=case.traffic,
                     deployment=case.deployment,
+                    source=case.source,
                     slo=goals,
                     replications=replications,
                     seed=seed,

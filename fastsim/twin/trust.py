@@ -56,10 +56,11 @@ def find_overload(found: Replications) -> Overload | None:
     Both are asked for: a loop or resource at least 98 % busy, and a number in flight that
     grows by at least 0.5 % of the arrivals. The growth must be more than chance explains
     (one-sided, 5 %) unless the loop or resource was never idle. Traffic with phases is not steady
-    in any case: what piles up in one of them is said of that (``fastsim.twin.by_phase``).
+    in any case: what piles up in one of them is said of that (``fastsim.twin.by_phase``). Traffic
+    of a source rises and falls: it is too much if something never was idle.
     """
     # Users who wait for answers cannot overload anything: they only wait longer.
-    if not found.plan.open_and_steady:
+    if found.plan.course is not None or found.plan.users is not None:
         return None
     full = {name: use for name, use in _mean_uses(found).items() if use >= SATURATED}
     if not full:
@@ -67,6 +68,8 @@ def find_overload(found: Replications) -> Overload | None:
     arrive = arrivals_per_s(found)
     growth = found.each(lambda run: run.growth_per_s)
     never_idle = max(full.values()) >= NEVER_IDLE
+    if found.plan.source is not None and not never_idle:
+        return None
     growth_per_s = float(growth.mean()) if never_idle else _sure_growth(growth)
     if growth_per_s < GROWING * arrive:
         return None
@@ -83,9 +86,8 @@ def doubts(
 ) -> list[str]:
     """Return everything a reader of the forecast must know, most serious first."""
     plan = found.plan
-    course = plan.course
     sentences = [overload.sentence(capacity)] if overload else []
-    if overload is None and course is None:
+    if overload is None and not plan.has_a_course:
         sentences += _not_steady(found) + _thin_tails(found)
     sentences += long_code(plan.model, plan.mix)
     sentences += _extrapolation(plan.model, _most_per_s(found))
@@ -186,6 +188,8 @@ def _bursts(plan: Plan) -> list[str]:
         ]
     recorded = plan.model.traffic
     if recorded is None or recorded.burst is None or plan.replay is not None:
+        return []
+    if plan.source is not None:
         return []
     if plan.arrivals == "bursty" or plan.bursts is not None:
         return []

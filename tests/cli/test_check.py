@@ -50,6 +50,8 @@ def test_every_problem_of_every_file_is_told(
         ("p95 < 100ms", "p95 < 100", "is not a duration"),
         ("model: model.yaml", "model: none.yaml", "does not exist"),
         ("duration: 30s}", "duration: 30s, mix: {GET /x: 100%}}", "unknown endpoint 'GET /x'"),
+        ("duration: 30s}", "source: none.jsonl x2}", "none.jsonl does not exist"),
+        ("duration: 30s}", "source: own.py:arrivals}", "there is no Python file"),
     ],
 )
 def test_a_scenario_is_checked_against_its_model(

@@ -54,6 +54,21 @@ def test_phases_are_sent_and_reported(serve: Serve) -> None:
     assert sum(phase.total.requests for phase in run.phases) == run.total.requests > 0
 
 
+def test_what_a_function_says_is_sent(serve: Serve, tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "def arrivals(rate_per_s, duration_s, random):\n"
+        "    return [(0.3, 'GET /b'), (0.1, 'GET /a'), (0.2, 'GET /a')]\n"
+    )
+    asked = ("--mix", "GET /a=50%,GET /b=50%", "--source", f"{own}:arrivals", "--rate", "10/s")
+    result = fastsim_load(serve(answer_ok), *asked, "--duration", "0.4s", "--json")
+    run = Run.model_validate_json(result.stdout)
+    assert {name: each.requests for name, each in run.endpoints.items()} == {
+        "GET /a": 2,
+        "GET /b": 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
