@@ -5,7 +5,8 @@
 
 Each service is recorded at shares of its capacity, its model predicts other loads, and the
 errors against a virtual live run of many requests are printed: twin over live, minus 1. With
-``--plain`` services are recorded without FastSim, by OpenTelemetry's instrumentation alone. With
+``--plain`` services are recorded without FastSim, by OpenTelemetry's instrumentation alone, with
+``--jointly`` at all loads one after the other, for one model. With
 ``--intervals`` also whether the 95 % intervals that ``fastsim run`` prints hold the live values
 (``+`` above, ``-`` below, ``=`` held, ``.`` none given), and how many of all did.
 """
@@ -15,6 +16,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,43 +31,56 @@ from tests.virtual.serving import Arrivals, Served, poisson, serve
 
 ASKED_REQUESTS = 8_000
 """Of each replication of a forecast."""
+BETWEEN_S = 3600.0
+"""From the beginning of one recording to that of the next."""
 WARM = 0.1
 """Share of the live requests that fill the service and are not compared."""
 
 
 def record(
-    service: Service, load: float, requests: int, *, sample_ratio: float, seed: int
+    service: Service,
+    loads: Sequence[float],
+    requests: int,
+    *,
+    plain: bool,
+    sample_ratio: float,
+    seed: int,
 ) -> ServiceModel:
-    """Record a service at a share of its capacity and fit its model."""
-    count = round(requests / sample_ratio)
-    arrivals = poisson(
-        service.mix, rate_per_s=load / service.code_s, requests=count, seed=100 + seed
-    )
-    with tempfile.TemporaryDirectory() as directory:
-        serve(
-            service.make(random.Random(1000 + seed)),
-            arrivals,
-            record=Path(directory),
-            sample_ratio=sample_ratio,
-            beside=service.beside,
-        )
-        return build_model(read_requests([Path(directory)]))
+    """Record a service at shares of its capacity, one after the other, and fit one model to all.
 
-
-def record_plainly(
-    service: Service, load: float, requests: int, *, sample_ratio: float, seed: int
-) -> ServiceModel:
-    """Record the same with OpenTelemetry alone and fit the model of that."""
-    count = round(requests / sample_ratio)
-    arrivals = poisson(
-        service.mix, rate_per_s=load / service.code_s, requests=count, seed=100 + seed
-    )
-    app = service.make(random.Random(1000 + seed))
+    Parameters
+    ----------
+    requests
+        Recorded ones of all loads together.
+    plain
+        Whether OpenTelemetry alone records.
+    """
+    count = round(requests / sample_ratio / len(loads))
     with tempfile.TemporaryDirectory() as directory:
-        traces = Path(directory) / "traces.jsonl"
-        with recorded_plainly(app, traces, sample_ratio=sample_ratio):
-            serve(app, arrivals, beside=service.beside)
-        told = sample_ratio if sample_ratio < 1.0 else None
+        traces = Path(directory)
+        for number, load in enumerate(loads):
+            arrivals = poisson(
+                service.mix,
+                rate_per_s=load / service.code_s,
+                requests=count,
+                seed=100 + seed + 1000 * number,
+            )
+            app = service.make(random.Random(1000 + seed + number))
+            begin_s = number * BETWEEN_S
+            if not plain:
+                serve(
+                    app,
+                    arrivals,
+                    record=traces,
+                    sample_ratio=sample_ratio,
+                    beside=service.beside,
+                    begin_s=begin_s,
+                )
+                continue
+            name = traces / f"traces-{number}.jsonl"
+            with recorded_plainly(app, name, sample_ratio=sample_ratio, instance=1 + number):
+                serve(app, arrivals, beside=service.beside, begin_s=begin_s)
+        told = sample_ratio if plain and sample_ratio < 1.0 else None
         return build_model(read_requests([traces], sampled=told))
 
 
@@ -139,6 +154,7 @@ def main() -> None:
     parser.add_argument("--sample", type=float, default=1.0, help="share of requests recorded")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plain", action="store_true", help="record with OpenTelemetry alone")
+    parser.add_argument("--jointly", action="store_true", help="one model of all loads")
     parser.add_argument("--intervals", action="store_true")
     asked = parser.parse_args()
     unknown = [name for name in asked.services if name not in SERVICES]
@@ -152,11 +168,16 @@ def main() -> None:
             load: [live(service, load, asked.live, seed) for seed in range(1, asked.sets + 1)]
             for load in map(float, asked.loads.split(","))
         }
-        for recorded in map(float, asked.records.split(",")):
+        records = list(map(float, asked.records.split(",")))
+        for recorded in [records] if asked.jointly else [[load] for load in records]:
             begun = time.process_time()
-            way = record_plainly if asked.plain else record
-            model = way(
-                service, recorded, asked.requests, sample_ratio=asked.sample, seed=asked.seed
+            model = record(
+                service,
+                recorded,
+                asked.requests,
+                plain=asked.plain,
+                sample_ratio=asked.sample,
+                seed=asked.seed,
             )
             spent = time.process_time() - begun
             for load, served in lives.items():
@@ -169,7 +190,8 @@ def main() -> None:
                     found = intervals(model, rate, live_values(served), asked.seed)
                     cells += f"  {found}"
                     marks += found
-                print(f"{name:20s} {recorded:8.2f} {load:6.2f}  {cells}  {spent:6.1f}", flush=True)
+                at = "+".join(f"{each:g}" for each in recorded)
+                print(f"{name:20s} {at:>8s} {load:6.2f}  {cells}  {spent:6.1f}", flush=True)
     given = len(marks) - marks.count(".")
     if given:
         print(f"{marks.count('=')} of {given} intervals hold the live value")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastsim.calibrate.branch_positions import places_differ
 from fastsim.calibrate.loops import fold_loops
 from fastsim.calibrate.observed import ObservedStep, Signature, fold_streams, signature
 from fastsim.calibrate.pooled import pooled, resources_of
@@ -67,6 +68,9 @@ class BranchGroup:
 def branch_groups(steps: Sequence[ObservedStep], indices: Sequence[int]) -> tuple[BranchGroup, ...]:
     """Group the branches of one parallel step, or the rounds of a loop, by their signatures.
 
+    Branches of one signature that differ by their place among them are a group for each place
+    (``fastsim.calibrate.branch_positions``).
+
     Parameters
     ----------
     steps
@@ -76,17 +80,26 @@ def branch_groups(steps: Sequence[ObservedStep], indices: Sequence[int]) -> tupl
     """
     groups = []
     for wanted in sorted({signature(branch) for step in steps for branch in step.branches}):
-        found: list[tuple[ObservedStep, ...]] = []
-        rows: list[int] = []
-        counts: list[int] = []
-        for step, index in zip(steps, indices, strict=True):
-            mine = [branch for branch in step.branches if signature(branch) == wanted]
-            found += mine
-            rows += [index] * len(mine)
-            counts.append(len(mine))
-        variant = ObservedVariant(False, tuple(found), tuple(rows), 1.0)
-        groups.append(BranchGroup(variant, tuple(counts)))
+        each = [
+            [branch for branch in step.branches if signature(branch) == wanted] for step in steps
+        ]
+        if steps[0].do == "parallel" and places_differ(each):
+            groups += [
+                _group([[branch] for branch in place], indices) for place in zip(*each, strict=True)
+            ]
+        else:
+            groups.append(_group(each, indices))
     return tuple(groups)
+
+
+def _group(
+    branches: Sequence[Sequence[tuple[ObservedStep, ...]]], indices: Sequence[int]
+) -> BranchGroup:
+    """Put branches of requests together."""
+    rows = [index for index, each in zip(indices, branches, strict=True) for _ in each]
+    found = tuple(branch for each in branches for branch in each)
+    counts = tuple(len(each) for each in branches)
+    return BranchGroup(ObservedVariant(False, found, tuple(rows), 1.0), counts)
 
 
 @dataclass(frozen=True, slots=True)

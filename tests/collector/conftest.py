@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastsim.collector.pools import slots
+from tests.collector.pool_numbers import number_from_one
 from tests.live.attempts import holds_on_an_attempt
 
 
@@ -21,7 +21,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     given = {name: pyfuncitem.funcargs[name] for name in wanted}
 
     def attempt(number: int) -> None:
-        slots._counts.clear()  # pools are numbered from one in every attempt
+        number_from_one()
         if number and isinstance(path := given.get("tmp_path"), Path):
             given["tmp_path"] = path / f"attempt-{number}"
             (path / f"attempt-{number}").mkdir()

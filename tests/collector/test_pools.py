@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,10 +14,10 @@ import pytest
 from fastsim.calibrate.recorded import Timeline
 from fastsim.calibrate.timeline import normalise
 from fastsim.collector import frames, resource
-from fastsim.collector.pools import slots
 from fastsim.collector.pools.psycopg_pools import hook_psycopg_pool
 from fastsim.spans import StepKind
 from tests.collector.answering import answering
+from tests.collector.pool_numbers import number_from_one
 from tests.collector.recording import (
     SLACK_S,
     SLACK_SHARE,
@@ -42,9 +41,9 @@ HOLD_S = 0.030
 
 
 @pytest.fixture(autouse=True)
-def first_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def first_of_its_name() -> None:
     """Count pools from one in every test, as a service does when it starts."""
-    monkeypatch.setattr(slots, "_counts", Counter())
+    number_from_one()
 
 
 def check(watch: Stopwatch, lines: list[Timeline], name: str, *, capacity: int = SLOTS) -> None:
@@ -376,6 +375,48 @@ def check_sqlalchemy(watch: Stopwatch, lines: list[Timeline]) -> None:
     for line in queued:
         [acquired] = [step for step in normalise(line) if step.do == "acquire"]
         assert acquired.wall_s > 0.5 * HOLD_S
+
+
+def test_pools_are_numbered_as_they_were_made(postgres: str) -> None:
+    """Several workers name the same pool alike, whichever of two is used first."""
+    pytest.importorskip("sqlalchemy")
+
+    def names(first: str) -> dict[str, str]:
+        number_from_one()
+        engines: dict[str, Any] = {}
+
+        @asynccontextmanager
+        async def service() -> AsyncIterator[Handler]:
+            from sqlalchemy.ext.asyncio import create_async_engine
+            from sqlalchemy.pool import NullPool
+
+            url = postgres.replace("postgresql://", "postgresql+asyncpg://")
+            engines["none"] = create_async_engine(url, poolclass=NullPool)
+            for name in ("/reader", "/writer"):
+                engines[name] = create_async_engine(url, pool_size=1, max_overflow=0)
+            # As a worker does that was forked: pools take the places of others.
+            await engines["/reader"].dispose()
+            await engines["/writer"].dispose()
+
+            async def handle(path: str) -> None:
+                async with engines[path[:7]].connect():
+                    pass
+
+            yield handle
+            for engine in engines.values():
+                await engine.dispose()
+
+        paths = [f"{first}/0", "/reader/1", "/writer/2"]
+        lines = record(service, paths, at_once=False)
+        return {
+            path[:7]: event.name
+            for path, line in zip(paths, lines, strict=True)
+            for event in line.events
+        }
+
+    expected = {"/reader": "sqlalchemy", "/writer": "sqlalchemy-2"}
+    assert names("/reader") == expected
+    assert names("/writer") == expected
 
 
 @pytest.mark.parametrize("name", ["NullPool", "StaticPool"])

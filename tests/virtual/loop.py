@@ -145,9 +145,12 @@ def _resolve(future: "asyncio.Future[None]") -> None:
 
 
 @contextmanager
-def virtual_loop(*, per_turn_s: float = 0.0, timer_late_s: float = 0.0) -> Iterator[VirtualLoop]:
+def virtual_loop(
+    *, per_turn_s: float = 0.0, timer_late_s: float = 0.0, begin_s: float = 0.0
+) -> Iterator[VirtualLoop]:
     """Yield a new virtual loop whose clock the recorder reads too."""
     clock = Clock(timer_late_s)
+    clock.wall_s = begin_s
     loop = VirtualLoop(clock, per_turn_s=per_turn_s)
     thread = threading.get_ident()
 

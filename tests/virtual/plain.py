@@ -34,8 +34,8 @@ def _now_ns() -> int:
 class _Identities(IdGenerator):
     """The same ones every time: samplers go by them."""
 
-    def __init__(self) -> None:
-        self._draw = random.Random(5)
+    def __init__(self, instance: int) -> None:
+        self._draw = random.Random(4 + instance)
 
     def generate_span_id(self) -> int:
         return self._draw.getrandbits(64) or 1
@@ -45,12 +45,14 @@ class _Identities(IdGenerator):
 
 
 @contextmanager
-def recorded_plainly(app: FastAPI, traces: Path, *, sample_ratio: float = 1.0) -> Iterator[None]:
+def recorded_plainly(
+    app: FastAPI, traces: Path, *, sample_ratio: float = 1.0, instance: int = 1
+) -> Iterator[None]:
     """Write spans of what ``app`` serves inside; no FastSim in it."""
     provider = TracerProvider(
-        id_generator=_Identities(),
+        id_generator=_Identities(instance),
         sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
-        resource=Resource.create({"service.name": "virtual", "service.instance.id": "1"}),
+        resource=Resource.create({"service.name": "virtual", "service.instance.id": str(instance)}),
     )
     provider.add_span_processor(SimpleSpanProcessor(FileSpanExporter(traces)))
     FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim.collector import instrument
+from tests.collector.pool_numbers import number_from_one
 from tests.virtual.loop import VirtualLoop, virtual_loop
 
 FloatArray = npt.NDArray[np.float64]
@@ -80,6 +81,7 @@ def serve(
     per_turn_s: float = 0.0,
     timer_late_s: float = 0.0,
     beside: Callable[[], Awaitable[None]] | None = None,
+    begin_s: float = 0.0,
 ) -> Served:
     """Serve all arrivals as uvicorn would: a readable socket, then a task one pass later.
 
@@ -91,8 +93,10 @@ def serve(
         CPU of the server for each request, before the application.
     beside
         Something else that runs on the loop until all requests are served.
+    begin_s
+        When the process starts, seconds: of several recordings each has a time of its own.
     """
-    with virtual_loop(per_turn_s=per_turn_s, timer_late_s=timer_late_s) as loop:
+    with virtual_loop(per_turn_s=per_turn_s, timer_late_s=timer_late_s, begin_s=begin_s) as loop:
         return _Server(loop, app, arrivals, record, sample_ratio).run(accept_s, beside)
 
 
@@ -110,7 +114,8 @@ class _Server:
         self._arrivals = arrivals
         self._recorder: Any = None
         if record is not None:
-            random.seed(1)  # the recorder samples with it
+            number_from_one()  # as a process of its own
+            random.seed(1 + round(loop.clock.wall_s))  # the recorder samples with it
             self._app = instrument(app, output=record, sample_ratio=sample_ratio, mode="light")
             self._recorder = self._app._fastsim_recorder  # type: ignore[attr-defined]
         self._done_s = np.full(len(arrivals), np.nan)

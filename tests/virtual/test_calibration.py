@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI, HTTPException
 
 from fastsim.calibrate.build import build_model, read_requests
+from fastsim.distributions import percentile
 from fastsim.means import step_mean_s
 from fastsim.model import (
     Constant,
@@ -49,6 +50,43 @@ def app_of(work: Callable[[], Awaitable[object]]) -> FastAPI:
     app = FastAPI(title="virtual")
     app.add_api_route("/", work, methods=["GET"], response_model=None)
     return app
+
+
+def test_tasks_for_different_things_have_laws_of_their_own(tmp_path: Path) -> None:
+    """Medians 8, 10 and 12 ms, 4 standard errors of 1,500 requests apart from them at most."""
+    service = SERVICES["gather"]
+    arrivals = poisson({"/": 1.0}, rate_per_s=0.3 / service.code_s, requests=1_500, seed=3)
+    serve(service.make(random.Random(3)), arrivals, record=tmp_path)
+    model = build_model(read_requests([tmp_path], skip_first_s=0.0))
+    [parallel] = [
+        step for step in model.endpoints[0].variants[0].steps if isinstance(step, ParallelStep)
+    ]
+    waits = [
+        step for branch in parallel.branches for step in branch.steps if isinstance(step, WaitStep)
+    ]
+    medians = [percentile(step.time, 0.5) for step in waits]
+    assert medians == pytest.approx([0.008, 0.010, 0.012], rel=4 * 1.25 * 0.5 / 1_500**0.5)
+    assert [branch.count.values for branch in parallel.branches] == [[1], [1], [1]]
+
+
+def test_two_recordings_of_a_service_are_one_model(tmp_path: Path) -> None:
+    """An hour lies between them, and each process numbers its semaphores for itself."""
+    service = SERVICES["semaphore"]
+    for number, load in enumerate((0.3, 0.6)):
+        arrivals = poisson({"/": 1.0}, rate_per_s=load / service.code_s, requests=600, seed=number)
+        serve(
+            service.make(random.Random(number)),
+            arrivals,
+            record=tmp_path,
+            begin_s=3600.0 * number,
+        )
+    model = build_model(read_requests([tmp_path], skip_first_s=0.0))
+    assert {name: each.capacity for name, each in model.resources.items()} == {"handler": 5}
+    assert model.process.workers == 1
+    assert model.traffic is not None
+    # As many requests at either load: the time of both together, not the hour between.
+    expected = 1_200 / (600 / 300 + 600 / 600)
+    assert model.traffic.rate == pytest.approx(expected, rel=0.1)
 
 
 def code_s(model: ServiceModel) -> float:

@@ -25,7 +25,7 @@ def hook_asyncpg(module: ModuleType) -> None:
         answer = await initialize(self)
         queue = getattr(self, "_queue", None)
         if queue is not before:
-            note_birth(queue)
+            note_birth(queue, "asyncpg")
         return answer
 
     pool._initialize = watched_initialize

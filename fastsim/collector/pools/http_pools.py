@@ -49,7 +49,7 @@ def hook_httpcore(module: ModuleType) -> None:
     inside: Any = sys.modules[f"{module.__name__}._async.connection_pool"]
     library = "httpx2" if module.__name__ == "httpcore2" else "httpx"
     pool, ask, body = inside.AsyncConnectionPool, inside.AsyncPoolRequest, inside.PoolByteStream
-    watch_births(pool)
+    watch_births(pool, library, _capacity)
     handle, wait, close = pool.handle_async_request, ask.wait_for_connection, body.aclose
 
     @functools.wraps(handle)
@@ -99,7 +99,7 @@ _held = Holders("aiohttp")
 def hook_aiohttp(module: ModuleType) -> None:
     """Watch every connector of ``aiohttp.connector``."""
     kind: Any = module.BaseConnector
-    watch_births(kind)
+    watch_births(kind, "aiohttp")
     connect, release = kind.connect, kind._release
 
     @functools.wraps(connect)

@@ -12,7 +12,7 @@ _held = Holders("psycopg")
 def hook_psycopg_pool(module: ModuleType) -> None:
     """Watch every asynchronous pool of ``psycopg_pool``."""
     kind: Any = module.AsyncConnectionPool
-    watch_births(kind)
+    watch_births(kind, "psycopg")
     getconn, putconn = kind.getconn, kind.putconn
 
     @functools.wraps(getconn)

@@ -16,7 +16,7 @@ _held = Holders("redis")
 def hook_redis(module: ModuleType) -> None:
     """Watch every pool of ``redis.asyncio.connection``."""
     kind: Any = module.ConnectionPool
-    watch_births(kind)
+    watch_births(kind, "redis", lambda pool: int(pool.max_connections))
     take, release = kind.get_available_connection, kind.release
 
     @functools.wraps(take)

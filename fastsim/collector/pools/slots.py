@@ -1,13 +1,15 @@
 """The account of slots: which request holds one of which pool.
 
-A pool is recorded under its library's name (``asyncpg``, ``asyncpg-2``, ...). Pools made
-while a request runs and used by that request alone limit nothing that requests share:
-they are left out.
+A pool is recorded under its library's name (``asyncpg``, ``asyncpg-2``, ...). Those that are made
+before any request are numbered in the order in which they were made, the same one in every worker
+process; in which order requests use them first is chance. Pools made while a request runs and used
+by that request alone limit nothing that requests share: they are left out.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from fastsim.collector import clocks
@@ -53,15 +55,34 @@ _names: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
 """Names of the pools seen; empty for those that are not recorded."""
 _makers: "WeakKeyDictionary[Any, int]" = WeakKeyDictionary()
 """The request that made a pool, for pools made by one (by its start on the clock)."""
-_counts: Counter[str] = Counter()
+_born: "WeakKeyDictionary[Any, _Birth]" = WeakKeyDictionary()
+"""Of the pools that no request made and that are still there."""
+_births = count()
+_numbers: defaultdict[str, set[int]] = defaultdict(set)
+"""Numbers that the pools of a library have got."""
 
 
-def note_birth(pool: Any) -> None:
-    """Remember which request makes a pool, if one does."""
+class _Birth(NamedTuple):
+    """How a pool came into the world."""
+
+    library: str
+    at: int
+    """Which one in all."""
+    capacity: Callable[[Any], int]
+
+
+def _one(_pool: Any) -> int:
+    return 1
+
+
+def note_birth(pool: Any, library: str = "", capacity: Callable[[Any], int] = _one) -> None:
+    """Remember which request makes a pool, or as which one of its library it is made."""
     try:
         record = active_record()
         if record is not None:
             _makers[pool] = record.start_clock
+        elif library:
+            _born[pool] = _Birth(library, next(_births), capacity)
     except Exception as fault:  # noqa: BLE001  never into the service
         note_fault(fault)
 
@@ -76,28 +97,45 @@ def take(pool: Any, capacity: int, library: str, event: str = "acquire") -> Slot
         if _makers.get(pool) == record.start_clock:
             return None
         _makers.pop(pool, None)
-        name = _names[pool] = next_name(library)
+        name = _names[pool] = _named(pool, library)
         if not name:
             _forget(library)
     return Slot(record, name, capacity, event) if name else None
 
 
-def next_name(base: str) -> str:
-    """Return the name of the next pool of a kind; empty when there are too many to tell apart."""
-    _counts[base] += 1
-    number = _counts[base]
-    if number > MOST_OF_ONE_NAME:
+def _named(pool: Any, base: str) -> str:
+    """Return the name of a pool that is used first; empty when too many are to tell them apart."""
+    taken = _numbers[base]
+    if len(taken) >= MOST_OF_ONE_NAME:
         return ""
+    mine = _born.get(pool)
+    number = 1 + sum(
+        birth.library == base
+        and (mine is None or birth.at < mine.at)
+        and 1 <= birth.capacity(other) < UNLIMITED
+        for other, birth in list(_born.items())
+    )
+    while number in taken:
+        number += 1
+    taken.add(number)
     return base if number == 1 else f"{base}-{number}"
 
 
-def watch_births(kind: Any) -> None:
-    """Have ``note_birth`` called for every new object of a class."""
+def watch_births(kind: Any, library: str = "", capacity: Callable[[Any], int] = _one) -> None:
+    """Have ``note_birth`` called for every new object of a class.
+
+    Parameters
+    ----------
+    library
+        What its pools are called; none if they have names of their own.
+    capacity
+        Tells how many slots one has: those without a limit are not counted.
+    """
     inner = kind.__init__
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         inner(self, *args, **kwargs)
-        note_birth(self)
+        note_birth(self, library, capacity)
 
     __init__.__wrapped__ = inner  # type: ignore[attr-defined]  # for inspect.signature
     kind.__init__ = __init__

@@ -18,7 +18,7 @@ def hook_sqlalchemy_pools(module: ModuleType) -> None:
     """Listen to every connection pool; the events need all of SQLAlchemy to be there."""
     event: Any = module.event
     kind: Any = module.pool.Pool
-    watch_births(kind)
+    watch_births(kind, "sqlalchemy", _capacity)
     event.listen(kind, "checkout", _checkout)
     make, give_back = kind._create_connection, kind._return_conn
 
