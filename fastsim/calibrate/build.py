@@ -166,7 +166,9 @@ def build_model(
         process=_process(requests, loops),
         traffic=traffic,
         loop=costs,
-        resources=_resources(requests),
+        resources=_resources(requests)
+        if plain is None
+        else {pool.name: Resource(capacity=pool.capacity) for pool in plain.pools},
         endpoints=endpoints,
     )
     if plain is not None and plain.hidden:

@@ -104,16 +104,20 @@ def weigh_gaps(
     gaps = [(begin, end, n) for n, layout in enumerate(layouts) for begin, end in layout.gaps()]
     begin, end, request = np.array(gaps, np.int64).reshape(-1, 3).T
     place = _places(program_keys(layouts, endpoints))
-    around = _Around(begin, end, request, layouts, np.asarray(instances, np.int64))
+    shown = np.array([at for layout in layouts for at in layout.next_ns()], np.int64)
+    around = _Around((begin, end, shown), request, layouts, np.asarray(instances, np.int64))
     length = (end - begin).astype(np.float64)
     first, last, more = np.zeros((3, len(begin)))
     told = np.zeros(len(begin), np.bool_)
-    expected = np.bincount(place, around.expected)
-    seen = np.bincount(place, around.inside)
+    # What ends where a slot was asked for is code, and when that was is not known exactly.
+    cut = end < shown
+    first[cut], told[cut] = length[cut], True
+    expected = np.bincount(place, around.expected * ~cut)
+    seen = np.bincount(place, around.inside * ~cut)
     share = workers * (1.0 - seen / np.maximum(expected, 1e-9))
     error = workers * np.sqrt(np.maximum(seen, 1.0)) / np.maximum(expected, 1e-9)
     for number in np.flatnonzero(expected >= LEAST_EVENTS).tolist():
-        mine = place == number
+        mine = (place == number) & ~cut
         quiet = mine & (around.inside == 0)
         told[mine] = True
         if share[number] + 2.0 * error[number] >= 1.0:
@@ -159,12 +163,13 @@ class _Around:
 
     def __init__(
         self,
-        begin: IntArray,
-        end: IntArray,
+        gaps: tuple[IntArray, IntArray, IntArray],
         request: IntArray,
         layouts: Sequence[Layout],
         instances: IntArray,
     ) -> None:
+        # When each begins and ends, and when a span shows that it did: after waiting for a slot.
+        begin, end, shown = gaps
         self.inside = np.zeros(len(begin))
         """Events of others during each gap."""
         self.expected = np.zeros(len(begin))
@@ -179,7 +184,7 @@ class _Around:
         for instance in np.unique(instances):
             mine = np.flatnonzero(instances[request] == instance)
             own = [layouts[n] for n in np.flatnonzero(instances == instance).tolist()]
-            events = np.sort(np.concatenate([begin[mine], end[mine]]))
+            events = np.sort(np.concatenate([begin[mine], shown[mine]]))
             self.inside[mine] = _between(events, begin[mine], end[mine])
             self.expected[mine] = self._length[mine] * _rate(own, events, begin[mine])
             self._gap_until[mine], self._gap_since[mine] = _nearest(events, begin[mine], end[mine])

@@ -8,9 +8,11 @@ How long the loop kept ended calls waiting is bounded by what it ran then (``spa
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from fastsim.calibrate.hidden_pools import SlotUse
 from fastsim.calibrate.inner_spans import Wait
 from fastsim.calibrate.layouts import Group, Layout
 from fastsim.calibrate.observed import ObservedStep
@@ -28,6 +30,7 @@ def program(
     code_ns: Sequence[tuple[float, float]],
     branch_ns: Sequence[float],
     loop: BusyChains | None = None,
+    slots: Sequence[SlotUse] = (),
 ) -> tuple[ObservedStep, ...]:
     """Return the steps of one request: its calls in order, and code or waits between them.
 
@@ -43,6 +46,8 @@ def program(
     loop
         What the event loop ran, which bounds how long the ends of calls had to wait for it; None
         if nobody knows: not at all.
+    slots
+        What it took of pools that have no spans.
     """
     steps: list[ObservedStep] = []
     start_ns, gaps = layout.start_ns, layout.gaps()
@@ -74,7 +79,26 @@ def program(
             steps += _gap(at - start_ns, end - at, (first, last), idle[number])
         if number < len(layout.groups):
             of_calls = list(itertools.islice(ended, len(ends[number])))
-            steps.append(_calls(start_ns, layout.groups[number], branch_ns[number], of_calls))
+            group = layout.groups[number]
+            mine = [use for use in slots if use.group == number]
+            if len(group[2]) > 1:
+                # A slot that a call waited for while others went on is its own branch's.
+                calls = _Calls(start_ns, end, group, of_calls, mine)
+                steps.append(_parallel(calls, branch_ns[number]))
+                continue
+            steps += [_acquired(start_ns, use) for use in mine]
+            steps.append(_wait(start_ns, group[0], group[2][0], of_calls[0]))
+            steps += [
+                ObservedStep("release", (group[1] - start_ns) / 1e9, resource=use.pool)
+                for use in reversed(slots)
+                if use.until == number
+            ]
+    at_end = (layout.gaps()[-1][1] - start_ns) / 1e9
+    steps += [
+        ObservedStep("release", at_end, resource=use.pool)
+        for use in reversed(slots)
+        if use.until is None
+    ]
     return tuple(steps)
 
 
@@ -107,25 +131,52 @@ def _code(start_s: float, length_s: float, idle_share: float) -> ObservedStep:
     )
 
 
-def _calls(
-    start_ns: int, group: Group, branch_ns: float, ended: Sequence[tuple[int, int, int]]
-) -> ObservedStep:
-    """Describe calls by their ends, and when at the earliest and at the latest they were over."""
-    begin, over, calls = group
-    waits = [
-        _wait(start_ns, begin, call, (end, end - early, end - late))
-        for call, (end, early, late) in zip(calls, ended, strict=True)
-    ]
-    if len(waits) == 1:
-        return waits[0]
+def _acquired(start_ns: int, use: SlotUse) -> ObservedStep:
+    return ObservedStep(
+        "acquire",
+        (use.asked_ns - start_ns) / 1e9,
+        wall_s=(use.begin_ns - use.asked_ns) / 1e9,
+        resource=use.pool,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Calls that overlap."""
+
+    start_ns: int
+    """When the request began."""
+    asked_ns: int
+    """When the first of them was asked for."""
+    group: Group
+    ended: Sequence[tuple[int, int, int]]
+    """When each ended, and when at the earliest and at the latest it was over."""
+    slots: Sequence[SlotUse]
+    """Slots that they took."""
+
+
+def _parallel(found: _Calls, branch_ns: float) -> ObservedStep:
+    """Describe calls as branches side by side."""
+    start_ns, (begin, over, calls) = found.start_ns, found.group
+    branches = []
+    left = list(found.slots)
+    for call, ended in zip(calls, found.ended, strict=True):
+        use = next((each for each in left if each.begin_ns == max(call.start_ns, begin)), None)
+        # Without a slot, a call that began later than the first is a branch that waits its turn.
+        wait = _wait(start_ns, begin if use is None else use.begin_ns, call, ended)
+        steps = [wait]
+        if use is not None:
+            left.remove(use)
+            done = ObservedStep("release", (ended[0] - start_ns) / 1e9, resource=use.pool)
+            steps = [_acquired(start_ns, use), wait, done]
+        branches.append((*steps, *_after(wait, branch_ns)))
     return ObservedStep(
         do="parallel",
-        start_s=(begin - start_ns) / 1e9,
-        wall_s=(over - begin + int(branch_ns)) / 1e9,
+        start_s=(found.asked_ns - start_ns) / 1e9,
+        wall_s=(over - found.asked_ns + int(branch_ns)) / 1e9,
         kind=StepKind.IO,
         label="parallel",
-        # A call that began later than the first is a branch that waits for its turn.
-        branches=tuple((wait, *_after(wait, branch_ns)) for wait in waits),
+        branches=tuple(branches),
     )
 
 
@@ -136,8 +187,9 @@ def _after(wait: ObservedStep, code_ns: float) -> list[ObservedStep]:
 
 
 def _wait(start_ns: int, begin: int, wait: Wait, ended_ns: tuple[int, int, int]) -> ObservedStep:
-    """Describe a call by its end, and how much of it was queueing for the loop: most and least."""
-    end, most, least = ended_ns
+    """Describe a call by its end, and when at the earliest and at the latest it was over."""
+    end, early, late = ended_ns
+    most, least = end - early, end - late
     wall_s = max((end - begin) / 1e9, _SHORTEST_S)
     return ObservedStep(
         do="wait",

@@ -20,14 +20,23 @@ class Layout:
     """When the last span inside it ended, if it did more after its answer."""
     groups: tuple[Group, ...]
     """In order, without overlap, from start to end."""
+    asked_ns: tuple[int, ...] = ()
+    """When each group was asked for, where its calls had to wait for slots first; else empty."""
 
     def gaps(self) -> list[tuple[int, int]]:
-        """Return (begin, end) of the time before, between and after calls."""
+        """Return (begin, end) of the time before, between and after calls and waits for slots."""
+        begins = self.asked_ns or [begin for begin, _, _ in self.groups]
         edges = [self.start_ns]
-        for begin, over, _ in self.groups:
-            edges += (begin, over)
+        for asked, (_, over, _) in zip(begins, self.groups, strict=True):
+            edges += (asked, over)
         edges.append(max(self.end_ns, edges[-1]))
         return list(zip(edges[::2], edges[1::2], strict=True))
+
+    def next_ns(self) -> list[int]:
+        """Return what shows that each gap is over: the begin of a call, or the end of it all."""
+        begins = [begin for begin, _, _ in self.groups]
+        last = self.groups[-1][1] if self.groups else self.start_ns
+        return [*begins, max(self.end_ns, last)]
 
     def labels(self) -> tuple[str, ...]:
         """Return what each group waits for."""

@@ -11,6 +11,7 @@ from fastsim.calibrate.exposure import are_rests
 from fastsim.calibrate.gap_evidence import weigh_gaps
 from fastsim.calibrate.gaps import program
 from fastsim.calibrate.growth import unsampled
+from fastsim.calibrate.hidden_pools import HiddenPool, find_pools, slot_uses, with_asks
 from fastsim.calibrate.layouts import Layout, layout_of
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.sampled import ALL_RECORDED
@@ -65,6 +66,8 @@ class PlainSpans:
     """Part of the requests that have calls at the same time."""
     slower: tuple[SlowerCalls, ...]
     """Calls that take longer the more of them go on."""
+    pools: tuple[HiddenPool, ...]
+    """Pools that no span shows."""
     sampled: bool
     """Whether others were served among the requests whose spans these are."""
     known: bool
@@ -117,6 +120,7 @@ class PlainSpans:
             )
             said.append(calls)
         said += [slower.sentence() for slower in self.slower]
+        said += [pool.sentence() for pool in self.pools]
         if self.purest < IMPURE and not self.chosen:
             several = (
                 "no gap between calls is free of other requests' spans: do several workers share a "
@@ -173,10 +177,14 @@ def plain_spans(
         )
     ]
     instances, endpoints = requests.instance[taken].tolist(), requests.endpoint[taken].tolist()
-    evidence = weigh_gaps(layouts, endpoints, instances, workers=workers)
-    lengths_ns, untold = evidence.length_ns, ~evidence.told
     served = unsampled(requests)
     sampled = served > ALL_RECORDED
+    # Of some of the requests nobody can count how many calls there are at a time.
+    pools = [] if sampled or workers > 1 else find_pools(layouts, endpoints, instances)
+    slots = slot_uses(pools, len(layouts))
+    layouts = with_asks(layouts, slots)
+    evidence = weigh_gaps(layouts, endpoints, instances, workers=workers)
+    lengths_ns, untold = evidence.length_ns, ~evidence.told
     # Of the time of the loops, that in which they would serve what was traced and no more.
     over_s = _observed_s(starts) * workers * len(requests.instances) / served
     doubt_s = accept_s = elsewhere_s = 0.0
@@ -208,7 +216,7 @@ def plain_spans(
             chains = busy_chains(evidence, instances, _stretches(layouts, branches, instances))
     code_ns = evidence.of_requests(len(layouts))
     programs = {
-        row: program(layouts[n], code_ns[n], branches[n], chains.get(instances[n]))
+        row: program(layouts[n], code_ns[n], branches[n], chains.get(instances[n]), slots[n])
         for n, row in enumerate(taken.tolist())
         if fittable[row]
     }
@@ -228,6 +236,7 @@ def plain_spans(
             np.mean([any(len(calls) > 1 for _, _, calls in each.groups) for each in layouts])
         ),
         slower=slower_calls(requests, programs),
+        pools=tuple(pool for pool, _ in pools),
         sampled=sampled,
         known=bool(requests.sampling.told),
     )
