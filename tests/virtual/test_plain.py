@@ -88,9 +88,7 @@ def test_work_after_the_answer_is_after_it(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "load", "within"), [("sockets", 0.4, 0.06), ("pool", 0.6, 0.15)]
-)
+@pytest.mark.parametrize(("name", "load", "within"), [("sockets", 0.4, 0.06), ("pool", 0.6, 0.15)])
 def test_a_load_that_was_not_recorded_is_predicted(
     name: str, load: float, within: float, tmp_path: Path
 ) -> None:
