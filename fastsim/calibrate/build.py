@@ -14,7 +14,7 @@ from fastsim.calibrate.arrivals import describe_arrivals
 from fastsim.calibrate.background import background_warnings, fit_background
 from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.cold import code_runs, fit_cold
-from fastsim.calibrate.exposure import watched_times_s
+from fastsim.calibrate.exposure import processes_at_a_time, watched_times_s
 from fastsim.calibrate.growth import stand_for, unsampled
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
 from fastsim.calibrate.loop_queueing import without_queueing
@@ -237,7 +237,7 @@ def _process(requests: RequestSet, loops: int) -> Process:
     quota = used.get(spans.PROCESS_CPU_QUOTA)
     return Process(
         # Spans of others say nothing of workers, but each process has a name of its own.
-        workers=_number(used, spans.PROCESS_WORKERS, max(len(requests.instances), 1) * loops),
+        workers=_number(used, spans.PROCESS_WORKERS, processes_at_a_time(requests) * loops),
         loop="uvloop" if used.get(spans.PROCESS_LOOP) == "uvloop" else "asyncio",
         cores=_number(used, spans.PROCESS_CORES, 1),
         cpu_quota=float(quota) if isinstance(quota, (int, float)) else None,

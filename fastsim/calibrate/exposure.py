@@ -12,6 +12,7 @@ from fastsim.calibrate.requests import RequestSet
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 
 LEAST_REST_S = 1.0
 REST_GAPS = 20.0
@@ -34,12 +35,7 @@ def watched_times_s(requests: RequestSet) -> FloatArray:
     start_ns = requests.start_ns
     if not len(start_ns):
         return np.zeros(0)
-    end_ns = start_ns + requests.duration_ns
-    count = len(requests.instances)
-    first = np.full(count, np.iinfo(np.int64).max)
-    last = np.full(count, np.iinfo(np.int64).min)
-    np.minimum.at(first, requests.instance, start_ns)
-    np.maximum.at(last, requests.instance, end_ns)
+    first, last = _lives_ns(requests)
     order = np.argsort(first, kind="stable")
     begins, ends = first[order], np.maximum.accumulate(last[order])
     # Nobody was watched from when all before had ended until the next began.
@@ -48,3 +44,28 @@ def watched_times_s(requests: RequestSet) -> FloatArray:
     of = np.searchsorted(begins, start_ns, side="right") - 1
     watched: FloatArray = (start_ns - begins[0] - before[of]) / 1e9
     return watched
+
+
+def processes_at_a_time(requests: RequestSet) -> int:
+    """Return how many processes served at the same time, for the middle one of the requests.
+
+    One that took the place of another, or was recorded at another time, is not one more.
+    """
+    if not len(requests):
+        return 1
+    first, last = _lives_ns(requests)
+    begun = np.searchsorted(np.sort(first), requests.start_ns, side="right")
+    ended = np.searchsorted(np.sort(last), requests.start_ns, side="left")
+    return max(int(np.median(begun - ended)), 1)
+
+
+def _lives_ns(requests: RequestSet) -> tuple[IntArray, IntArray]:
+    """Return from when to when each process is known to have lived; one without requests, never."""
+    count = len(requests.instances)
+    first = np.full(count, np.iinfo(np.int64).max)
+    last = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(first, requests.instance, requests.start_ns)
+    some = np.unique(requests.instance)
+    last[some] = np.iinfo(np.int64).min
+    np.maximum.at(last, requests.instance, requests.start_ns + requests.duration_ns)
+    return first, last

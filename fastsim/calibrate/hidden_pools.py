@@ -140,7 +140,7 @@ class _Slots:
     place: IntArray
     """Which gap of which endpoint."""
     gap_ns: IntArray
-    """When the gap before began."""
+    """When the gap before began, or what of it a span of the pool shows."""
     begin_ns: IntArray
     end_ns: IntArray
 
@@ -165,13 +165,27 @@ def _slots(
             first, last = own[0], own[-1]
             until, end = (last[0], last[4]) if holding == "calls" else (-1, layout.end_ns)
             own = [(first[0], until, first[2], first[3], end)]
-        for group, until, gap, begin, end in own:
+        for group, until, whole, begin, end in own:
+            gap = _asked(layout, what[1], whole, begin)
             place = places.setdefault((endpoints[number], group), len(places))
             over = max(end, begin + 1)
             rows.append((number, group, until, instances[number], place, gap, begin, over))
     if not rows:
         return None
     return _Slots(*np.array(rows, np.int64).T)
+
+
+def _asked(layout: Layout, label: str, gap_ns: int, begin_ns: int) -> int:
+    """Return when the part of the gap before a call begins in which it may have waited.
+
+    Where a span shows it, that is so long before the call as the span lasts.
+    """
+    spans_ns = [
+        each.end_ns - each.start_ns
+        for each in layout.checkouts
+        if each.label == label and gap_ns <= each.start_ns and each.end_ns <= begin_ns
+    ]
+    return begin_ns - sum(spans_ns) if spans_ns else gap_ns
 
 
 def _calls(layout: Layout, what: tuple[StepKind, str]) -> Iterator[tuple[int, int, int, int]]:

@@ -17,6 +17,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 _DEEPEST = 64
+_CHECKOUT = "connect"
 _CACHES = frozenset({"redis", "memcached", "valkey"})
 _PEERS = ("server.address", "net.peer.name", "peer.service", "net.sock.peer.name", "http.host")
 _MODELS = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name")
@@ -131,7 +132,11 @@ def _find(keys: IntArray, order: IntArray, wanted: IntArray) -> IntArray:
 
 
 def wait_of(span: Span) -> tuple[StepKind, str] | None:
-    """Return what kind of wait a span is, and for whom or what; None if it is none."""
+    """Return what kind of wait a span is, and for whom or what; None if it is none.
+
+    SQLAlchemy's instrumentation calls it ``connect`` where a connection is taken of its pool, made
+    or not: that is a wait for the pool, as far as it has slots.
+    """
     attributes = span.attributes
     if _is_model_call(attributes):
         return StepKind.LLM, _first(attributes, _MODELS) or span.name
@@ -139,6 +144,8 @@ def wait_of(span: Span) -> tuple[StepKind, str] | None:
         return None
     system = _first(attributes, ("db.system.name", "db.system"))
     if system:
+        if span.name == _CHECKOUT:
+            return StepKind.POOL, system
         return (StepKind.CACHE if system in _CACHES else StepKind.DB), system
     messaging = _first(attributes, ("messaging.system",))
     if messaging:

@@ -1,9 +1,10 @@
 """The calls of a request, and the gaps around them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from fastsim.calibrate.inner_spans import Wait
+from fastsim.spans import StepKind
 
 Group = tuple[int, int, tuple[Wait, ...]]
 """Begin and end of calls that overlap, nanoseconds, and the calls."""
@@ -22,6 +23,8 @@ class Layout:
     """In order, without overlap, from start to end."""
     asked_ns: tuple[int, ...] = ()
     """When each group was asked for, where its calls had to wait for slots first; else empty."""
+    checkouts: tuple[Wait, ...] = ()
+    """Spans of waits for slots, which lie in the gaps."""
 
     def gaps(self) -> list[tuple[int, int]]:
         """Return (begin, end) of the time before, between and after calls and waits for slots."""
@@ -51,7 +54,12 @@ class Layout:
 
 
 def layout_of(
-    start_ns: int, respond_ns: int, waits: Sequence[Wait], last_end_ns: int = 0
+    start_ns: int,
+    respond_ns: int,
+    waits: Sequence[Wait],
+    last_end_ns: int = 0,
+    *,
+    pools: Collection[str] = (),
 ) -> Layout:
     """Join calls that overlap, and cut off what lies before the request.
 
@@ -59,10 +67,19 @@ def layout_of(
     ----------
     last_end_ns
         When the last span inside the request ended.
+    pools
+        Of what a span of taking a slot is a wait for one; of all else it is a call.
     """
     end_ns = max(respond_ns, last_end_ns)
     groups: list[Group] = []
-    for wait in waits:
+    checkouts = []
+    for each in waits:
+        wait = each
+        if each.kind is StepKind.POOL:
+            if each.label in pools:
+                checkouts.append(each)
+                continue
+            wait = replace(each, kind=StepKind.DB)
         # A call that is nobody's business once the answer is out is cut off there.
         until_ns = respond_ns if wait.start_ns < respond_ns else end_ns
         begin, over = max(wait.start_ns, start_ns), min(wait.end_ns, until_ns)
@@ -73,4 +90,4 @@ def layout_of(
             groups[-1] = (first, max(last, over), (*calls, wait))
         else:
             groups.append((begin, over, (wait,)))
-    return Layout(start_ns, respond_ns, end_ns, tuple(groups))
+    return Layout(start_ns, respond_ns, end_ns, tuple(groups), checkouts=tuple(checkouts))

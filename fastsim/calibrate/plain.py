@@ -1,6 +1,6 @@
 """Requests recorded without FastSim: their programs, and what had to be assumed for them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from fastsim.calibrate.exposure import are_rests
 from fastsim.calibrate.gap_evidence import weigh_gaps
 from fastsim.calibrate.gaps import program
 from fastsim.calibrate.growth import unsampled
-from fastsim.calibrate.hidden_pools import HiddenPool, find_pools, slot_uses, with_asks
+from fastsim.calibrate.hidden_pools import HiddenPool, Line, find_pools, slot_uses, with_asks
 from fastsim.calibrate.layouts import Layout, layout_of
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.sampled import ALL_RECORDED
@@ -20,6 +20,7 @@ from fastsim.calibrate.slower_calls import SlowerCalls, slower_calls
 from fastsim.calibrate.span_queues import BusyChains, busy_chains
 from fastsim.calibrate.variants import Programs
 from fastsim.errors import NotEnoughDataError
+from fastsim.spans import StepKind
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -166,27 +167,26 @@ def plain_spans(
         raise NotEnoughDataError("no request in the traces was answered by an endpoint")
     taken = _taken(requests)
     starts = requests.start_ns[taken]
-    layouts = [
-        layout_of(start, end, requests.waits[row], last)
-        for row, start, end, last in zip(
-            taken.tolist(),
-            starts.tolist(),
-            (starts + requests.duration_ns[taken]).tolist(),
-            requests.last_end_ns[taken].tolist(),
-            strict=True,
-        )
-    ]
     instances, endpoints = requests.instance[taken].tolist(), requests.endpoint[taken].tolist()
     served = unsampled(requests)
     sampled = served > ALL_RECORDED
     # Of some of the requests nobody can count how many calls there are at a time.
-    pools = [] if sampled or workers > 1 else find_pools(layouts, endpoints, instances)
+    shown = set() if sampled or workers > 1 else _shown_pools(requests, taken)
+    layouts = _layouts(requests, taken, shown)
+    pools: list[tuple[HiddenPool, Line]] = []
+    if not sampled and workers == 1:
+        pools = find_pools(layouts, endpoints, instances)
+        limited = shown & {pool.label for pool, _ in pools}
+        if limited < shown:  # taking a connection that nothing limits is a call
+            layouts = _layouts(requests, taken, limited)
+            pools = find_pools(layouts, endpoints, instances)
     slots = slot_uses(pools, len(layouts))
     layouts = with_asks(layouts, slots)
     evidence = weigh_gaps(layouts, endpoints, instances, workers=workers)
     lengths_ns, untold = evidence.length_ns, ~evidence.told
     # Of the time of the loops, that in which they would serve what was traced and no more.
-    over_s = _observed_s(starts) * workers * len(requests.instances) / served
+    of = requests.instance[taken]
+    over_s = sum(_observed_s(starts[of == each]) for each in np.unique(of)) * workers / served
     doubt_s = accept_s = elsewhere_s = 0.0
     if code_share is None:
         fits = MOST_BUSY * 1e9 * over_s - float(evidence.code_ns.sum())
@@ -242,6 +242,28 @@ def plain_spans(
     )
 
 
+def _shown_pools(requests: RequestSet, taken: npt.NDArray[np.int64]) -> set[str]:
+    """Return what there are spans of taking a slot of."""
+    waits = (wait for row in taken.tolist() for wait in requests.waits[row])
+    return {wait.label for wait in waits if wait.kind is StepKind.POOL}
+
+
+def _layouts(
+    requests: RequestSet, taken: npt.NDArray[np.int64], pools: Collection[str]
+) -> list[Layout]:
+    starts = requests.start_ns[taken]
+    return [
+        layout_of(start, end, requests.waits[row], last, pools=pools)
+        for row, start, end, last in zip(
+            taken.tolist(),
+            starts.tolist(),
+            (starts + requests.duration_ns[taken]).tolist(),
+            requests.last_end_ns[taken].tolist(),
+            strict=True,
+        )
+    ]
+
+
 def _taken(requests: RequestSet) -> npt.NDArray[np.int64]:
     """Return the rows that are looked at: all, or of many stretches of time, and rare endpoints.
 
@@ -262,7 +284,7 @@ def _taken(requests: RequestSet) -> npt.NDArray[np.int64]:
 
 
 def _observed_s(start_ns: npt.NDArray[np.int64]) -> float:
-    """Return for how long requests came, without long breaks between recordings, seconds."""
+    """Return for how long requests came to a process, without long breaks, seconds."""
     apart_s: FloatArray = np.diff(np.sort(start_ns)).astype(np.float64) / 1e9
     return max(float(apart_s[~are_rests(apart_s)].sum()), 1e-6)
 

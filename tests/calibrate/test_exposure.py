@@ -3,7 +3,7 @@
 import pytest
 
 from fastsim.calibrate.build import build_model
-from fastsim.calibrate.exposure import watched_times_s
+from fastsim.calibrate.exposure import processes_at_a_time, watched_times_s
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.spans import Attributes, Span, SpanKind
 
@@ -40,6 +40,22 @@ def test_workers_beside_each_other_are_watched_together() -> None:
     assert watched_times_s(found).tolist() == pytest.approx([0.0, 1.0, 10.0, 30.0, 30.01])
 
 
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [
+        ([("one", 0.0), ("one", 1.0), ("two", 3600.0), ("two", 3601.0)], 1),
+        ([(name, float(n)) for n in range(20) for name in ("one", "two", "three")], 3),
+        # One takes the place of another, and for a moment there are both.
+        ([("one", 0.1 * n) for n in range(100)] + [("two", 9.0 + 0.1 * n) for n in range(100)], 1),
+        ([("one", 5.0)], 1),
+    ],
+)
+def test_processes_are_counted_that_serve_at_the_same_time(
+    requests: list[tuple[str, float]], expected: int
+) -> None:
+    assert processes_at_a_time(recorded(*requests)) == expected
+
+
 def test_nothing_takes_no_time() -> None:
     found = recorded(("one", 5.0))
     assert watched_times_s(found).tolist() == [0.0]
@@ -48,7 +64,9 @@ def test_nothing_takes_no_time() -> None:
 def test_the_rate_of_two_recordings_is_that_of_both() -> None:
     """Twice 100 requests at 10/s, an hour apart: not 0.06/s."""
     times = [("one", 0.1 * n) for n in range(100)] + [("two", 3600.0 + 0.1 * n) for n in range(100)]
-    traffic = build_model(recorded(*times), assume_cpu=0.5).traffic
+    model = build_model(recorded(*times), assume_cpu=0.5)
+    traffic = model.traffic
     assert traffic is not None
+    assert model.process.workers == 1
     assert traffic.rate == pytest.approx(10.0, rel=0.02)
     assert traffic.duration == pytest.approx(19.8, rel=0.02)

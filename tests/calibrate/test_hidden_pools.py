@@ -1,7 +1,6 @@
 """Pools that spans do not show, found by the calls that never are more at a time."""
 
 from collections.abc import Sequence
-from heapq import heappop, heappush
 
 import numpy as np
 import pytest
@@ -11,77 +10,7 @@ from fastsim.calibrate.hidden_pools import HiddenPool, Line, find_pools, slot_us
 from fastsim.calibrate.inner_spans import Wait
 from fastsim.calibrate.layouts import Layout, layout_of
 from fastsim.spans import StepKind
-
-MS = 1_000_000
-RATE = 0.2
-"""Requests per millisecond."""
-
-
-def requests(
-    slots: float,
-    *,
-    calls: Sequence[float] = (20.0,),
-    holding: str = "call",
-    count: int = 2_000,
-    seed: int = 1,
-    after: float = 0.5,
-    label: str = "postgresql",
-) -> list[Layout]:
-    """Requests of 1 ms of code before each call, all slots given away in turn.
-
-    Parameters
-    ----------
-    calls
-        Mean of each call, milliseconds, gamma.
-    after
-        Code after the last call, milliseconds.
-    """
-    rng = np.random.default_rng(seed)
-    arrivals = np.cumsum(rng.exponential(1.0 / RATE, count))
-    events: list[tuple[float, int, int, int]] = []
-    for number, at in enumerate(arrivals.tolist()):
-        heappush(events, (at + rng.gamma(9.0, 1.0 / 9.0), 0, number, 0))
-    line: list[tuple[int, int]] = []
-    spans: list[list[Wait]] = [[] for _ in range(count)]
-    ends = [0.0] * count
-    free = slots
-
-    def begin(now: float, number: int, which: int) -> None:
-        length = float(rng.gamma(4.0, calls[which] / 4.0))
-        wait = Wait(StepKind.DB, label, round(now * MS), round((now + length) * MS))
-        spans[number].append(wait)
-        heappush(events, (now + length, 1, number, which))
-
-    def give_back(now: float) -> None:
-        nonlocal free
-        if line:
-            begin(now, *line.pop(0))
-        else:
-            free += 1
-
-    while events:
-        now, what, number, which = heappop(events)
-        if what == 2:
-            ends[number] = now
-            if holding == "request":
-                give_back(now)
-        elif what == 1:
-            last = which == len(calls) - 1
-            later = after if last else float(rng.gamma(9.0, 1.0 / 9.0))
-            heappush(events, (now + later, 2 if last else 0, number, which + 1))
-            if holding == "call" or (holding == "calls" and last):
-                give_back(now)
-        elif holding != "call" and which:
-            begin(now, number, which)
-        elif free > 0:
-            free -= 1
-            begin(now, number, which)
-        else:
-            line.append((number, which))
-    return [
-        layout_of(round(at * MS), round(end * MS), own)
-        for at, end, own in zip(arrivals.tolist(), ends, spans, strict=True)
-    ]
+from tests.calibrate.pool_story import MS, requests
 
 
 def found(layouts: list[Layout]) -> list[tuple[HiddenPool, Line]]:
@@ -171,6 +100,37 @@ def test_waits_for_slots_are_no_code_and_no_call() -> None:
         # Steps tile the time of a request.
         total = sum(step.wall_s for step in steps)
         assert total == pytest.approx((layout.end_ns - layout.start_ns) / 1e9, abs=2e-6)
+
+
+def with_checkouts(layouts: list[Layout], pools: Sequence[str]) -> list[Layout]:
+    """The same requests with a span from 0.7 ms after their begin until the first call begins."""
+    found = []
+    for layout in layouts:
+        [(begin, _, [call])] = layout.groups
+        since = min(layout.start_ns + 7 * MS // 10, begin - MS // 10)
+        taken = Wait(StepKind.POOL, call.label, since, begin - MS // 20)
+        found.append(layout_of(layout.start_ns, layout.respond_ns, [taken, call], pools=pools))
+    return found
+
+
+def test_spans_of_taking_a_slot_show_how_long_it_took() -> None:
+    layouts = with_checkouts(requests(5), ["postgresql"])
+    assert [len(layout.groups) for layout in layouts[:3]] == [1, 1, 1]
+    [(pool, line)] = found(layouts)
+    assert pool.capacity == 5
+    spans = np.array(
+        [layout.checkouts[0].end_ns - layout.checkouts[0].start_ns for layout in layouts]
+    )
+    waited = line.begin_ns - line.asked_ns
+    # Less what taking a free one takes, 0.25 ms.
+    np.testing.assert_allclose(waited[waited > 0], spans[waited > 0] - 0.25 * MS, atol=0.1 * MS)
+    assert waited.max() > 5 * MS
+
+
+def test_taking_a_connection_that_nothing_limits_is_a_call() -> None:
+    calls = with_checkouts(requests(np.inf), [])
+    assert calls[0].labels() == ("db postgresql", "db postgresql")
+    assert calls[0].checkouts == ()
 
 
 def test_each_process_has_its_own() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import heapq
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from fastsim.calibrate.build import build_model
 from fastsim.calibrate.plain import plain_spans
 from fastsim.calibrate.requests import RequestSet, collect_requests
+from fastsim.model import WaitStep
 from fastsim.spans import Attributes, Span, SpanKind
+from tests.calibrate import pool_story
+from tests.calibrate.pool_story import spans_of
 
 MS = 1_000_000
 START = 1_760_000_000_000_000_000
@@ -96,6 +100,25 @@ def test_what_is_asked_is_done_and_said() -> None:
     found = plain_spans(collected(hopping(300, 0)), code_share=0.25)
     assert found.code_share == pytest.approx(0.25)
     assert "25% of the time between calls is, as asked, code" in found.sentences()[0]
+
+
+@pytest.mark.parametrize("connect_ms", [None, 0.3])
+def test_a_pool_that_is_full_now_and_then_is_found(connect_ms: float | None) -> None:
+    """With and without SQLAlchemy's spans of taking a connection."""
+    requests = collected(spans_of(pool_story.requests(5), connect_ms=connect_ms))
+    model = build_model(requests)
+    assert {name: each.capacity for name, each in model.resources.items()} == {"postgresql pool": 5}
+    steps = [step.do for step in model.endpoints[0].variants[0].steps]
+    assert "use" in steps
+    assert any("a pool of 5" in said for said in model.warnings)
+
+
+def test_connections_that_are_made_every_time_are_calls() -> None:
+    requests = collected(spans_of(pool_story.requests(math.inf), connect_ms=0.8))
+    model = build_model(requests)
+    assert not model.resources
+    waits = [each for each in model.endpoints[0].variants[0].steps if isinstance(each, WaitStep)]
+    assert [each.label for each in waits if each.kind == "db"] == ["postgresql", "postgresql"]
 
 
 def test_breaks_between_recordings_are_no_time() -> None:
