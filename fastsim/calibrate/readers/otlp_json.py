@@ -38,6 +38,7 @@ _KNOWN_KEYS = _OTHER_SIGNALS.union(_SPAN_LISTS)
 _WRAPPERS = ("trace", "result", "data")
 _SIGNATURE = re.compile(r'(?<!\\)"(?:' + "|".join(sorted(_KNOWN_KEYS)) + r')"\s*:')
 _HEX = re.compile(r"[0-9a-fA-F]+").fullmatch
+_NONE = {size: "0" * (2 * size) for size in (8, 16)}
 _MAX_NS = 2**63 - 1
 _MAX_RESOURCES = 1000
 
@@ -203,10 +204,12 @@ def _span(raw: dict[str, Any], account: FileAccount) -> Span | None:
 
 def _identity(raw: object, size: int) -> str | None:
     """Return an id in lower-case hex: hex of the right length, else base64, else as it is."""
-    if not isinstance(raw, str) or not raw.strip("0="):
+    if type(raw) is not str:
         return None
     if len(raw) == 2 * size and _HEX(raw):
-        return raw.lower()
+        return raw.lower() if raw != _NONE[size] else None
+    if not raw.strip("0="):
+        return None
     try:
         decoded = base64.b64decode(raw + "=" * (-len(raw) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):

@@ -19,7 +19,12 @@ def attributes_of(items: Any, account: FileAccount) -> Attributes:
         return attributes
     for item in items:
         try:
-            attributes[_text(item["key"])] = _value(item.get("value"))
+            key, union = item["key"], item.get("value")
+            # Nearly all are plain text: no calls for those.
+            text = union.get("stringValue") if union else None
+            if type(text) is not str or len(union) != 1 or not text.isascii():
+                text = _value(union)
+            attributes[key if type(key) is str and key.isascii() else _text(key)] = text
         except _UNREADABLE:
             account.skip(Skip.ATTRIBUTE)
     return attributes
