@@ -50,6 +50,27 @@ class CpuStep(_Sized):
         return self
 
 
+class Tokens(Part):
+    """What a wait for a language model has to do with how much the model writes.
+
+    ``time`` of the wait is ``first`` plus ``each`` times the tokens, and some more or less; with it
+    in pieces it can be asked what longer answers would take.
+    """
+
+    output: Counts = Field(description="tokens of an answer")
+    each: Duration = Field(gt=0.0, description="time that each of them takes")
+    first: Duration = Field(ge=0.0, description="what does not depend on how many there are")
+    spread: float = Field(
+        0.0, ge=0.0, description="standard deviation of the logarithm of the time around that"
+    )
+    explained: Share = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="part of that variance that tokens explain",
+    )
+
+
 class WaitStep(_Sized):
     """Suspended until something outside the loop answers; the loop is free meanwhile."""
 
@@ -60,6 +81,7 @@ class WaitStep(_Sized):
     thread_cpu: Duration = Field(
         0.0, ge=0.0, description="via thread: CPU of the other thread, which needs the GIL for it"
     )
+    tokens: Tokens | None = Field(None, description="of a language model: how its time comes about")
 
 
 class YieldStep(_Step):

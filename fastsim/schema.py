@@ -100,6 +100,7 @@ def _let_holders_be_short(parts: Schema) -> None:
         parts[name] = _any(_ref(f"Long{name}"), _ref("Steps"))
     for name, count in (("RepeatStep", "count"), ("StreamStep", "chunks")):
         parts[name]["properties"][count] = _ref("Count")
+    parts["Tokens"]["properties"]["output"] = _ref("Count")
 
 
 def _short_law() -> Schema:
@@ -132,6 +133,7 @@ def _short_step() -> Schema:
         **{name: {"type": "string"} for name in ("label", "where", "kind", "blocking", "via")},
         "thread_cpu": DURATION_SCHEMA,
         "size": {"type": "number", "minimum": -1, "maximum": 1},
+        "tokens": _ref("Tokens"),
         "gil": {"type": "boolean"},
         "join": {"enum": ["all", "first", "none"]},
     }

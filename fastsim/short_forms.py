@@ -285,7 +285,17 @@ class LongForms(Rewriting):
             return self._steps(value, at, origin)
         if key in {"count", "chunks"}:
             return self._count(value, at, origin)
+        if key == "tokens" and isinstance(value, dict):
+            return self._tokens(value, at, origin)
         return self.copy(value, at, origin)
+
+    def _tokens(self, value: dict[str, Value], at: Path, origin: Path) -> Value:
+        self.put(at, origin)
+        rewrite = {"output": self._count}
+        return {
+            key: rewrite.get(key, self.copy)(inner, (*at, key), (*origin, key))
+            for key, inner in value.items()
+        }
 
     def _long_step(self, value: dict[str, Value], at: Path, origin: Path) -> Value:
         do = str(value["do"])

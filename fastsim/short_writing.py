@@ -57,6 +57,8 @@ def _step(step: Plain) -> Any:
         if not head:
             return step
         del rest["kind"]
+        if "tokens" in rest:
+            rest["tokens"]["output"] = _count(rest["tokens"]["output"])
         return {head: rest.pop("time"), **rest}
     if do == "use":
         return {"use": rest.pop("resource"), **rest}

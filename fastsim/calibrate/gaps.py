@@ -200,4 +200,5 @@ def _wait(start_ns: int, begin: int, wait: Wait, ended_ns: tuple[int, int, int])
         kind=wait.kind,
         via=Via.SOCKET,
         label=wait.label,
+        tokens=wait.tokens,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fastsim.llm_spans import UNKNOWN, usage_of
 from fastsim.spans import Attributes, Span, SpanKind, StepKind
 
 IntArray = npt.NDArray[np.int64]
@@ -31,6 +32,8 @@ class Wait:
     label: str
     start_ns: int
     end_ns: int
+    tokens: int = UNKNOWN
+    """What a language model wrote meanwhile; -1 where nobody knows."""
 
 
 class InnerSpans:
@@ -42,6 +45,8 @@ class InnerSpans:
         self._start = array("q")
         self._end = array("q")
         self._what = array("q")
+        self._tokens: dict[int, int] = {}
+        """What was written, by row, of the few spans that say so."""
         self._names: list[tuple[StepKind, str]] = []
         self._codes: dict[tuple[StepKind, str], int] = {}
 
@@ -60,6 +65,8 @@ class InnerSpans:
             code = self._codes.setdefault(found, len(self._names))
             if code == len(self._names):
                 self._names.append(found)
+            if found[0] is StepKind.LLM:
+                self._tokens[len(self._what)] = usage_of(span.attributes).output_tokens
         self._what.append(code)
 
     def waits_of(self, requests: IntArray) -> list[list[Wait]]:
@@ -76,7 +83,8 @@ class InnerSpans:
         rows, owner = self._owners(requests, what >= 0, through=what < 0)
         for row, request in zip(rows.tolist(), owner.tolist(), strict=True):
             kind, label = self._names[self._what[row]]
-            found[request].append(Wait(kind, label, self._start[row], self._end[row]))
+            tokens = self._tokens.get(row, UNKNOWN)
+            found[request].append(Wait(kind, label, self._start[row], self._end[row], tokens))
         for waits in found:
             waits.sort(key=lambda wait: (wait.start_ns, wait.end_ns))
         return found

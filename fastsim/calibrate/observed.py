@@ -80,6 +80,8 @@ class ObservedStep:
     branches: "tuple[tuple[ObservedStep, ...], ...]" = ()
     """parallel: the steps of each of the tasks awaited together, their ``start_s`` counted from
     the start of the request, too. repeat: the steps of each round."""
+    tokens: int = -1
+    """Waits for a language model: how many it wrote; -1 where nobody knows."""
     unit: str = ""
     """repeat: what its rounds have in common, also where there is none."""
     after_response: bool = False

@@ -15,6 +15,7 @@ from fastsim.calibrate.observed import Chunk, ObservedStep
 from fastsim.calibrate.pauses import without_pauses
 from fastsim.calibrate.request_size import Scores, exact_scores, interval_scores, shared_sizes
 from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.token_times import fit_tokens
 from fastsim.calibrate.variants import ObservedVariant, branch_groups
 from fastsim.calibrate.wander import MachineSpeed
 from fastsim.model import (
@@ -33,7 +34,8 @@ from fastsim.model import (
     WaitStep,
     YieldStep,
 )
-from fastsim.spans import Via
+from fastsim.program import Tokens
+from fastsim.spans import StepKind, Via
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -172,6 +174,7 @@ class StepFitter:
             label=first.label,
             where=first.where,
             thread_cpu=self.thread_use.cpu_per_wait_s if first.via is Via.THREAD else 0.0,
+            tokens=_tokens(observed, wall - bound, wall - late),
         )
 
     def _thread(self, observed: Sequence[ObservedStep]) -> ThreadStep:
@@ -239,6 +242,15 @@ def _exact(times: FloatArray) -> Distribution:
 def _censored(wall: FloatArray, bound: FloatArray, late: FloatArray) -> Distribution:
     """Fit the true wait, which lies in ``[wall - bound, wall - late]``."""
     return fit_distribution(wall - late, bound - late)
+
+
+def _tokens(
+    observed: Sequence[ObservedStep], low_s: FloatArray, high_s: FloatArray
+) -> Tokens | None:
+    if observed[0].kind is not StepKind.LLM:
+        return None
+    tokens = np.array([step.tokens for step in observed], np.int64)
+    return fit_tokens(np.maximum(low_s, 0.0), high_s, tokens)
 
 
 def _leading(streams: Sequence[Sequence[Chunk]]) -> int:

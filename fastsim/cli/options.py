@@ -62,7 +62,7 @@ Slow = Annotated[
     typer.Option(
         "--slow",
         metavar="PART=TIMES",
-        help="What if something took longer: db=2x, cpu=1.3x, or a label. Repeatable.",
+        help="What if something took longer: db=2x, cpu=1.3x, tokens=2x, or a label. Repeatable.",
     ),
 ]
 Faster = Annotated[

@@ -23,6 +23,7 @@ from fastsim.model import (
     UseStep,
     WaitStep,
 )
+from fastsim.program import Tokens
 from fastsim.report.layout import columns
 from fastsim.report.wording import UNKNOWN, clean, count, duration, share
 from fastsim.twin.statistics import normal_quantile
@@ -128,6 +129,16 @@ def _node(step: Step) -> _Node:
     return replace(node, row=node.row._replace(what=f"{node.row.what}, size {size:g}"))
 
 
+def _written(tokens: Tokens) -> tuple[_Node, ...]:
+    """Return the rows of what a language model takes first, and for each token."""
+    number = mean_count(tokens.output)
+    rows = (
+        _Row(f"{duration(tokens.first)} first", mean_s=tokens.first),
+        _Row(f"{number:.3g} tokens of {duration(tokens.each)}", mean_s=number * tokens.each),
+    )
+    return tuple(map(_Node, rows))
+
+
 def _node_of(step: Step) -> _Node:
     match step:
         case CpuStep():
@@ -135,7 +146,8 @@ def _node_of(step: Step) -> _Node:
             name += f" ({share(step.blocking)} blocking)" if step.blocking else ""
             return _timed(name if step.gil else f"{name} (native)", step.time)
         case WaitStep():
-            return _timed(_named(step.kind.value, step.label or step.where), step.time)
+            node = _timed(_named(step.kind.value, step.label or step.where), step.time)
+            return node if step.tokens is None else replace(node, below=_written(step.tokens))
         case ThreadStep():
             name = step.where or step.label
             if step.off_gil is None:

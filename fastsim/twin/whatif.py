@@ -1,9 +1,14 @@
 """Changes to a model that are not deployment: code or waits that take longer, or less long."""
 
+import math
 from collections.abc import Mapping
 
-from fastsim.distributions import scaled
+import numpy as np
+from scipy import special
+
+from fastsim.distributions import FloatArray, percentiles, scaled
 from fastsim.errors import UnknownNameError
+from fastsim.laws import Counts, Empirical
 from fastsim.model import (
     CpuStep,
     Pauses,
@@ -13,7 +18,8 @@ from fastsim.model import (
     ThreadStep,
     WaitStep,
 )
-from fastsim.program import all_steps
+from fastsim.program import Tokens, all_steps
+from fastsim.spans import StepKind
 
 
 def with_cpu_scaled(model: ServiceModel, factor: float) -> ServiceModel:
@@ -76,11 +82,17 @@ def _scaled(
     )
 
 
-CPU, THREADS = "cpu", "thread"
+CPU, THREADS, TOKENS = "cpu", "thread", "tokens"
+_POINTS = 400
+"""Values of a law that is computed."""
 
 
 def parts_of(model: ServiceModel) -> list[str]:
-    """Return what can be slowed: ``cpu``, kinds of waits, what they wait for, and ``thread``."""
+    """Return what can be slowed: ``cpu``, kinds of waits, what they wait for, and two more.
+
+    ``thread`` is what threads wait for, ``tokens`` how many a language model writes: of streams
+    there are more chunks, other answers take longer.
+    """
     steps = [
         step
         for endpoint in model.endpoints
@@ -93,7 +105,15 @@ def parts_of(model: ServiceModel) -> list[str]:
     threads = (
         [THREADS] if any(isinstance(step, ThreadStep) and step.off_gil for step in steps) else []
     )
-    return [CPU, *kinds, *labels, *threads]
+    writes = any(
+        (isinstance(step, WaitStep) and step.tokens is not None) or _streams_tokens(step)
+        for step in steps
+    )
+    return [CPU, *kinds, *labels, *threads, *([TOKENS] if writes else [])]
+
+
+def _streams_tokens(step: Step) -> bool:
+    return isinstance(step, StreamStep) and step.kind is StepKind.LLM
 
 
 def slowed(model: ServiceModel, part: str, factor: float) -> ServiceModel:
@@ -103,7 +123,7 @@ def slowed(model: ServiceModel, part: str, factor: float) -> ServiceModel:
     ----------
     part
         One of ``parts_of``. ``cpu`` is all code, the event loop's own and that of threads
-        included; ``thread`` what threads wait for.
+        included; ``thread`` what threads wait for; ``tokens`` how many a language model writes.
 
     Raises
     ------
@@ -118,8 +138,12 @@ def slowed(model: ServiceModel, part: str, factor: float) -> ServiceModel:
 
     def change(step: Step) -> Step:
         match step:
+            case WaitStep() if part == TOKENS:
+                return _with_tokens(step, factor)
+            case StreamStep() if part == TOKENS and _streams_tokens(step):
+                return step.model_copy(update={"chunks": _times(step.chunks, factor)})
             case WaitStep() if part in {step.kind.value, step.label}:
-                return step.model_copy(update={"time": scaled(step.time, factor)})
+                return _slower(step, factor)
             case StreamStep() if part in {step.kind.value, step.label}:
                 return step.model_copy(update={"gap": scaled(step.gap, factor)})
             case ThreadStep() if part == THREADS and step.off_gil is not None:
@@ -129,3 +153,64 @@ def slowed(model: ServiceModel, part: str, factor: float) -> ServiceModel:
 
     endpoints = [endpoint.with_steps(change) for endpoint in model.endpoints]
     return model.model_copy(update={"endpoints": endpoints})
+
+
+def _slower(step: WaitStep, factor: float) -> WaitStep:
+    tokens = step.tokens
+    if tokens is not None:
+        longer = {"each": tokens.each * factor, "first": tokens.first * factor}
+        tokens = tokens.model_copy(update=longer)
+    return step.model_copy(update={"time": scaled(step.time, factor), "tokens": tokens})
+
+
+def _with_tokens(step: WaitStep, factor: float) -> WaitStep:
+    """Return a wait for a model that writes so many times as much.
+
+    Each quantile of its law becomes longer as that of the law that its pieces give.
+    """
+    tokens = step.tokens
+    if tokens is None:
+        return step
+    output = _times(tokens.output, factor)
+    before, after = (_quantiles(tokens, counts) for counts in (tokens.output, output))
+    longer = np.interp(_AT, _MIDDLES, after / np.maximum(before, 1e-12))
+    values = np.maximum.accumulate(percentiles(step.time, _AT) * longer)
+    fit = step.time.fit
+    if fit is not None:  # as well known, but nobody has seen it
+        unseen = dict.fromkeys(("median", "p95", "p99", "distance"))
+        fit = fit.model_copy(update={**unseen, "quantiles": []})
+    law = Empirical(probabilities=_AT.tolist(), values=values.tolist(), fit=fit)
+    changed = tokens.model_copy(update={"output": output})
+    return step.model_copy(update={"time": law, "tokens": changed})
+
+
+_MIDDLES = (np.arange(_POINTS) + 0.5) / _POINTS
+_AT = np.concatenate(
+    [np.linspace(0.0, 0.99, _POINTS)[:-1], 1.0 - np.geomspace(0.01, 1e-6, 80), [1.0]]
+)
+"""Where the law of a changed wait is kept: finely where values are rare."""
+
+
+def _quantiles(tokens: Tokens, output: Counts) -> FloatArray:
+    """Return the quantiles of what so many tokens take, more or less."""
+    around = np.exp(tokens.spread * special.ndtri(_MIDDLES))
+    number, weight = np.array(output.values, np.float64), np.array(output.weights)
+    times = (around[:, None] * (tokens.first + tokens.each * number)[None, :]).ravel()
+    weights = np.broadcast_to(weight, (_POINTS, len(weight))).ravel()
+    order = np.argsort(times, kind="stable")
+    below = np.cumsum(weights[order])
+    below = (below - weights[order] / 2.0) / below[-1]
+    return np.asarray(np.interp(_MIDDLES, below, times[order]), np.float64)
+
+
+def _times(counts: Counts, factor: float) -> Counts:
+    """Return so many times the number, whole ones around it so that the mean is right."""
+    found: dict[int, float] = {}
+    for value, weight in zip(counts.values, counts.weights, strict=True):
+        number = value * factor
+        low = math.floor(number)
+        for whole, part in ((low, low + 1 - number), (low + 1, number - low)):
+            if part * weight > 0.0:
+                found[whole] = found.get(whole, 0.0) + part * weight
+    values = sorted(found)
+    return Counts(values=values, weights=[found[value] for value in values])

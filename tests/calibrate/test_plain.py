@@ -10,8 +10,10 @@ import pytest
 from fastsim.calibrate.build import build_model
 from fastsim.calibrate.plain import plain_spans
 from fastsim.calibrate.requests import RequestSet, collect_requests
-from fastsim.model import WaitStep
+from fastsim.cli.show_steps import step_lines
+from fastsim.model import ServiceModel, WaitStep
 from fastsim.spans import Attributes, Span, SpanKind
+from fastsim.yaml_source import dump_yaml, parse_yaml
 from tests.calibrate import pool_story
 from tests.calibrate.pool_story import spans_of
 
@@ -119,6 +121,36 @@ def test_connections_that_are_made_every_time_are_calls() -> None:
     assert not model.resources
     waits = [each for each in model.endpoints[0].variants[0].steps if isinstance(each, WaitStep)]
     assert [each.label for each in waits if each.kind == "db"] == ["postgresql", "postgresql"]
+
+
+def test_tokens_of_model_calls_say_what_each_takes() -> None:
+    """0.2 s, and 5 ms for each token that the span of the call counts."""
+    rng = np.random.default_rng(1)
+    spans = []
+    for n in range(200):
+        tokens = int(rng.integers(20, 400))
+        took = (200.0 + 5.0 * tokens) * float(np.exp(0.05 * rng.standard_normal()))
+        start = START + n * 3_000 * MS
+        end = start + round((took + 2.0) * MS)
+        spans += [
+            Span(f"{n}", "r", None, SpanKind.SERVER, "GET /a", start, end, service="shop",
+                 attributes=HTTP),
+            Span(f"{n}", "c", "r", SpanKind.CLIENT, "chat", start + MS, end - MS, service="shop",
+                 attributes={"gen_ai.operation.name": "chat", "gen_ai.response.model": "small",
+                             "gen_ai.usage.output_tokens": tokens}),
+        ]  # fmt: skip
+    model = build_model(collected(spans))
+    [wait] = [step for step in model.endpoints[0].variants[0].steps if isinstance(step, WaitStep)]
+    assert wait.tokens is not None
+    assert wait.tokens.each == pytest.approx(0.005, rel=0.03)
+    assert wait.tokens.first == pytest.approx(0.2, rel=0.15)
+    read = parse_yaml(dump_yaml(model), ServiceModel)
+    [again] = [step for step in read.endpoints[0].variants[0].steps if isinstance(step, WaitStep)]
+    assert again.tokens is not None
+    assert again.tokens.each == pytest.approx(wait.tokens.each, rel=1e-4)
+    assert again.tokens.output == wait.tokens.output
+    [line] = [line for line in step_lines(model.endpoints[0].variants[0].steps) if "tokens" in line]
+    assert "215 tokens of 4." in line
 
 
 def test_breaks_between_recordings_are_no_time() -> None:
