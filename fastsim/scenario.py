@@ -302,6 +302,18 @@ def _naming(deployment: Deployment, field: str) -> dict[str, Resource]:
     }
 
 
+def setting_name(path: str) -> str:
+    """Return what people call a key of a scenario: ``workers``, ``db`` for its capacity.
+
+    >>> setting_name("deployment.resources.db.capacity")
+    'db'
+    """
+    keys = path.split(".")
+    if keys[:2] == ["deployment", "resources"] and len(keys) > 3:
+        return ".".join(keys[2:-1]) if keys[-1] == "capacity" else ".".join(keys[2:])
+    return keys[-1]
+
+
 _SLO = re.compile(
     r"(?:(?P<endpoint>[A-Z]+ /\S*)\s*:\s*)?(?P<metric>mean|p50|p90|p95|p99|p999|p99\.9|errors)"
     r"\s*(?P<op><=?)\s*(?P<limit>\S.*)"

@@ -15,7 +15,7 @@ from fastsim.report.tables import table
 from fastsim.report.view import Table, View
 from fastsim.report.wording import UNKNOWN, clean, duration, estimate, rate, share
 from fastsim.result import Block, Estimate
-from fastsim.scenario import parse_slo
+from fastsim.scenario import parse_slo, setting_name
 from fastsim.twin.sweep import settings_text as combination_text
 
 _MOST_HOURS = 400
@@ -182,7 +182,7 @@ def _sweep(found: Sweep) -> Spec:
         if len(bounds) > 1:
             drawn.append(series(name, look, "band", bounds))
     return plot(
-        axis(clean(along.removeprefix("deployment.")), _unit(found.vary[along])),
+        axis(clean(setting_name(along)), _unit(found.vary[along])),
         axis("p95", "s", "log"),
         drawn,
         marks=_goal_marks(found.goals),

@@ -5,6 +5,7 @@ from fastsim.report.decisions import settings_text
 from fastsim.report.outlook import holds_sentence
 from fastsim.report.view import LATENCY, Cell, Check, Column, Table, View, latency_cells
 from fastsim.report.wording import clean, estimate, plural, rate, share
+from fastsim.scenario import setting_name
 
 
 def limit_view(found: Limit) -> View:
@@ -43,7 +44,7 @@ def size_view(found: Size) -> View:
     """Return the cheapest deployment, and those that were tried."""
     fields = list(found.candidates[0].settings) if found.candidates else []
     columns = (
-        *(Column(name, name.removeprefix("deployment.")) for name in fields),
+        *(Column(name, setting_name(name)) for name in fields),
         Column("cost", "cost"),
         Column("margin", "of the limit", "ratio"),
         Column("utilisation", "busiest", "ratio"),
@@ -84,7 +85,7 @@ def size_view(found: Size) -> View:
 def sweep_view(found: Sweep) -> View:
     """Return what every combination of settings does."""
     columns = (
-        *(Column(name, name.removeprefix("deployment.")) for name in found.vary),
+        *(Column(name, setting_name(name)) for name in found.vary),
         *LATENCY,
         Column("errors_ratio", "errors", "ratio"),
         Column("throughput_per_s", "throughput", "/s"),

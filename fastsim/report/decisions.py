@@ -6,8 +6,7 @@ from fastsim.answers import Candidate, Limit, Size
 from fastsim.report.layout import columns, finish, labelled, trust_lines, warnings_text, wrapped
 from fastsim.report.wording import UNKNOWN, clean, count, duration, plural, rate, share
 from fastsim.result import Estimate
-
-_PREFIX = "deployment."
+from fastsim.scenario import setting_name
 
 
 def render_limit(found: Limit) -> str:
@@ -87,10 +86,8 @@ def render_size(found: Size, *, top: int = 8) -> str:
 
 
 def settings_text(settings: Mapping[str, float]) -> str:
-    """Say settings for people: ``workers 3, resources.db.capacity 5``."""
-    return ", ".join(
-        f"{clean(path.removeprefix(_PREFIX))} {value:g}" for path, value in settings.items()
-    )
+    """Say settings for people: ``workers 3, db 5``."""
+    return ", ".join(f"{clean(setting_name(path))} {value:g}" for path, value in settings.items())
 
 
 def _around(found: Size, top: int) -> list[Candidate]:

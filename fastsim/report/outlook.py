@@ -7,6 +7,7 @@ from fastsim.answers import LoadOutlook, Outlook, OutlookCost, OutlookHour
 from fastsim.report.layout import columns, finish, labelled, trust_lines, warnings_text, wrapped
 from fastsim.report.wording import UNKNOWN, clean, duration, plural, rate, share, signed_percent
 from fastsim.result import Estimate
+from fastsim.scenario import setting_name
 
 _WEEK_H = 168
 _LISTED = 9
@@ -96,7 +97,7 @@ def _holidays(load: LoadOutlook) -> str:
 
 def _cost(cost: OutlookCost, hours: int) -> str:
     path = next(iter(cost.prices))
-    unit = clean(path.removeprefix("deployment."))
+    unit = clean(setting_name(path))
     deployed = ", ".join(
         f"{number} {clean(name.removeprefix('deployment.'))}" for name, number in cost.units.items()
     )

@@ -14,6 +14,7 @@ from fastsim.report.layout import (
     wrapped,
 )
 from fastsim.report.wording import UNKNOWN, clean, count, duration, interval, share
+from fastsim.scenario import setting_name
 
 _BAR = 14
 _LEAST_BAR = 5
@@ -27,7 +28,7 @@ def render_sweep(found: Sweep) -> str:
     lines = wrapped(f"{clean(found.title)} · sweep · twin · seed {found.seed}")
     lines += labelled("Found", clean(found.sentence))
     goals, failed = bool(found.goals), any(point.errors.value for point in found.points)
-    head = [clean(name.rpartition(".")[2]) for name in found.vary]
+    head = [clean(setting_name(name)) for name in found.vary]
     head += ["p50", "p95", "", "p99", *["errors"] * failed, "busiest", *["met"] * goals]
     rows = [_row(point, goals=goals, failed=failed) for point in found.points]
     alignment = "<" * len(found.vary) + ">><>" + ">" * failed + ">" + "<" * goals

@@ -129,7 +129,9 @@ def find_size(
             if on_trial is not None:
                 on_trial(settings, number, len(ordered))
             cost = costs[key]
-            trial, simulated = _try(plan, goals, settings, seed, processes)
+            # Beyond the cheapest they stand in the table, and decide nothing.
+            most = MOST_REPLICATIONS if best is None else FIRST_REPLICATIONS
+            trial, simulated = _try(plan, goals, settings, seed, processes, most=most)
             kept = simulated if best is None and trial.margin < 1.0 else None
             tried[key] = _Tried(settings, cost, trial, kept)
         return tried[key]
@@ -243,9 +245,9 @@ def _smaller(settings: Settings, other: Settings) -> bool:
 
 
 def _try(
-    plan: Plan, goals: Sequence[Slo], settings: Settings, seed: int, jobs: Jobs
+    plan: Plan, goals: Sequence[Slo], settings: Settings, seed: int, jobs: Jobs, *, most: int
 ) -> tuple[Trial, Replications]:
-    """Simulate until it is clear whether goals are met, or it has taken long enough."""
+    """Simulate until it is clear whether goals are met, or it was done often enough."""
     deployment = with_settings(plan, settings)
 
     def simulated(
@@ -279,9 +281,9 @@ def _try(
         found = simulated(replications, found)
         trial = judge_trial(found, goals)
         clear = not 1.0 - SURE < trial.meets < SURE
-        if clear or replications >= MOST_REPLICATIONS:
+        if clear or replications >= most:
             return trial, found
-        replications = min(2 * replications, MOST_REPLICATIONS)
+        replications = min(2 * replications, most)
 
 
 def _doubt(plan: Plan, goals: Sequence[Slo], best: _Tried, seed: int, jobs: Jobs) -> float:

@@ -11,7 +11,7 @@ from fastsim.answers import Sweep, SweepPoint
 from fastsim.load.source import Source
 from fastsim.model import ServiceModel
 from fastsim.result import Estimate, Run
-from fastsim.scenario import Deployment, TrafficPlan
+from fastsim.scenario import Deployment, TrafficPlan, setting_name
 from fastsim.twin.forecast import forecast_run
 from fastsim.twin.processes import Jobs, shared
 from fastsim.twin.trust import find_overload
@@ -124,7 +124,7 @@ def _point(settings: Mapping[str, str], run: Run, *, overloaded: bool) -> SweepP
 
 def settings_text(settings: Mapping[str, str]) -> str:
     """Say settings: ``workers 3, rate 300/s``."""
-    return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in settings.items())
+    return ", ".join(f"{setting_name(name)} {value}" for name, value in settings.items())
 
 
 def _sentence(points: Sequence[SweepPoint], goals: Sequence[str]) -> str:

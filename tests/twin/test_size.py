@@ -1,6 +1,7 @@
 """``size``: the choice is that of trying everything."""
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,13 @@ from fastsim.twin.metrics import Measures
 from fastsim.twin.plan import Plan
 from fastsim.twin.planning import make_plan
 from fastsim.twin.simulation import simulate_once
-from fastsim.twin.size import GLANCE, find_size, with_settings
+from fastsim.twin.size import (
+    FIRST_REPLICATIONS,
+    GLANCE,
+    MOST_REPLICATIONS,
+    find_size,
+    with_settings,
+)
 from fastsim.twin.trial import judge_trial, replicate_trial, trial_duration_s
 
 WORKERS, SLOTS = "deployment.workers", "deployment.resources.db.capacity"
@@ -189,3 +196,22 @@ def test_a_short_look_is_enough_where_the_goal_is_missed_by_far(
     close = find_size(plan(rate=200.0), [parse_slo("p50 < 18ms")], {SLOTS: [10, 20]})
     assert close.verdict == "no"
     assert max(lengths) == pytest.approx(4 * short)
+
+
+def test_what_is_dearer_than_the_choice_is_simulated_a_few_times_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulated: Counter[int] = Counter()
+    whole_s = trial_duration_s(400.0, GOAL)
+
+    def once(asked: Plan, seed: int) -> Measures:
+        simulated[asked.deployment.workers] += asked.duration_s == pytest.approx(whole_s)
+        return simulate_once(asked, seed)
+
+    monkeypatch.setattr("fastsim.twin.processes.simulate_once", once)
+    # Nothing is ever clear: the choice is simulated as often as anything is.
+    monkeypatch.setattr("fastsim.twin.size.SURE", 1.1)
+    found = find_size(plan(), GOAL, {WORKERS: [2, 3, 4], SLOTS: [12]})
+    assert found.best is not None
+    assert found.best.settings[WORKERS] == 2
+    assert simulated == {2: MOST_REPLICATIONS, 3: FIRST_REPLICATIONS, 4: FIRST_REPLICATIONS}
