@@ -1,11 +1,12 @@
 """Code after calls that end while others of the same request go on: no gap shows it.
 
 A branch of a ``gather`` runs on when its call is over, and meanwhile nothing else happens. So from
-the end of such a call on fewer things happen than are usual while a request waits; for how long,
-is its code, in the mean over all such ends of a place.
+the end of such a call on fewer things happen than later on; for how long, is its code, in the mean
+over all such ends of a place.
 """
 
 import itertools
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
@@ -21,11 +22,17 @@ LEAST_ENDS = 30
 PER_STEP = 25.0
 """Events that are usual, over all ends, in one step of time."""
 STEPS = 2_000
-LEAST_QUIET = 0.3
-"""Chance that nothing has become ready, down to which the code of branches is looked for."""
+SOONEST, LATEST = 0.6, 0.25
+"""Chances that nothing has become ready between which code is taken to be over; it is looked for
+until the later one."""
+_POINTS = 6
+"""So many steps of time must lie between."""
 
 Quiet = tuple[float, bool]
 """How long nothing happened, nanoseconds, and whether something of others ended that."""
+After = tuple[float, float]
+"""How long nothing at all happened after the end of a call, and how long no call of its own request
+ended, nanoseconds."""
 
 
 def branch_code(
@@ -40,7 +47,7 @@ def branch_code(
     """
     instance = np.asarray(instances, np.int64)
     keys = program_keys(layouts, endpoints)
-    after_ends: dict[object, list[Quiet]] = {}
+    after_ends: dict[object, list[After]] = {}
     after_begins: list[Quiet] = []
     for number in np.unique(instance).tolist():
         rows = np.flatnonzero(instance == number).tolist()
@@ -53,8 +60,9 @@ def branch_code(
                 shared = events.shared(began, row)
                 after_begins.append((0.0, True) if shared else events.quiet(began, ends))
                 for end, later in itertools.pairwise(ends):
-                    seen = events.quiet(end, [later])
-                    after_ends.setdefault((keys[row], group), []).append(seen)
+                    seen, _ = events.quiet(end, [later])
+                    own = float(later - end)
+                    after_ends.setdefault((keys[row], group), []).append((seen, own))
     code = {place: _excess(seen, after_begins) for place, seen in after_ends.items()}
     return [
         [code.get((keys[row], group), 0.0) for group in range(len(layout.groups))]
@@ -92,29 +100,37 @@ class _Events:
         return float(limit - at), False
 
 
-def _excess(seen: Sequence[Quiet], usual: Sequence[Quiet]) -> float:
+def _excess(seen: Sequence[After], usual: Sequence[Quiet]) -> float:
     """Return the mean code after ends, nanoseconds.
 
-    Things become ready at a rate ``r``, as often as they happen while a request waits. What became
-    ready while code ran happens right after it. So nothing has happened by ``t`` if code runs then
-    still, or if nothing became ready::
+    Things become ready at a rate ``r``. What became ready while code ran happens right after it,
+    and so does what stood in line behind it, by chance ``1 - q``. So nothing has happened by ``t``
+    if code runs then still, or if nothing was in line and nothing became ready::
 
-        P(nothing by t) = P(code > t) + P(code <= t) exp(-r t)
+        P(nothing by t) = P(code > t) + P(code <= t) q exp(-r t)
 
-    which is solved for the distribution of the code, whose mean is the integral over ``t``.
+    When the code is over, the logarithm of this falls along a line, which gives ``q`` and ``r``;
+    the equation is then solved for the distribution of the code, whose mean is the integral over
+    ``t``. When that is, is told from the rate at which things happen while a request waits.
     """
     # A request may begin to wait in the very moment in which others begin to run: no wait.
     waits, ended = np.array([each for each in usual if each[0] > 0.0] or [(1.0, False)]).T
     rate = float(ended.sum() / waits.sum())
     if len(seen) < LEAST_ENDS or rate <= 0.0:
         return 0.0
-    lengths, happened = np.array(sorted(seen)).T
-    quiet = np.cumprod(1.0 - happened / np.arange(len(lengths), 0, -1))  # Kaplan and Meier
+    lengths, own = np.array(seen).T
+    soon = 5.0 / rate
+    rate += float((own < soon).sum() / np.minimum(own, soon).sum())
     at = PER_STEP / (rate * len(seen)) * np.arange(1, STEPS)
-    still = np.append(1.0, quiet)[np.searchsorted(lengths, at, "right")]
-    none_ready = np.exp(-rate * at)
+    still = 1.0 - np.searchsorted(np.sort(lengths), at, "right") / len(lengths)
+    expected = np.exp(-rate * at)
+    none_ready = expected
+    over = (expected < SOONEST) & (expected >= LATEST) & (still > 0.0)
+    if over.sum() >= _POINTS:
+        slope, level = np.polyfit(at[over], np.log(still[over]), 1)
+        none_ready = math.exp(min(float(level), 0.0)) * np.exp(float(slope) * at)
     runs = np.clip((still - none_ready) / (1.0 - none_ready), 0.0, 1.0)
     # Later, what becomes ready by chance is all that can be seen.
-    over = np.flatnonzero((runs <= 0.0) | (none_ready < LEAST_QUIET))
-    runs = runs[: over[0]] if len(over) else runs
+    ends = np.flatnonzero((runs <= 0.0) | (expected < LATEST))
+    runs = runs[: ends[0]] if len(ends) else runs
     return float(runs.sum() * at[0]) if len(runs) else 0.0

@@ -42,19 +42,24 @@ def gathering(requests: int, code_ms: float, seed: int) -> list[Layout]:
     ]
 
 
-@pytest.mark.parametrize("code_ms", [0.4, 1.0])
+@pytest.mark.parametrize("code_ms", [0.4, 1.0, 2.0])
 def test_the_code_after_calls_is_found_from_what_does_not_happen(code_ms: float) -> None:
     layouts = gathering(1_500, code_ms, seed=1)
     zeros = [0] * len(layouts)
     found = branch_code(layouts, zeros, zeros)
     assert found[5] == found[50]
-    assert found[5][0] / MS == pytest.approx(code_ms, rel=0.25)
+    assert found[5][0] / MS == pytest.approx(code_ms, rel=0.05)
 
 
 def test_without_code_next_to_none_is_found() -> None:
-    layouts = gathering(1_500, 0.0, seed=1)
-    zeros = [0] * len(layouts)
-    assert branch_code(layouts, zeros, zeros)[5][0] / MS < 0.15
+    """What chance makes of 3,000 ends: less than 0 it cannot be."""
+    found = []
+    for seed in range(1, 9):
+        layouts = gathering(1_500, 0.0, seed=seed)
+        zeros = [0] * len(layouts)
+        found.append(branch_code(layouts, zeros, zeros)[5][0] / MS)
+    assert float(np.mean(found)) < 0.1
+    assert max(found) < 0.2
 
 
 def test_calls_one_after_the_other_have_gaps_instead() -> None:
