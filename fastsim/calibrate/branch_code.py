@@ -22,9 +22,13 @@ LEAST_ENDS = 30
 PER_STEP = 25.0
 """Events that are usual, over all ends, in one step of time."""
 STEPS = 2_000
-SOONEST, LATEST = 0.6, 0.25
-"""Chances that nothing has become ready between which code is taken to be over; it is looked for
-until the later one."""
+MOST = 1.5
+"""Times what is found without a line behind the code: where little happens, a line is a guess."""
+OVER = 4.0
+"""Times the mean of code at which it is over."""
+SOONEST, LATEST, LENGTH = 0.6, 0.25, 0.4
+"""Chances that nothing has become ready: at which code is taken to be over at the latest, until
+which it is looked for, and what is left of the first one where no more is."""
 _POINTS = 6
 """So many steps of time must lie between."""
 
@@ -47,11 +51,13 @@ def branch_code(
     """
     instance = np.asarray(instances, np.int64)
     keys = program_keys(layouts, endpoints)
-    after_ends: dict[object, list[After]] = {}
-    after_begins: list[Quiet] = []
+    found: dict[object, list[tuple[int, float]]] = {}
     for number in np.unique(instance).tolist():
         rows = np.flatnonzero(instance == number).tolist()
         events = _Events(layouts, rows)
+        # Each loop by itself: how often things happen is a matter of its load.
+        after_ends: dict[object, list[After]] = {}
+        after_begins: list[Quiet] = []
         for row in rows:
             for group, (_, over, calls) in enumerate(layouts[row].groups):
                 ends = sorted({min(call.end_ns, over) for call in calls})
@@ -63,7 +69,13 @@ def branch_code(
                     seen, _ = events.quiet(end, [later])
                     own = float(later - end)
                     after_ends.setdefault((keys[row], group), []).append((seen, own))
-    code = {place: _excess(seen, after_begins) for place, seen in after_ends.items()}
+        for place, each in after_ends.items():
+            if len(each) >= LEAST_ENDS:
+                found.setdefault(place, []).append((len(each), _excess(each, after_begins)))
+    code = {
+        place: sum(ends * code_ns for ends, code_ns in each) / sum(ends for ends, _ in each)
+        for place, each in found.items()
+    }
     return [
         [code.get((keys[row], group), 0.0) for group in range(len(layout.groups))]
         for row, layout in enumerate(layouts)
@@ -111,26 +123,33 @@ def _excess(seen: Sequence[After], usual: Sequence[Quiet]) -> float:
 
     When the code is over, the logarithm of this falls along a line, which gives ``q`` and ``r``;
     the equation is then solved for the distribution of the code, whose mean is the integral over
-    ``t``. When that is, is told from the rate at which things happen while a request waits.
+    ``t``. About when that is, is told from what ``r`` is while a request waits, and no ``q``.
     """
     # A request may begin to wait in the very moment in which others begin to run: no wait.
     waits, ended = np.array([each for each in usual if each[0] > 0.0] or [(1.0, False)]).T
     rate = float(ended.sum() / waits.sum())
-    if len(seen) < LEAST_ENDS or rate <= 0.0:
+    if rate <= 0.0:
         return 0.0
     lengths, own = np.array(seen).T
     soon = 5.0 / rate
     rate += float((own < soon).sum() / np.minimum(own, soon).sum())
-    at = PER_STEP / (rate * len(seen)) * np.arange(1, STEPS)
+    step = PER_STEP / (rate * len(seen))
+    at = step * np.arange(1, STEPS)
     still = 1.0 - np.searchsorted(np.sort(lengths), at, "right") / len(lengths)
     expected = np.exp(-rate * at)
+    about = _mean(still, expected, expected) * step
+    begin = max(math.exp(-rate * OVER * about), SOONEST)
+    over = (expected < begin) & (expected >= max(LENGTH * begin, LATEST)) & (still > 0.0)
     none_ready = expected
-    over = (expected < SOONEST) & (expected >= LATEST) & (still > 0.0)
     if over.sum() >= _POINTS:
         slope, level = np.polyfit(at[over], np.log(still[over]), 1)
         none_ready = math.exp(min(float(level), 0.0)) * np.exp(float(slope) * at)
+    return min(_mean(still, none_ready, expected), MOST * _mean(still, expected, expected)) * step
+
+
+def _mean(still: FloatArray, none_ready: FloatArray, expected: FloatArray) -> float:
+    """Return the mean code in steps of time."""
     runs = np.clip((still - none_ready) / (1.0 - none_ready), 0.0, 1.0)
     # Later, what becomes ready by chance is all that can be seen.
     ends = np.flatnonzero((runs <= 0.0) | (expected < LATEST))
-    runs = runs[: ends[0]] if len(ends) else runs
-    return float(runs.sum() * at[0]) if len(runs) else 0.0
+    return float(runs[: ends[0]].sum() if len(ends) else runs.sum())
