@@ -10,7 +10,7 @@ the first to the last one of a request, or to the end of the request. A pool tha
 not seen.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -85,8 +85,6 @@ class SlotUse:
     begin_ns: int
     until: int | None
     """After which group it gave the slot back; None at its end."""
-    of_call: bool
-    """Whether each call takes a slot of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +110,11 @@ def find_pools(
         One entry per request, all requests of each instance.
     """
     found = []
-    kinds = {
-        (call.kind, call.label) for each in layouts for _, _, calls in each.groups for call in calls
-    }
-    for kind, label in sorted(kinds):
+    calls = _calls(layouts, endpoints, instances)
+    for kind, label in sorted(calls):
         best: tuple[float, HiddenPool, Line] | None = None
         for holding in ("call", "calls", "request"):
-            slots = _slots(layouts, endpoints, instances, (kind, label), holding)
+            slots = _slots(calls[kind, label], holding)
             if slots is None:
                 continue
             seen = _weigh(slots, kind, label, holding)
@@ -127,6 +123,25 @@ def find_pools(
         if best is not None:
             found.append(best[1:])
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Calls of a kind, request by request, one entry for each."""
+
+    request: IntArray
+    group: IntArray
+    instance: IntArray
+    place: IntArray
+    """Which gap of which endpoint."""
+    gap_ns: IntArray
+    """When the gap before began, or what of it a span of the pool shows."""
+    begin_ns: IntArray
+    end_ns: IntArray
+    over_ns: IntArray
+    """When the request was over."""
+    beside: IntArray
+    """Calls at the same time, itself included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,34 +160,26 @@ class _Slots:
     end_ns: IntArray
 
 
-def _slots(
-    layouts: Sequence[Layout],
-    endpoints: Sequence[int],
-    instances: Sequence[int],
-    what: tuple[StepKind, str],
-    holding: Holding,
-) -> _Slots | None:
-    """Return the slots that calls of a kind would take; None where they cannot share one."""
-    rows: list[tuple[int, ...]] = []
+def _calls(
+    layouts: Sequence[Layout], endpoints: Sequence[int], instances: Sequence[int]
+) -> dict[tuple[StepKind, str], _Calls]:
+    """Return the calls of each kind."""
+    rows: dict[tuple[StepKind, str], list[tuple[int, ...]]] = {}
     places: dict[tuple[int, int], int] = {}
     for number, layout in enumerate(layouts):
-        own = [(group, group, *rest) for group, *rest in _calls(layout, what)]
-        if not own:
-            continue
-        if holding != "call":
-            if any(len(layout.groups[group][2]) > 1 for group, *_ in own):
-                return None  # calls at the same time need a slot each
-            first, last = own[0], own[-1]
-            until, end = (last[0], last[4]) if holding == "calls" else (-1, layout.end_ns)
-            own = [(first[0], until, first[2], first[3], end)]
-        for group, until, whole, begin, end in own:
-            gap = _asked(layout, what[1], whole, begin)
+        gap = layout.start_ns
+        for group, (first, over, calls) in enumerate(layout.groups):
             place = places.setdefault((endpoints[number], group), len(places))
-            over = max(end, begin + 1)
-            rows.append((number, group, until, instances[number], place, gap, begin, over))
-    if not rows:
-        return None
-    return _Slots(*np.array(rows, np.int64).T)
+            where = (number, group, instances[number], place)
+            for call in calls:
+                begin = max(call.start_ns, first)
+                end = max(min(call.end_ns, over), begin + 1)
+                # Of calls at the same time the later ones began to wait with the first.
+                asked = _asked(layout, call.label, gap, begin) if layout.checkouts else gap
+                row = (*where, asked, begin, end, layout.end_ns, len(calls))
+                rows.setdefault((call.kind, call.label), []).append(row)
+            gap = over
+    return {what: _Calls(*np.array(found, np.int64).T) for what, found in rows.items()}
 
 
 def _asked(layout: Layout, label: str, gap_ns: int, begin_ns: int) -> int:
@@ -188,23 +195,32 @@ def _asked(layout: Layout, label: str, gap_ns: int, begin_ns: int) -> int:
     return begin_ns - sum(spans_ns) if spans_ns else gap_ns
 
 
-def _calls(layout: Layout, what: tuple[StepKind, str]) -> Iterator[tuple[int, int, int, int]]:
-    """Yield group, begin of the gap before it, begin and end of each call of a kind."""
-    before = layout.start_ns
-    for number, (first, over, calls) in enumerate(layout.groups):
-        for call in calls:
-            if (call.kind, call.label) == what:
-                begin = max(call.start_ns, first)
-                # Of calls at the same time the later ones began to wait with the first.
-                yield number, before, begin, min(call.end_ns, over)
-        before = over
+def _slots(calls: _Calls, holding: Holding) -> _Slots | None:
+    """Return the slots that calls would take; None where they cannot share one."""
+    first = last = np.arange(len(calls.request))
+    if holding != "call":
+        if (calls.beside > 1).any():
+            return None  # calls at the same time need a slot each
+        first = np.unique(calls.request, return_index=True)[1]
+        last = np.append(first[1:], len(calls.request)) - 1
+    kept = holding == "request"
+    return _Slots(
+        request=calls.request[first],
+        group=calls.group[first],
+        until=np.full(len(first), -1, np.int64) if kept else calls.group[last],
+        instance=calls.instance[first],
+        place=calls.place[first],
+        gap_ns=calls.gap_ns[first],
+        begin_ns=calls.begin_ns[first],
+        end_ns=(calls.over_ns if kept else calls.end_ns)[last],
+    )
 
 
 class _Taken:
     """How many slots of one process are taken, over time."""
 
     def __init__(self, begin_ns: IntArray, end_ns: IntArray) -> None:
-        self._begin, self._end = begin_ns, end_ns
+        self._begins, self._ends = np.sort(begin_ns), np.sort(end_ns)
         # Several may begin in the same moment.
         self.most = int(self.before(begin_ns + 1).max())
         edges = np.unique(np.concatenate([begin_ns, end_ns]))
@@ -225,7 +241,7 @@ class _Taken:
 
     def before(self, at_ns: IntArray) -> IntArray:
         """Return how many are taken just before some times."""
-        return _before(self._begin, self._end, at_ns)
+        return _before(self._begins, self._ends, at_ns)
 
     def times_full(self, at_ns: IntArray) -> int:
         """Return how many different times, at which all slots were taken, some moments are of."""
@@ -257,7 +273,8 @@ def _weigh(
         waited += float((begin[in_line] - ready[in_line]).sum())
         full_ns, watched_ns = full_ns + taken.full_of_all_ns, watched_ns + taken.watched_ns
         # Who asks after others that wait, waits too, though a slot was just given back to them.
-        in_line |= (_before(ready, end, ready) >= taken.most) & (ready < begin)
+        asking = _before(np.sort(ready), np.sort(end), ready)
+        in_line |= (asking >= taken.most) & (ready < begin)
         asked[own[in_line]] = ready[in_line]
     capacities = {mosts[each] for each, count in waits.items() if count >= _OF_AN_INSTANCE}
     if times < LEAST_WAITS or len(capacities) != 1 or explained < LEAST_FULL * waited:
@@ -270,10 +287,16 @@ def _weigh(
     return explained, pool, line
 
 
-def _before(begin_ns: IntArray, end_ns: IntArray, at_ns: IntArray) -> IntArray:
-    """Return how many stretches of time have begun before some times and are not over."""
-    begun = np.searchsorted(np.sort(begin_ns), at_ns, "left")
-    ended = np.searchsorted(np.sort(end_ns), at_ns, "right")
+def _before(begins: IntArray, ends: IntArray, at_ns: IntArray) -> IntArray:
+    """Return how many stretches of time have begun before some times and are not over.
+
+    Parameters
+    ----------
+    begins, ends
+        Each in order.
+    """
+    begun = np.searchsorted(begins, at_ns, "left")
+    ended = np.searchsorted(ends, at_ns, "right")
     return np.asarray(np.maximum(begun - ended, 0), np.int64)
 
 
@@ -294,12 +317,11 @@ def slot_uses(pools: Sequence[tuple[HiddenPool, Line]], requests: int) -> list[l
     """Return the slots that each request took, in the order in which it asked for them."""
     found: list[list[SlotUse]] = [[] for _ in range(requests)]
     for pool, line in pools:
-        of_call = pool.holding == "call"
         columns = (line.request, line.group, line.asked_ns, line.begin_ns, line.until)
         for request, group, asked, begin, until in zip(
             *map(np.ndarray.tolist, columns), strict=True
         ):
-            use = SlotUse(pool.name, group, asked, begin, until if until >= 0 else None, of_call)
+            use = SlotUse(pool.name, group, asked, begin, until if until >= 0 else None)
             found[request].append(use)
     for uses in found:
         uses.sort(key=lambda use: (use.asked_ns, use.begin_ns))
