@@ -144,7 +144,7 @@ def _excess(seen: Sequence[After], usual: Sequence[Quiet]) -> float:
     if over.sum() >= _POINTS:
         slope, level = np.polyfit(at[over], np.log(still[over]), 1)
         none_ready = math.exp(min(float(level), 0.0)) * np.exp(float(slope) * at)
-    return min(_mean(still, none_ready, expected), MOST * _mean(still, expected, expected)) * step
+    return min(_mean(still, none_ready, expected) * step, MOST * about)
 
 
 def _mean(still: FloatArray, none_ready: FloatArray, expected: FloatArray) -> float:

@@ -93,7 +93,7 @@ def program(
                 for use in reversed(slots)
                 if use.until == number
             ]
-    at_end = (layout.gaps()[-1][1] - start_ns) / 1e9
+    at_end = (gaps[-1][1] - start_ns) / 1e9
     steps += [
         ObservedStep("release", at_end, resource=use.pool)
         for use in reversed(slots)

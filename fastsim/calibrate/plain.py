@@ -170,11 +170,13 @@ def plain_spans(
     instances, endpoints = requests.instance[taken].tolist(), requests.endpoint[taken].tolist()
     served = unsampled(requests)
     sampled = served > ALL_RECORDED
-    # Of some of the requests nobody can count how many calls there are at a time.
-    shown = set() if sampled or workers > 1 else _shown_pools(requests, taken)
-    layouts = _layouts(requests, taken, shown)
     pools: list[tuple[HiddenPool, Line]] = []
-    if not sampled and workers == 1:
+    if sampled or workers > 1:
+        # Of some of the requests nobody can count how many calls there are at a time.
+        layouts = _layouts(requests, taken, ())
+    else:
+        shown = _shown_pools(requests, taken)
+        layouts = _layouts(requests, taken, shown)
         pools = find_pools(layouts, endpoints, instances)
         limited = shown & {pool.label for pool, _ in pools}
         if limited < shown:  # taking a connection that nothing limits is a call

@@ -75,7 +75,7 @@ class LlmCall:
     """A call to a language model. Counts are None where nobody reported them."""
 
     step: int | None
-    """Index of the first wait that it caused; None if that was not recorded."""
+    """Index of the wait with its answer, of a stream the first one; None if none was recorded."""
     start_s: float
     """From the start of the request."""
     wall_s: float
@@ -158,12 +158,12 @@ def decode_timeline(attributes: Attributes) -> Timeline | None:
     if steps == 0:
         raise FileFormatError("timeline without steps")
     response_ns = number(attributes, spans.RESPONSE_NS, lowest=-1)
-    start_s = _checked(columns.start_ns)
+    start_s, wall_s = _checked(columns.start_ns), _checked(columns.wall_ns)
     return Timeline(
         kind=_shared("kind", kind),
         via=_shared("via", _words(columns.via, Via)),
         start_s=start_s,
-        wall_s=_checked(columns.wall_ns),
+        wall_s=wall_s,
         cpu_s=_checked(columns.cpu_ns),
         bound_s=_checked(columns.bound_ns),
         late_s=_checked(columns.late_ns),
@@ -173,7 +173,7 @@ def decode_timeline(attributes: Attributes) -> Timeline | None:
         end_s=number(attributes, spans.END_NS, lowest=0) / 1e9,
         response_s=None if response_ns < 0 else response_ns / 1e9,
         events=_events(attributes),
-        llm_calls=_llm_calls(attributes, kind, start_s, columns.task),
+        llm_calls=_llm_calls(attributes, kind, start_s, wall_s, columns.task),
         threads=_threads(attributes, columns.wait_of_row),
         blocks=_blocks(attributes),
         task_parent=_task_parents(attributes),
@@ -183,7 +183,11 @@ def decode_timeline(attributes: Attributes) -> Timeline | None:
 
 
 def _llm_calls(
-    attributes: Attributes, kind: Sequence[StepKind], begin: Sequence[float], task: Sequence[int]
+    attributes: Attributes,
+    kind: Sequence[StepKind],
+    begin: Sequence[float],
+    wall: Sequence[float],
+    task: Sequence[int],
 ) -> tuple[LlmCall, ...]:
     if spans.LLM_START_NS not in attributes:
         return ()
@@ -216,7 +220,15 @@ def _llm_calls(
             and starts[call] <= begin[step] <= starts[call] + walls[call]
         ]
         # Of a library that the recorder does not know, HTTP is all it sees.
-        inside.sort(key=lambda step: (kind[step] is not StepKind.LLM, begin[step]))
+        at_once = streamed[call] is not True
+        # The answer of one that comes at once is the longest wait: others are sending, connecting.
+        inside.sort(
+            key=lambda step: (
+                kind[step] is not StepKind.LLM,
+                -wall[step] if at_once else 0.0,
+                begin[step],
+            )
+        )
         found.append(
             LlmCall(
                 step=inside[0] if inside else None,

@@ -93,7 +93,11 @@ class _Sequence:
         self._marks: list[tuple[float, ResourceEvent | None]] = [
             (event.at_s, event) for event in timeline.events
         ]
-        self._tokens = _tokens(timeline)
+        self._tokens = {
+            call.step: call.output_tokens
+            for call in timeline.llm_calls
+            if not call.streamed and call.step is not None and call.output_tokens is not None
+        }
         if timeline.response_s is not None:
             self._marks.append((timeline.response_s, None))
             self._marks.sort(key=lambda mark: mark[0])
@@ -343,21 +347,3 @@ def _hop(start_s: float, wall_s: float, bound_s: float, late_s: float) -> Observ
         kind=StepKind.SLEEP,
         via=Via.LOOP,
     )
-
-
-def _tokens(timeline: Timeline) -> dict[int, int]:
-    """Return how many tokens were written during waits, of answers that came at once."""
-    found = {}
-    for call in timeline.llm_calls:
-        if call.streamed or call.output_tokens is None:
-            continue
-        inside = [
-            row
-            for row in range(len(timeline))
-            if timeline.kind[row] is StepKind.LLM
-            and timeline.task[row] == call.task
-            and call.start_s <= timeline.start_s[row] <= call.start_s + call.wall_s
-        ]
-        if inside:  # the others are sending and connecting
-            found[max(inside, key=timeline.wall_s.__getitem__)] = call.output_tokens
-    return found

@@ -169,13 +169,13 @@ class Own:
             When it fails, or returns something else.
         """
         try:
-            answer = _function(self.place)(rate_per_s, duration_s, stream(seed, "source"))
-            given = list(answer)
+            given = _function(self.place)(rate_per_s, duration_s, stream(seed, "source"))
+            # One by one: who goes on for ever is stopped at the end of the time.
+            return _checked(given, self.place, duration_s)
         except InputError:
             raise
         except Exception as error:
             raise own_failed(self.place, error, hint=_OWN_HINT) from error
-        return _checked(given, self.place, duration_s)
 
     def require_following(self, rate_per_s: float, duration_s: float) -> None:
         """Refuse a function that does not care for the rate, where loads are searched.
@@ -253,6 +253,8 @@ def parse_source(text: str) -> SourceText:
     600.0
     """
     found = scaled_file(text, hint="write it like 'traces.jsonl x2 in 10min'")
+    if found.file.endswith(".py"):
+        raise InputError(f"{found.file} alone names no function", hint=_OWN_HINT)
     if found.own and (found.times != 1.0 or found.length_s is not None):
         raise InputError(
             f"{found.file} is asked for the rate and the duration of the traffic",

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from fastsim import spans
 from fastsim.calibrate.recorded import decode_timeline
 from fastsim.calibrate.timeline import normalise
 from fastsim.calibrate.token_times import LEAST_CALLS, fit_tokens
 from fastsim.means import mean_count
-from tests.calibrate.test_recorded_llm import recorded
+from tests.calibrate.test_recorded_llm import MS, recorded
+from tests.calibrate.timeline_story import Row, attributes
 
 Floats = np.ndarray
 
@@ -82,3 +84,41 @@ def test_a_wait_has_the_tokens_of_its_call() -> None:
     assert tokens_of(output_tokens=[-1], streamed=[False]) == [-1, -1]
     # Chunks of a stream are counted themselves.
     assert tokens_of(output_tokens=[70], streamed=[True]) == [-1, -1]
+
+
+def gathered(waits_ms: tuple[float, float], tokens: tuple[int, int]) -> list[int]:
+    """Two calls side by side, each of which connects for 1 ms first; their tokens by branch."""
+    rows: list[Row] = [("cpu", 0.0, 1.0)]
+    for task, wait_ms in enumerate(waits_ms, 1):
+        own = {"task": task, "label": "small"}
+        rows += [
+            ("cpu", float(task), 0.5, {"task": task}),
+            ("llm", task + 0.5, 1.0, own),
+            ("cpu", task + 1.5, 0.1, {"task": task}),
+            ("llm", task + 1.6, wait_ms, own),
+            ("cpu", task + 1.6 + wait_ms, 0.1, {"task": task}),
+        ]
+    over = 5.0 + max(waits_ms)
+    rows += [("io", 1.0, over - 1.0, {"via": "loop", "label": "join"}), ("cpu", over, 1.0)]
+    found = attributes(*rows, response=over + 1.0)
+    found |= {
+        spans.TASK_PARENT: [0, 0],
+        spans.LLM_START_NS: [round((task + 0.4) * MS) for task in (1, 2)],
+        spans.LLM_WALL_NS: [round((wait_ms + 1.3) * MS) for wait_ms in waits_ms],
+        spans.LLM_TASK: [1, 2],
+        spans.LLM_OUTPUT_TOKENS: list(tokens),
+    }
+    found[spans.LLM_MODEL] = ["small"] * 2
+    found[spans.LLM_PROVIDER] = ["openai"] * 2
+    found[spans.LLM_STREAMED] = [False] * 2
+    for name in ("INPUT_TOKENS", "CACHED_TOKENS", "REASONING_TOKENS", "FIRST_CHUNK_NS", "CHUNKS"):
+        found[getattr(spans, f"LLM_{name}")] = [-1] * 2
+    timeline = decode_timeline(found)
+    assert timeline is not None
+    [parallel] = [step for step in normalise(timeline) if step.do == "parallel"]
+    return [step.tokens for branch in parallel.branches for step in branch if step.do == "wait"]
+
+
+def test_calls_side_by_side_have_their_own_tokens() -> None:
+    """The longest wait of each has the answer, the one before it connects."""
+    assert gathered((20.0, 9.0), (300, 80)) == [-1, 300, -1, 80]

@@ -129,6 +129,17 @@ def test_what_a_function_does_wrong_is_said(tmp_path: Path, body: str, said: str
         own(tmp_path, body).arrivals(1.0, 3.0, seed=1)
 
 
+def test_a_function_that_never_ends_is_stopped_at_the_end_of_the_time(tmp_path: Path) -> None:
+    path = tmp_path / "endless.py"
+    path.write_text(
+        "from itertools import count\n\n"
+        "def arrivals(rate_per_s, duration_s, random):\n"
+        "    return (n / rate_per_s for n in count())\n"
+    )
+    with pytest.raises(InputError, match=r"gives 3\.0, which is no request"):
+        Own(f"{path}:arrivals").arrivals(10.0, 3.0, seed=1)
+
+
 def test_a_search_needs_a_function_that_follows_the_rate(tmp_path: Path) -> None:
     own(tmp_path, "return random.random(int(rate_per_s * 3)) * 3", "following").require_following(
         50.0, 3.0
@@ -152,6 +163,11 @@ def test_what_is_no_source_is_refused(text: str) -> None:
         scaled_file(text, hint="write it")
     with pytest.raises(InputError, match="is no traffic"):
         parse_source(text)
+
+
+def test_a_python_file_needs_the_name_of_a_function() -> None:
+    with pytest.raises(InputError, match=r"holiday\.py alone names no function"):
+        parse_source("holiday.py")
 
 
 def test_a_function_is_not_scaled_beside(tmp_path: Path) -> None:
