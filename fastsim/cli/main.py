@@ -22,6 +22,7 @@ from fastsim.cli.compare import compare
 from fastsim.cli.demo import demo
 from fastsim.cli.forecast import forecast
 from fastsim.cli.init import init
+from fastsim.cli.interrupts import heard
 from fastsim.cli.limit import limit
 from fastsim.cli.load import load
 from fastsim.cli.record import record
@@ -109,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal without µ must not end a command
             stream.reconfigure(errors="replace")
-    code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    with heard():
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
     try:
         sys.stdout.flush()
     except BrokenPipeError:

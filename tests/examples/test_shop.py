@@ -169,12 +169,16 @@ def test_ctrl_c_ends_the_demo_and_everything_it_started(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    end = time.monotonic() + 60
-    while time.monotonic() < end and not (tmp_path / "out" / "shop.log").exists():
-        time.sleep(0.2)
-    time.sleep(4.0)
-    assert len(running(marker)) >= 4
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    with process:
+        try:
+            end = time.monotonic() + 60
+            while time.monotonic() < end and not (tmp_path / "out" / "shop.log").exists():
+                time.sleep(0.2)
+            time.sleep(4.0)
+            assert len(running(marker)) >= 4
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert running(marker) == []
