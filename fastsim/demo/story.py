@@ -44,6 +44,7 @@ from fastsim.twin.capacity import find_capacity
 from fastsim.twin.compare import TOTAL
 from fastsim.twin.doubt import busy_loop_sd, processor_warnings
 from fastsim.twin.planning import make_plan
+from fastsim.twin.processes import Jobs, shared
 from fastsim.twin.statistics import normal_quantile, student_quantile
 from fastsim.yaml_writing import dump_yaml
 
@@ -219,10 +220,15 @@ def _compare(model: ServiceModel, measured: _Measured, settings: Settings) -> De
     )
     result = DemoResult(model, Comparison(mode="arrival replay", rows=[], verdict="cannot tell"))
     rows: list[CompareRow] = []
-    for number, (title, slices, pool) in enumerate(cases):
-        live = to_run(join(slices)).model_copy(update={"title": title})
-        sample = replace(LiveSample.of_run(live), recorded=True)
-        forecast = _forecast(model, sample, pool, settings)
+    lives = [to_run(join(slices)).model_copy(update={"title": title}) for title, slices, _ in cases]
+    samples = [replace(LiveSample.of_run(live), recorded=True) for live in lives]
+    with shared(None) as jobs:
+        forecasts = [
+            _forecast(model, sample, pool, settings, jobs)
+            for sample, (_, _, pool) in zip(samples, cases, strict=True)
+        ]
+    asked = zip(cases, lives, samples, forecasts, strict=True)
+    for number, ((title, _, _), live, sample, forecast) in enumerate(asked):
         wanted = _wanted(sample, endpoints=3 if number == 0 else 1)
         found = compare(
             forecast.replications, sample, mode="arrival replay", counting=wanted
@@ -255,7 +261,9 @@ def _needed_s(found: list[Comparison]) -> float | None:
     return max(known) if known and len(known) == len(needed) else None
 
 
-def _forecast(model: ServiceModel, live: LiveSample, pool: int, settings: Settings) -> Forecast:
+def _forecast(
+    model: ServiceModel, live: LiveSample, pool: int, settings: Settings, jobs: Jobs
+) -> Forecast:
     model = model.with_recorder()
     names = [endpoint.name for endpoint in model.endpoints]
     live, _ = live.known_to(names)
@@ -269,7 +277,7 @@ def _forecast(model: ServiceModel, live: LiveSample, pool: int, settings: Settin
         seed=settings.seed,
         arrivals=ArrivalReplay(live.at_s, code[live.endpoint]),
         doubtful=True,
-        jobs=None,
+        jobs=jobs,
         with_table=True,
     )
 

@@ -8,12 +8,13 @@ one in every model, and forecasts of two models differ by what differs in them a
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import exp, log, sqrt
 
 import numpy as np
 
-from fastsim.distributions import mean, percentile
+from fastsim.distributions import mean, percentiles
 from fastsim.laws import Counts, Distribution
 from fastsim.model import Endpoint, ServiceModel, Variant
 from fastsim.program import (
@@ -99,7 +100,9 @@ def draw_model(model: ServiceModel, seed: int) -> ServiceModel:
             kept = sqrt(1.0 - errors.correlation**2)
             level = errors.level * float(first)
             spread = errors.spread * float(errors.correlation * first + kept * second)
-            known[name] = _moved(law, *_within(law, level, exp(spread)))
+            middle, far = _above_shift(_Law(name, law))
+            moves = _within(law, level, exp(spread), middle, far)
+            known[name] = _moved(law, *moves, middle)
         return known[name]
 
     endpoints = [_other_endpoint(endpoint, other, seed) for endpoint in model.endpoints]
@@ -112,12 +115,28 @@ def draw_model(model: ServiceModel, seed: int) -> ServiceModel:
     return model.model_copy(update={"endpoints": endpoints, "loop": loop})
 
 
-def _within(law: Distribution, level: float, widen: float) -> tuple[float, float]:
+@dataclass(frozen=True, slots=True)
+class _Law:
+    """A law by what it is: every replication asks for the percentiles of the same ones."""
+
+    text: str
+    law: Distribution = field(compare=False)
+
+
+@lru_cache(maxsize=4096)
+def _above_shift(law: _Law) -> tuple[float, float]:
+    """Return the median and the 99th percentile, seconds, both without the shift."""
+    middle, far = (percentiles(law.law, np.array([0.5, 0.99])) - law.law.shift).tolist()
+    return middle, far
+
+
+def _within(
+    law: Distribution, level: float, widen: float, middle: float, far: float
+) -> tuple[float, float]:
     """Return how far a law is moved at most: little is known, but not that nothing was so long.
 
     Where only upper bounds were recorded, the likelihood is flat, and its errors are endless.
     """
-    middle, far = percentile(law, 0.5) - law.shift, percentile(law, 0.99) - law.shift
     if middle <= 0.0:
         return level, widen
     limit = BEYOND * max(far, _longest_s(law))
@@ -132,7 +151,7 @@ def _longest_s(law: Distribution) -> float:
     return (law.fit.high or 0.0) if law.fit is not None else 0.0
 
 
-def _moved(law: Distribution, level: float, widen: float) -> Distribution:
+def _moved(law: Distribution, level: float, widen: float, middle: float) -> Distribution:
     """Return a law that is moved so far, or less, that its mean stays within reason.
 
     A tail that nobody has seen may hold a mean of any size beyond every percentile.
@@ -140,7 +159,7 @@ def _moved(law: Distribution, level: float, widen: float) -> Distribution:
     usual = mean(law)
     most = min(max(BEYOND * usual, _longest_s(law)), FARTHEST * usual)
     for _ in range(_TRIES):
-        found = moved(law, level, widen)
+        found = moved(law, level, widen, middle)
         if mean(found) <= most:
             return found
         level, widen = level * _LESS, 1.0 + (widen - 1.0) * _LESS

@@ -22,19 +22,29 @@ from fastsim.laws import (
 )
 
 
-def moved(law: Distribution, level: float, widen: float) -> Distribution:
+def moved(
+    law: Distribution, level: float, widen: float, middle: float | None = None
+) -> Distribution:
     """Return a law with another median and another spread.
 
     A value that is ``r`` times the median, both above the shift, becomes ``r ** widen`` times
     ``exp(level)`` times that median: exactly, or, for a gamma, inverse Gaussian or Pareto law and
     parts of mixtures, the member of the family with that median and 95th percentile.
+
+    Parameters
+    ----------
+    middle
+        The median of ``law`` above its shift, where it is known already.
     """
-    middle = percentile(law, 0.5) - law.shift
+    if middle is None:
+        middle = percentile(law, 0.5) - law.shift
     if middle <= 0.0:
         return law
 
+    own = middle
+
     def to(value: float) -> float:
-        return middle * math.exp(level) * math.pow(max(value, 0.0) / middle, widen)
+        return own * math.exp(level) * math.pow(max(value, 0.0) / own, widen)
 
     if isinstance(law, Mixture):
         parts = [_matched(part, to, widen) for part in law.parts]
