@@ -8,8 +8,15 @@ from fastsim.calibrate.readers.account import FileAccount, Skip
 from fastsim.errors import FileFormatError
 
 
+def _by_hand(_text: str) -> None:
+    """Read nothing at once."""
+
+
 def documents(
-    lines: Iterable[str], account: FileAccount, is_whole: Callable[[Any], bool]
+    lines: Iterable[str],
+    account: FileAccount,
+    is_whole: Callable[[Any], bool],
+    at_once: Callable[[str], Any] = _by_hand,
 ) -> Iterator[Any]:
     """Yield JSON documents: one per line if any line is a whole one, else one from all.
 
@@ -17,6 +24,9 @@ def documents(
     ----------
     is_whole
         Tells whether the first JSON value on a line is a document of the format.
+    at_once
+        Reads a text that is one document as it should be, in a form of its own; None for any other
+        text, which is then taken apart with patience.
 
     Raises
     ------
@@ -33,16 +43,16 @@ def documents(
         if _is_whole(line, is_whole):
             break
     else:
-        yield from _from_text("".join(pending), account)
+        yield from _from_text("".join(pending), account, at_once)
         return
     torn = False
     for line in pending:
-        torn = yield from _from_line(line, account)
+        torn = yield from _from_line(line, account, at_once)
     pending.clear()
     for line in rest:
         if line.strip():
             account.lines += 1
-            torn = yield from _from_line(line, account)
+            torn = yield from _from_line(line, account, at_once)
     if torn:  # the writer was killed in the middle of its last line
         account.correct(Skip.NOT_JSON, Skip.TORN)
 
@@ -71,8 +81,14 @@ def _decoded(text: str) -> Generator[Any, None, int]:
 _DECODER = json.JSONDecoder()
 
 
-def _from_line(line: str, account: FileAccount) -> Generator[Any, None, bool]:
+def _from_line(
+    line: str, account: FileAccount, at_once: Callable[[str], Any]
+) -> Generator[Any, None, bool]:
     """Yield what a line holds; returns True when its end could not be read."""
+    whole = at_once(line)
+    if whole is not None:
+        yield whole
+        return False
     end = yield from _decoded(line)
     left = line[end:].strip("\ufeff \t\r\n,")
     if left.startswith("["):  # the opening of an array with one export per line
@@ -85,7 +101,11 @@ def _from_line(line: str, account: FileAccount) -> Generator[Any, None, bool]:
     return True
 
 
-def _from_text(text: str, account: FileAccount) -> Iterator[Any]:
+def _from_text(text: str, account: FileAccount, at_once: Callable[[str], Any]) -> Iterator[Any]:
+    whole = at_once(text)
+    if whole is not None:
+        yield whole
+        return
     end = yield from _decoded(text)
     if end == len(text):
         return

@@ -11,13 +11,20 @@ import binascii
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastsim.calibrate.readers.account import FileAccount, Skip
 from fastsim.calibrate.readers.bytestream import head_text, text_lines
 from fastsim.calibrate.readers.documents import documents, rows
-from fastsim.calibrate.readers.otlp_values import attributes_of, of_tail_sampling, printable
+from fastsim.calibrate.readers.otlp_typed import Export, Row, Status, export_of
+from fastsim.calibrate.readers.otlp_values import (
+    attributes_of,
+    attributes_of_pairs,
+    of_tail_sampling,
+    printable,
+)
 from fastsim.spans import Attributes, Span, SpanKind, StatusCode
 
 _T = TypeVar("_T")
@@ -68,9 +75,19 @@ def read(stream: io.BufferedReader, account: FileAccount) -> Iterator[Span]:
         When not a single document could be read.
     """
     resources = _Resources(account)
-    for document in documents(text_lines(stream), account, _is_export):
+    for document in documents(text_lines(stream), account, _is_export, export_of):
+        if isinstance(document, Export):
+            for typed in document.resource_spans:
+                for group in typed.scope_spans:
+                    common = _Common.of(typed.resource, group.scope, resources, account)
+                    yield from _spans(group.spans, common, attributes_of_pairs, account)
+            continue
         for batch in _batches(document, account):
-            yield from _batch_spans(batch, resources, account)
+            for name in _SCOPE_LISTS:
+                for part in rows(batch.get(name), account):
+                    common = _Common.of(batch.get("resource"), _scope_of(part), resources, account)
+                    raw = map(_row, rows(part.get("spans"), account))
+                    yield from _spans(raw, common, attributes_of, account)
 
 
 def _is_export(first: Any) -> bool:
@@ -129,22 +146,33 @@ def _batches(document: Any, account: FileAccount) -> Iterator[Any]:
             account.skip(Skip.OTHER_SIGNAL if other else Skip.NOT_A_TRACE)
 
 
-def _batch_spans(batch: Any, resources: _Resources, account: FileAccount) -> Iterator[Span]:
-    resource = resources.decode(batch.get("resource"))
-    service = str(resource.get("service.name") or "")
-    instance = _instance(resource)
-    for name in _SCOPE_LISTS:
-        for group in rows(batch.get(name), account):
-            scope, kept_by = _scope(group), _kept_by(group, account)
-            for raw in rows(group.get("spans"), account):
-                span = _span(raw, account)
-                if span is not None:
-                    span.service = service
-                    span.instance = instance
-                    span.scope = scope
-                    span.resource = resource
-                    span.attributes.update(kept_by)
-                    yield span
+@dataclass(slots=True)
+class _Common:
+    """What all spans of one library in one process have in common."""
+
+    resource: Attributes
+    service: str
+    instance: str
+    scope: str
+    kept_by: Attributes
+    """What a collector that samples whole traces noted."""
+
+    @classmethod
+    def of(
+        cls, resource: Any, scope: Any, resources: _Resources, account: FileAccount
+    ) -> "_Common":
+        """Decode what is said once for all of them."""
+        decoded = resources.decode(resource)
+        if not isinstance(scope, dict):
+            scope = {}
+        name, noted = scope.get("name"), scope.get("attributes")
+        return cls(
+            decoded,
+            str(decoded.get("service.name") or ""),
+            _instance(decoded),
+            name if isinstance(name, str) else "",
+            of_tail_sampling(attributes_of(noted, account)) if noted else {},
+        )
 
 
 def _instance(resource: Attributes) -> str:
@@ -154,57 +182,91 @@ def _instance(resource: Attributes) -> str:
     return ":".join(str(resource[key]) for key in ("host.name", "process.pid") if resource.get(key))
 
 
-def _kept_by(group: dict[str, Any], account: FileAccount) -> Attributes:
-    """Return what a collector that samples whole traces noted with the scope."""
-    scope = group.get("scope")
-    if not isinstance(scope, dict) or not scope.get("attributes"):
-        return {}
-    return of_tail_sampling(attributes_of(scope["attributes"], account))
-
-
-def _scope(group: dict[str, Any]) -> str:
-    scope = (
+def _scope_of(group: dict[str, Any]) -> Any:
+    return (
         group.get("scope")
         or group.get("instrumentationLibrary")
         or group.get("instrumentation_library")
     )
-    name = scope.get("name") if isinstance(scope, dict) else None
-    return name if isinstance(name, str) else ""
 
 
-def _span(raw: dict[str, Any], account: FileAccount) -> Span | None:
-    trace_id = _identity(raw.get("traceId") or raw.get("trace_id"), 16)
-    span_id = _identity(raw.get("spanId") or raw.get("span_id"), 8)
-    if trace_id is None or span_id is None:
-        account.skip(Skip.NO_IDS)
-        return None
-    start_ns = _time_ns(raw, "startTimeUnixNano", "start_time_unix_nano")
-    end_ns = _time_ns(raw, "endTimeUnixNano", "end_time_unix_nano")
-    if start_ns <= 0 or end_ns < start_ns:
-        account.skip(Skip.BAD_TIMES)
-        return None
-    name = raw.get("name")
+def _row(raw: dict[str, Any]) -> Row:
+    """Name the fields of a span as they are specified, whatever is in them."""
     status = raw.get("status")
-    state = raw.get("traceState") or raw.get("trace_state")
-    return Span(
-        trace_id=trace_id,
-        span_id=span_id,
-        parent_id=_identity(raw.get("parentSpanId") or raw.get("parent_span_id"), 8),
-        kind=_look_up(_KINDS, raw.get("kind"), SpanKind.UNSPECIFIED),
-        name=printable(name) if isinstance(name, str) else "",
-        start_ns=start_ns,
-        end_ns=end_ns,
-        attributes=attributes_of(raw.get("attributes"), account),
-        status=_look_up(
-            _STATUS, status.get("code") if isinstance(status, dict) else status, StatusCode.UNSET
-        ),
-        trace_state=state if isinstance(state, str) else "",
-    )
+    fields: dict[str, Any] = {
+        "trace_id": _text(raw.get("traceId") or raw.get("trace_id")),
+        "span_id": _text(raw.get("spanId") or raw.get("span_id")),
+        "parent_span_id": _text(raw.get("parentSpanId") or raw.get("parent_span_id")),
+        "start_time_unix_nano": raw.get("startTimeUnixNano", raw.get("start_time_unix_nano")),
+        "end_time_unix_nano": raw.get("endTimeUnixNano", raw.get("end_time_unix_nano")),
+        "name": raw.get("name"),
+        "kind": raw.get("kind"),
+        "attributes": raw.get("attributes"),
+        "status": Status(status.get("code") if isinstance(status, dict) else status),
+        "trace_state": raw.get("traceState") or raw.get("trace_state"),
+    }
+    return Row(**fields)
 
 
-def _identity(raw: object, size: int) -> str | None:
+def _text(raw: object) -> str | None:
+    return raw if isinstance(raw, str) else None
+
+
+def _spans(
+    rows_: Iterable[Row],
+    common: _Common,
+    read_attributes: Callable[[Any, FileAccount], Attributes],
+    account: FileAccount,
+) -> Iterator[Span]:
+    traces, parents = _Ids(16), _Ids(8)
+    service, instance, scope = common.service, common.instance, common.scope
+    resource, kept_by = common.resource, common.kept_by
+    for row in rows_:
+        trace_id, span_id = traces[row.trace_id], _identity(row.span_id, 8)
+        if trace_id is None or span_id is None:
+            account.skip(Skip.NO_IDS)
+            continue
+        start_ns, end_ns = _time_ns(row.start_time_unix_nano), _time_ns(row.end_time_unix_nano)
+        if start_ns <= 0 or end_ns < start_ns:
+            account.skip(Skip.BAD_TIMES)
+            continue
+        parent, status, state, name = row.parent_span_id, row.status, row.trace_state, row.name
+        attributes = read_attributes(row.attributes, account)
+        if kept_by:
+            attributes.update(kept_by)
+        yield Span(
+            trace_id=trace_id,
+            span_id=span_id,
+            parent_id=parents[parent] if parent else None,
+            kind=_look_up(_KINDS, row.kind, SpanKind.UNSPECIFIED),
+            name=printable(name) if isinstance(name, str) else "",
+            start_ns=start_ns,
+            end_ns=end_ns,
+            service=service,
+            instance=instance,
+            scope=scope,
+            attributes=attributes,
+            resource=resource,
+            status=_look_up(_STATUS, status.code, StatusCode.UNSET) if status else StatusCode.UNSET,
+            trace_state=state if isinstance(state, str) else "",
+        )
+
+
+class _Ids(dict[str | None, str | None]):
+    """Ids as they are kept: most of a batch are in it several times."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def __missing__(self, raw: str | None) -> str | None:
+        found = self[raw] = _identity(raw, self._size)
+        return found
+
+
+def _identity(raw: str | None, size: int) -> str | None:
     """Return an id in lower-case hex: hex of the right length, else base64, else as it is."""
-    if type(raw) is not str:
+    if raw is None:
         return None
     if len(raw) == 2 * size and _HEX(raw):
         return raw.lower() if raw != _NONE[size] else None
@@ -219,11 +281,10 @@ def _identity(raw: object, size: int) -> str | None:
     return raw
 
 
-def _time_ns(raw: dict[str, Any], camel: str, snake: str) -> int:
+def _time_ns(value: Any) -> int:
     """Return nanoseconds since 1970, or -1 for what is no such time."""
-    value = raw.get(camel, raw.get(snake))
     try:
-        time_ns = int(value)  # type: ignore[arg-type]  # None and lists raise TypeError
+        time_ns = int(value)
     except (TypeError, ValueError, OverflowError):
         return -1
     return time_ns if time_ns <= _MAX_NS else -1

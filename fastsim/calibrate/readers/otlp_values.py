@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastsim.calibrate.readers.account import FileAccount, Skip
+from fastsim.calibrate.readers.otlp_typed import Pair
 from fastsim.spans import Attributes, AttributeValue
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
@@ -19,12 +20,23 @@ def attributes_of(items: Any, account: FileAccount) -> Attributes:
         return attributes
     for item in items:
         try:
-            key, union = item["key"], item.get("value")
+            attributes[_text(item["key"])] = _value(item.get("value"))
+        except _UNREADABLE:
+            account.skip(Skip.ATTRIBUTE)
+    return attributes
+
+
+def attributes_of_pairs(pairs: list[Pair], account: FileAccount) -> Attributes:
+    """Decode pairs that have been read into rows; those that make no sense are left out."""
+    attributes: Attributes = {}
+    for pair in pairs:
+        key, union = pair.key, pair.value
+        try:
             # Nearly all are plain text: no calls for those.
             text = union.get("stringValue") if union else None
-            if type(text) is not str or len(union) != 1 or not text.isascii():
+            if union is None or type(text) is not str or len(union) != 1 or not text.isascii():
                 text = _value(union)
-            attributes[key if type(key) is str and key.isascii() else _text(key)] = text
+            attributes[key if key.isascii() else printable(key)] = text
         except _UNREADABLE:
             account.skip(Skip.ATTRIBUTE)
     return attributes
