@@ -50,10 +50,16 @@ class SpeedDoubt(Part):
     """
 
     error: float = Field(
-        0.0, ge=0.0, le=1.0, description="standard error of the mean CPU of the same code, relative"
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="standard error of the mean speed, beside what the laws say of themselves",
     )
     drift: float = Field(
-        0.0, ge=0.0, le=1.0, description="the part of it that is the machine's, not chance"
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="the part of it by which the machine changed while recording",
     )
     over: Duration = Field(0.0, ge=0.0, description="time with requests that was recorded")
 

@@ -98,7 +98,8 @@ def fit_speed_doubt(pieces: "CodePieces") -> SpeedDoubt:
 
     The recording is cut into few long stretches of equal length, rests left out; the standard
     error of its mean is that of their means (batch means). Slow changes show in long stretches
-    only, which are few: the largest error of several lengths is taken.
+    only, which are few: the largest error of several lengths is taken. What chance does to those
+    means is taken off: the laws that are fitted to the same code say it of themselves.
     """
     windows, order = np.unique(pieces.window, return_inverse=True)
     if len(windows) < LEAST_WINDOWS:
@@ -110,11 +111,8 @@ def fit_speed_doubt(pieces: "CodePieces") -> SpeedDoubt:
     square, count, parts = max(found, key=lambda each: each[0])
     rng = np.random.default_rng(0)
     chance = float(np.mean([parts.shuffled(rng) for _ in range(SHUFFLES)])) / (count - 1)
-    return SpeedDoubt(
-        error=min(math.sqrt(square), 1.0),
-        drift=min(math.sqrt(max(square - chance, 0.0)), 1.0),
-        over=len(windows) * WINDOW_S,
-    )
+    drift = min(math.sqrt(max(square - chance, 0.0)), 1.0)
+    return SpeedDoubt(error=drift, drift=drift, over=len(windows) * WINDOW_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,12 +41,12 @@ def doubt_of(runs: CodeRuns, cold: ColdCost) -> SpeedDoubt:
     return fit_speed_doubt(CodePieces.of_runs(runs, cold))
 
 
-def test_a_steady_machine_leaves_what_chance_makes() -> None:
+def test_a_steady_machine_leaves_little() -> None:
     found = [doubt_of(runs_at(np.random.default_rng(n)), ColdCost()) for n in range(20)]
     chance = 0.2 / np.sqrt(LENGTH_S * PER_S)
-    # The largest of three estimates is above it if anything.
-    assert np.median([each.error for each in found]) == pytest.approx(1.1 * chance, rel=0.3)
-    assert np.median([each.drift for each in found]) < 1.3 * chance
+    # What chance does to the mean is the laws' own doubt, and would count twice.
+    assert np.median([each.error for each in found]) < 0.5 * chance
+    assert max(each.error for each in found) < 2.0 * chance
     assert found[0].over == pytest.approx(LENGTH_S)
 
 
