@@ -7,6 +7,7 @@ request, so that a forecast starts from the utilisation that was measured.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,15 @@ from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.distributions import mean
 from fastsim.means import times_run
-from fastsim.model import CallStep, CpuStep, ServiceModel, ThreadStep, WaitStep, all_steps
+from fastsim.model import (
+    CallStep,
+    CpuStep,
+    ServiceModel,
+    Step,
+    ThreadStep,
+    WaitStep,
+    all_steps,
+)
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin import sample_at, simulate
 
@@ -132,6 +141,36 @@ def _uses_threads(model: ServiceModel) -> bool:
     )
 
 
+def _other_threads_s(model: ServiceModel, requests: RequestSet) -> float:
+    """Return the CPU per request, seconds, of threads whose work no step has: native ones."""
+    process_s = per_request_s(requests, spans.PROCESS_CPU_NS)
+    loop_s = per_request_s(requests, spans.LOOP_CPU_NS)
+    if process_s is None or loop_s is None:
+        return 0.0
+    known_s = per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0
+    for endpoint in model.endpoints:
+        for variant in endpoint.variants:
+            known_s += endpoint.share * variant.share * _in_threads_s(variant.steps)
+    return max(0.0, process_s - loop_s - known_s)
+
+
+def _in_threads_s(steps: Sequence[Step]) -> float:
+    """Return the CPU that a program takes in threads, under the GIL, in the mean; seconds."""
+    total_s = 0.0
+    for times, step in times_run(steps):
+        match step:
+            case WaitStep():
+                total_s += times * step.thread_cpu
+            case ThreadStep():
+                total_s += times * mean(step.cpu)
+            case CallStep():
+                inner = times_run(step.steps)
+                total_s += times * sum(
+                    often * mean(each.time) for often, each in inner if isinstance(each, CpuStep)
+                )
+    return total_s
+
+
 def _loop_cpu_s(requests: RequestSet) -> float | None:
     """Return the CPU of the loop's thread per request while it did not sleep, seconds."""
     cpu_s = per_request_s(requests, spans.LOOP_CPU_NS)
@@ -157,11 +196,15 @@ def close_account(
     """Return the model with what is missing accounted for, and what must be said.
 
     First what threads cost the loop, then what others take from it (``stolen_s``) and the rest,
-    which are put on every request. The others need not be there when the service runs again: how
-    fast the machine is then is doubted by as much as they took.
+    which are put on every request. Other processes need not be there when the service runs again:
+    how fast the machine is then is doubted by as much as they took. Threads of the service that
+    share its only core with the loop will be.
     """
     handover_s = fit_handover(model, requests, stolen_s)
-    taken = stolen_s / (per_request_s(requests, spans.LOOP_BUSY_NS) or math.inf)
+    by_others_s = stolen_s
+    if model.process.cores == 1:
+        by_others_s = max(0.0, stolen_s - _other_threads_s(model, requests))
+    taken = by_others_s / (per_request_s(requests, spans.LOOP_BUSY_NS) or math.inf)
     doubt = model.loop.doubt
     error = min(1.0, math.hypot(doubt.error, taken / 2.0))  # two deviations: gone, or twice
     loop = model.loop.model_copy(

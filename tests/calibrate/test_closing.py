@@ -162,6 +162,24 @@ def test_what_others_took_is_doubted(template: RequestSet) -> None:
     assert "other processes took" in said[0]
 
 
+@pytest.mark.parametrize(("cores", "native_s", "doubted_s"), [
+    (1, 0.0003, 0.0001), (1, 0.001, 0.0), (1, 0.0, 0.0004), (2, 0.0003, 0.0004),
+])  # fmt: skip
+def test_what_own_threads_took_of_the_only_core_is_no_doubt(
+    template: RequestSet, cores: int, native_s: float, doubted_s: float
+) -> None:
+    truth = service(LoopCosts(accept=0.0002), thread_cpu=0.0005)
+    process = truth.process.model_copy(update={"cores": cores})
+    seen = recorded(truth, template, busy_more_s=0.0004)
+    busy_s = np.diff(seen.counters[spans.LOOP_BUSY_NS]).mean() / 1e9
+    # Two waits of half a millisecond of Python in threads, and what no step has.
+    in_threads = np.arange(len(seen)) * int((2 * 0.0005 + native_s) * 1e9)
+    cpu = seen.counters[spans.LOOP_CPU_NS] + in_threads
+    counted = replace(seen, counters=seen.counters | {spans.PROCESS_CPU_NS: cpu})
+    found, _ = close_account(truth.model_copy(update={"process": process}), counted, 0.0004)
+    assert found.loop.doubt.error == pytest.approx(doubted_s / busy_s / 2.0, rel=0.1)
+
+
 def test_what_the_service_does_while_it_warms_up_or_rests_is_no_request_s(
     template: RequestSet,
 ) -> None:
