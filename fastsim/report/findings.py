@@ -17,6 +17,7 @@ from fastsim.report.wording import (
     count,
     duration,
     error_of,
+    is_ratio,
     metric_name,
     plural,
     quantity,
@@ -28,6 +29,8 @@ from fastsim.result import CompareRow, Comparison, PhaseResult, Run, Summary
 from fastsim.twin.trust import EXTRAPOLATION
 
 _BUSY = 0.7
+_MOST_SHOWN = 4.0
+"""Five times as long, or a fifth: beyond that nothing is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,31 @@ def comparison_sentence(comparison: Comparison) -> str:
     if comparison.needed_s is None:
         return text
     return f"{text}; a live run of {_length(comparison.needed_s)} would tell"
+
+
+def shown_sentence(comparison: Comparison) -> str:
+    """Say within what the twin is shown to be right: ``p50 within 26 %``; empty if it is not.
+
+    The furthest that any row that counts could be off, by metric: what holds whatever the
+    tolerance was.
+    """
+    if comparison.verdict == "off":
+        return ""
+    furthest: dict[str, float] = {}
+    for row in comparison.rows:
+        if not row.counts or is_ratio(row.unit):
+            continue
+        known = row.error_low is not None and row.error_high is not None
+        could = max(abs(row.error_low or 0.0), abs(row.error_high or 0.0)) if known else math.inf
+        furthest[row.metric] = max(furthest.get(row.metric, 0.0), could)
+    parts = [
+        f"{metric_name(metric)} within {math.ceil(could * 100.0 - 1e-9)} %"
+        if could <= 1.0
+        else f"{metric_name(metric)} within a factor of {math.ceil((1.0 + could) * 10.0) / 10.0:g}"
+        for metric, could in furthest.items()
+        if could <= _MOST_SHOWN
+    ]
+    return ", ".join(parts)
 
 
 def all_of(number: int, noun: str) -> str:

@@ -21,6 +21,7 @@ from fastsim.report.findings import (
     goals_sentence,
     model_trust,
     self_check_sentence,
+    shown_sentence,
 )
 from fastsim.report.law_figures import law_figures
 from fastsim.report.markup import Markup, join, tag
@@ -174,6 +175,8 @@ def _agreement(cases: Sequence[Case]) -> Markup:
         tolerance = case.comparison.tolerance
         limits = ", ".join(f"{metric_name(m)} {share(limit)}" for m, limit in tolerance.items())
         about = f"Mode: {case.comparison.mode}. Tolerance: {limits or 'none given'}."
+        if proved := shown_sentence(case.comparison):
+            about += f" Shown at 95 %: {proved}."
         parts += [
             tag("h3", case.title),
             tag("p", about, class_="note"),

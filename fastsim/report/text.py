@@ -14,6 +14,7 @@ from fastsim.report.findings import (
     load_text,
     phase_rate,
     run_answer,
+    shown_sentence,
     where_time_goes,
 )
 from fastsim.report.layout import (
@@ -93,6 +94,8 @@ def render_comparison(comparison: Comparison, *, every: bool = False) -> str:
     lines.append("")
     for number, reason in enumerate(comparison.reasons):
         lines += labelled("" if number else "Why", clean(reason))
+    if proved := shown_sentence(comparison):
+        lines += labelled("Shown", f"{proved}, at 95 %")
     title = " · ".join(filter(None, [clean(comparison.title), comparison.mode]))
     lines += labelled("Compared", title)
     if comparison.tolerance and shown:

@@ -6,7 +6,17 @@ import pytest
 
 from fastsim.report import render_comparison, render_run
 from fastsim.report.layout import WIDTH
-from fastsim.result import Advice, CapacityFound, Comparison, DriverUse, Estimate, Run, Summary
+from fastsim.result import (
+    Advice,
+    CapacityFound,
+    CompareRow,
+    Comparison,
+    DriverUse,
+    Estimate,
+    Finding,
+    Run,
+    Summary,
+)
 from tests.report import results
 
 RUN = """\
@@ -165,3 +175,23 @@ def test_no_line_is_wider_than_a_terminal() -> None:
     long = "GET /a/route/with/a/name/that/is/longer/than/half/a/terminal/{identifier}"
     for text in (render_run(results.run(name=long)), render_comparison(results.comparison(long))):
         assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def shown(*rows: CompareRow, verdict: Finding = "cannot tell") -> str:
+    found = results.comparison().model_copy(update={"rows": list(rows), "verdict": verdict})
+    lines = [line for line in render_comparison(found).splitlines() if "  Shown" in line]
+    return lines[0].removeprefix("  Shown").strip() if lines else ""
+
+
+def test_a_comparison_says_within_what_the_twin_is_shown_to_be_right() -> None:
+    near = results.row("GET /", "p50", 1.0, 1.02, half=0.1, verdict="cannot tell")
+    far = results.row("GET /x", "p50", 1.0, 0.9, half=0.05, verdict="cannot tell")
+    tail = results.row("GET /", "p95", 1.0, 1.5, half=1.2, verdict="cannot tell")
+    wild = results.row("GET /", "p99", 1.0, 3.0, half=9.0, verdict="cannot tell")
+    beside = results.row("GET /", "p50", 1.0, 9.0, half=2.0, verdict="cannot tell", counts=False)
+    assert shown(near, beside) == "p50 within 12 %, at 95 %"
+    assert shown(near, far, tail, wild) == "p50 within 15 %, p95 within a factor of 2.7, at 95 %"
+    unknown = near.model_copy(update={"error_low": None, "error_high": None})
+    assert shown(unknown, near) == ""
+    assert shown(near, verdict="agrees") == "p50 within 12 %, at 95 %"
+    assert shown(near, verdict="off") == ""
