@@ -1,4 +1,4 @@
-"""Run the tests in two parts: side by side what computes, then alone what measures or serves.
+"""Run the tests in three parts: what computes and what serves side by side, what measures alone.
 
 python -m tests [arguments of pytest]
 """
@@ -14,10 +14,15 @@ NOTHING = 5
 
 
 def main() -> int:
-    """Run both parts, whatever the first says; return the first exit code that is a failure."""
+    """Run all parts, whatever one says; return the first exit code that is a failure."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    beside = ["-n", str(cores), "--dist", "loadfile"] if cores and cores > 1 else []
-    parts = [["-m", "not alone", *beside], ["-m", "alone"]]
+    many = ["-n", str(cores), "--dist", "loadfile"] if cores and cores > 1 else []
+    parts = [
+        ["-m", "not live and not timed", *many],
+        # Servers mostly start, wait and end.
+        ["-m", "live and not timed", "-n", str(1 + (cores or 1)), "--dist", "worksteal"],
+        ["-m", "timed"],
+    ]
     codes = [
         subprocess.run(
             [sys.executable, "-m", "pytest", *part, *sys.argv[1:]],

@@ -1,4 +1,4 @@
-"""Which tests need the machine for themselves, and their order: what needs no server first."""
+"""Which tests start servers and which measure, and their order: what needs no server first."""
 
 import pytest
 from hypothesis import settings
@@ -14,8 +14,8 @@ _SLOW = ("live", "examples")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _needs_a_server(item) or item.get_closest_marker("timed") is not None:
-            item.add_marker("alone")
+        if _needs_a_server(item):
+            item.add_marker("live")
     items.sort(key=_needs_a_server)
 
 

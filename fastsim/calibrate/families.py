@@ -282,5 +282,14 @@ FAMILIES: dict[str, Family] = {
             _build_pareto,
             (_SIZE, (-6.0, 2.9)),
         ),
+        Family(
+            "light pareto",  # of finite variance: the tail is 0.5 at most
+            _pareto_density,
+            _pareto_below,
+            _pareto_above,
+            _pareto_start,
+            _build_pareto,
+            (_SIZE, (-6.0, 0.0)),
+        ),
     )
 }

@@ -33,7 +33,7 @@ FEWEST = 8
 
 _SHIFTS = (0.0, 0.5, 0.9, 0.98)
 """Shifts tried, as parts of the largest possible one; nearer 1 the likelihood degenerates."""
-_STEEP = ("expon", "pareto")
+_STEEP = ("expon", "pareto", "light pareto")
 """Laws whose density is highest, and finite, at their begin: it may be the smallest time itself."""
 
 _SIMPLE = ("expon", "gamma", "lognorm", "weibull", "invgauss", "pareto")
@@ -42,6 +42,8 @@ _CONSTANT_SPREAD = 0.005
 _MORE, _ERRORS = 0.2, 8.0
 """By how much a law's mean may be above that of the data: a part of it, and standard errors."""
 _FEWEST_IN_TAIL = 20
+_LEAST_TAIL = {"pareto": 0.05, "light pareto": 0.01}
+"""Share of the values that are the tail, at least: how heavy it is takes many to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ def fit_distribution(
     *,
     max_samples: int = MAX_SAMPLES,
     families: Sequence[str] = (*_SIMPLE, "mixture"),
+    tail: str = "pareto",
 ) -> Distribution:
     """Fit the law of the true times.
 
@@ -70,6 +73,8 @@ def fit_distribution(
         More observations than this are thinned evenly.
     families
         Names to choose from; ``mixture`` stands for two parts of one family.
+    tail
+        The family of the highest values where no other describes all of them.
     """
     n = len(wall_s)
     if n == 0:
@@ -98,7 +103,7 @@ def fit_distribution(
                 seen = {"quantiles": [ends[0], *middle, ends[1]], "distance": round(distance, 4)}
                 found = observed.model_copy(update=seen | errors)
                 return best.distribution.model_copy(update={"fit": found})
-    return _kept(curve, observed, n)
+    return _kept(curve, observed, n, tail)
 
 
 def _longest_mean_s(high: FloatArray) -> float:
@@ -121,14 +126,16 @@ def _acceptable(effective: float) -> float:
     return max(0.03, 1.6 / float(np.sqrt(max(effective, 1.0))))
 
 
-def _kept(curve: Curve, observed: Fit, n: int) -> Empirical:
+def _kept(curve: Curve, observed: Fit, n: int, family: str) -> Empirical:
     """Return the data's own quantile curve, with a fitted tail for its highest part."""
     errors = measured_errors(curve) if n >= FEWEST else {}
     fit = observed.model_copy(update={"accepted": False} | errors)
     # A handful of values needs no finer curve than themselves.
     steps = _STEPS if n >= FEWEST else np.linspace(0.0, 1.0, max(n, 2))
-    share = float(np.clip(2 * _FEWEST_IN_TAIL / max(curve.effective, 1.0), 0.05, 0.1))
-    tail = _tail(curve, share)
+    share = float(
+        np.clip(2 * _FEWEST_IN_TAIL / max(curve.effective, 1.0), _LEAST_TAIL[family], 0.1)
+    )
+    tail = _tail(curve, share, family)
     body = steps if tail is None else steps * (1.0 - share)
     values = np.maximum.accumulate(np.maximum(curve.quantile(body), 0.0))
     return Empirical(
@@ -140,7 +147,7 @@ def _kept(curve: Curve, observed: Fit, n: int) -> Empirical:
     )
 
 
-def _tail(curve: Curve, share: float) -> Pareto | None:
+def _tail(curve: Curve, share: float, family: str) -> Pareto | None:
     """Fit a generalised Pareto law to the highest ``share`` of the estimate; None if too few.
 
     The estimate rather than the observations: queueing is already taken out of it.
@@ -154,7 +161,7 @@ def _tail(curve: Curve, share: float) -> Pareto | None:
     if not excess[0] >= 0.0 or not excess[-1] > 0.0:
         return None
     data = bin_observations(excess, excess, np.ones(count, np.bool_))
-    found = maximise(FAMILIES["pareto"], data)
+    found = maximise(FAMILIES[family], data)
     law = None if found is None else found.distribution
     return law if isinstance(law, Pareto) else None
 

@@ -85,6 +85,8 @@ class Code:
     """Part of the requests that need a node's value."""
     sizes: list[float] = field(default_factory=list)
     """How far a node follows the size of its request."""
+    rounds: list[float] = field(default_factory=list)
+    """How many values of a node a request is expected to need one after the other."""
 
     def __len__(self) -> int:
         return len(self.operation)
@@ -110,12 +112,15 @@ class Code:
         self.second_node.append(second_node)
         return len(self.operation) - 1
 
-    def draw(self, name: str, table: Table, share: float, size: float = 0.0) -> int:
+    def draw(
+        self, name: str, table: Table, share: float, size: float = 0.0, rounds: float = 1.0
+    ) -> int:
         """Add a node that draws from a table and return its number."""
         self.names.append(name)
         self.tables.append(table)
         self.shares.append(share)
         self.sizes.append(size)
+        self.rounds.append(rounds)
         return len(self.names) - 1
 
     def cancels(self) -> bool:

@@ -1,9 +1,11 @@
 """From the steps of a model to the flat code that a worker runs."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fastsim.distributions import mean
+from fastsim.means import mean_count
 from fastsim.model import (
     AcquireStep,
     BackgroundWork,
@@ -93,6 +95,8 @@ class _Compiler:
         self._limits = list(model.limits)
         self._pauses = model.loop.pauses
         self._paused: Step | None = None
+        self._rounds = 1.0
+        """How often the innermost loop around a step goes round, in the mean."""
         self._tables: dict[tuple[int, bool], Table] = {}
 
     def endpoint(self, name: str, variants: Sequence[Variant], share: float) -> int:
@@ -233,7 +237,7 @@ class _Compiler:
         table = self._table(law, in_order=size != 0.0)
         if isinstance(table, Fixed):
             return -1, table.value
-        return self.code.draw(name, table, share, size), 0.0
+        return self.code.draw(name, table, share, size, self._rounds), 0.0
 
     def _table(self, law: Distribution, *, in_order: bool) -> Table:
         # Steps of all variants that were fitted together share one law.
@@ -268,8 +272,9 @@ class _Compiler:
         node, count = self._count(step.chunks, f"{name}/chunks", share, step.size)
         begin = code.add(ops.REPEAT, node=node, value=float(count))
         kind, via = _KIND[step.kind], _VIA[step.via]
-        self._timed(ops.WAIT, step.gap, f"{name}/gap", share, argument=via, kind=kind)
-        self._timed(ops.CPU, step.cpu, f"{name}/cpu", share)
+        with self._round(mean_count(step.chunks)):
+            self._timed(ops.WAIT, step.gap, f"{name}/gap", share, argument=via, kind=kind)
+            self._timed(ops.CPU, step.cpu, f"{name}/cpu", share)
         code.add(ops.AGAIN, begin + 1)
         code.argument[begin] = len(code)
 
@@ -277,9 +282,18 @@ class _Compiler:
         code = self.code
         node, count = self._count(step.count, f"{name}/count", share, step.size)
         begin = code.add(ops.REPEAT, node=node, value=float(count))
-        self._steps(step.steps, name, share)
+        with self._round(mean_count(step.count)):
+            self._steps(step.steps, name, share)
         code.add(ops.AGAIN, begin + 1)
         code.argument[begin] = len(code)
+
+    @contextlib.contextmanager
+    def _round(self, times: float) -> Iterator[None]:
+        before, self._rounds = self._rounds, times
+        try:
+            yield
+        finally:
+            self._rounds = before
 
     def _choose(self, step: ChooseStep, name: str, share: float) -> None:
         code = self.code
@@ -306,6 +320,7 @@ class _Compiler:
             own = f"{name}/branch {number}"
             node, count = self._count(branch.count, own, share)
             branches.append(Branch(len(code), node, count))
-            self._steps(branch.steps, own, share)
+            with self._round(1.0):  # the occasions of branches do not follow each other
+                self._steps(branch.steps, own, share)
             code.add(ops.END)
         code.argument[over] = len(code)

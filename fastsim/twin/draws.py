@@ -28,6 +28,12 @@ BLOCK = 1 << BLOCK_BITS
 WORTH_A_BLOCK = 0.05
 """Share of the requests that need a value, from which a whole block is cheaper."""
 
+ROUND_BITS = 6
+ROUNDS = 1 << ROUND_BITS
+"""Rounds of a loop whose values are computed at once where loops are long."""
+WORTH_ROUNDS = 32.0
+"""Rounds of a loop, in the mean, from which that is cheaper."""
+
 _MASK = (1 << 64) - 1
 _STEP = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -57,7 +63,16 @@ def uniform(key: int, request: int, occasion: int = 0) -> float:
 
 def uniforms(key: int, requests: npt.NDArray[np.int64]) -> FloatArray:
     """Return the uniform numbers of many requests, occasion 0: the same bits as one by one."""
-    z = np.uint64(key) + requests.astype(np.uint64) * np.uint64(_STEP)
+    return _uniforms(np.uint64(key) + requests.astype(np.uint64) * np.uint64(_STEP))
+
+
+def uniforms_of(key: int, request: int, first: int, occasions: int) -> FloatArray:
+    """Return those of one request and many occasions from ``first`` on, none of which is 0."""
+    start = (_mixed((key + request * _STEP) & _MASK) + first * _STEP) & _MASK
+    return _uniforms(np.uint64(start) + np.arange(occasions, dtype=np.uint64) * np.uint64(_STEP))
+
+
+def _uniforms(z: npt.NDArray[np.uint64]) -> FloatArray:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)
     z ^= z >> np.uint64(31)
@@ -98,6 +113,8 @@ class Draws:
         Which share of the requests is expected to need each node's value.
     sizes
         How far each follows the size of its request, -1 to 1; none when empty.
+    rounds
+        How many values of each a request is expected to need one after the other; one when empty.
     """
 
     def __init__(
@@ -107,12 +124,16 @@ class Draws:
         tables: Sequence[Table],
         shares: Sequence[float],
         sizes: Sequence[float] = (),
+        *,
+        rounds: Sequence[float] = (),
     ) -> None:
         self._keys = [key_of(seed, name) for name in names]
         self._sizes = list(sizes) or [0.0] * len(names)
         self._of_request = key_of(seed, "size")
         self._tables = tables
         self._rare = [share < WORTH_A_BLOCK for share in shares]
+        self._long = [each >= WORTH_ROUNDS for each in rounds] or [False] * len(names)
+        self._rounds: list[dict[tuple[int, int], list[float]]] = [{} for _ in names]
         self._block = [-1] * len(names)
         self._values: list[list[float]] = [[] for _ in names]
         self._older: list[dict[int, list[float]]] = [{} for _ in names]
@@ -120,6 +141,12 @@ class Draws:
     def value(self, node: int, request: int, occasion: int = 0) -> float:
         """Return a node's value for a request."""
         if occasion or self._rare[node]:
+            if occasion and self._long[node]:
+                of = request, occasion >> ROUND_BITS
+                found = self._rounds[node].get(of)
+                if found is None:
+                    found = self._some_rounds(node, *of)
+                return found[occasion & (ROUNDS - 1)]
             u = uniform(self._keys[node], request, occasion)
             if self._sizes[node]:
                 u = float(following(u, uniform(self._of_request, request), self._sizes[node]))
@@ -128,6 +155,19 @@ class Draws:
         if block != self._block[node]:
             self._turn_to(node, block)
         return self._values[node][request & (BLOCK - 1)]
+
+    def _some_rounds(self, node: int, request: int, block: int) -> list[float]:
+        """Return the values of a request's next rounds; those of the latest requests are kept."""
+        u = uniforms_of(self._keys[node], request, block << ROUND_BITS, ROUNDS)
+        if self._sizes[node]:
+            size = np.full(ROUNDS, uniform(self._of_request, request))
+            u = following(u, size, self._sizes[node])
+        kept = self._rounds[node]
+        if len(kept) >= KEPT_ROUNDS:
+            del kept[next(iter(kept))]
+        found: list[float] = self._tables[node].many(u).tolist()
+        kept[request, block] = found
+        return found
 
     def _turn_to(self, node: int, block: int) -> None:
         """Have the values of a block at hand; those of the last few blocks are kept."""
@@ -145,4 +185,4 @@ class Draws:
         self._block[node], self._values[node] = block, found
 
 
-_KEPT = 8
+_KEPT, KEPT_ROUNDS = 8, 2048

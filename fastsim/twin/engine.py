@@ -139,7 +139,9 @@ class _Simulation:
         self.records = Records(len(workload), len(workload.kinds))
         self.env = Clock()
         self.costs, self.code, self.deployment = costs, code, deployment
-        self.draws = Draws(workload.seed, code.names, code.tables, code.shares, code.sizes)
+        self.draws = Draws(
+            workload.seed, code.names, code.tables, code.shares, code.sizes, rounds=code.rounds
+        )
         self.limits = [deployment.limits[name] for name in workload.program.limits]
         self.endless = bool(workload.program.background)
         self.crowded = _crowded(code, deployment)

@@ -14,7 +14,7 @@ from tests.twin.replication_story import shop
 
 Capture = pytest.CaptureFixture[str]
 BRIEF = ("--duration", "4s", "--replications", "2")
-LONG = TrafficPlan(rate=100.0, duration=12.0, warmup=1.0)
+LONG = TrafficPlan(rate=100.0, duration=5.0, warmup=1.0)
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ def test_record_does_not_mix_recordings(capsys: Capture, tmp_path: Path) -> None
 
 
 @pytest.mark.live
+@pytest.mark.timed
 def test_record_says_when_the_service_does_not_start(capfd: Capture, tmp_path: Path) -> None:
     code = subprocess.run(
         [sys.executable, "-m", "uvicorn", "no_such_module:app"], check=False, capture_output=True
@@ -55,6 +56,7 @@ def test_record_says_when_the_service_does_not_start(capfd: Capture, tmp_path: P
 
 
 @pytest.mark.live
+@pytest.mark.timed
 def test_record_says_when_nothing_was_sent(capfd: Capture, tmp_path: Path) -> None:
     from fastsim.demo.servers import free_port
 
@@ -141,6 +143,7 @@ def test_demo_leaves_strange_directories_alone(capsys: Capture, tmp_path: Path) 
 
 
 @pytest.mark.live
+@pytest.mark.timed
 def test_a_recording_becomes_a_model_that_answers(capfd: Capture, tmp_path: Path) -> None:
     from fastsim.load.outcome import to_run
     from fastsim.model import ServiceModel

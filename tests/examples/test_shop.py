@@ -19,7 +19,7 @@ from fastsim.calibrate.requests import collect_requests
 from fastsim.demo.servers import EXAMPLES, Cores, Services
 from fastsim.load.traffic_file import read_traffic_file
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timed]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from fastsim.spans import Outcome, StepKind, Via
 from tests.live.attempts import Attempts, holds_on_a_recording
 from tests.live.service import recorded_service
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timed]
 
 REPEATS = 7
 

@@ -18,7 +18,7 @@ from fastsim.spans import LOOP_SPAN_NAME, StepKind
 from tests.live.attempts import Attempts, holds_on_a_recording
 from tests.live.service import recorded_service
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timed]
 
 
 def get(url: str) -> tuple[int, str]:

@@ -49,6 +49,7 @@ def served(words: list[str], port: int, folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.live
+@pytest.mark.timed
 def test_the_tutorial_works(tmp_path: Path) -> None:
     for name, content in re.findall(r"```python file=(\S+)\n(.*?)```", TEXT, re.DOTALL):
         (tmp_path / name).write_text(content)

@@ -28,6 +28,7 @@ LOAD = 0.6
 
 
 @pytest.mark.live
+@pytest.mark.timed
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_fits_take_queueing_off_and_nothing_else(tmp_path: Path, loop: str) -> None:
     holds_on_an_attempt(lambda attempt: check(tmp_path / str(attempt), loop))

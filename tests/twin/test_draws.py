@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fastsim.laws import Lognorm
-from fastsim.twin.draws import BLOCK, Draws, key_of, uniform, uniforms
+from fastsim.twin.draws import (
+    BLOCK,
+    KEPT_ROUNDS,
+    ROUNDS,
+    WORTH_ROUNDS,
+    Draws,
+    key_of,
+    uniform,
+    uniforms,
+)
 from fastsim.twin.tables import Table, table_of
 from tests.twin.test_tables import LAWS
 
@@ -82,3 +91,30 @@ def test_every_round_of_a_loop_follows_the_same_size() -> None:
     drawn = sized(1.0)
     assert drawn.value(0, 3, 0) == drawn.value(0, 3, 1) == drawn.value(0, 3, 2)
     assert drawn.value(0, 3) != drawn.value(0, 4)
+
+
+OCCASIONS = st.integers(0, 5 * ROUNDS) | st.integers(0, 2**40) | st.just(65_537**3)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    st.integers(0, len(SMOOTH) - 1),
+    st.lists(st.tuples(st.integers(0, 2**41), OCCASIONS), min_size=1, max_size=30),
+    st.sampled_from([1.0, 0.001]),
+)
+def test_rounds_drawn_together_are_those_one_by_one(
+    node: int, asked: list[tuple[int, int]], share: float
+) -> None:
+    names = [f"GET /{number}" for number in range(len(SMOOTH))]
+    shares, sizes = [share] * len(names), [0.0, 0.7] * len(names)
+    loops = Draws(1, names, SMOOTH, shares, sizes[: len(names)], rounds=[WORTH_ROUNDS] * len(names))
+    single = Draws(1, names, SMOOTH, shares, sizes[: len(names)])
+    found = [loops.value(node, *one) for one in asked]
+    assert found == [single.value(node, *one) for one in asked]
+
+
+def test_rounds_of_the_latest_requests_alone_are_kept() -> None:
+    loops = Draws(1, ["a"], SMOOTH[:1], [1.0], rounds=[WORTH_ROUNDS])
+    first = [loops.value(0, request, 1) for request in range(3 * KEPT_ROUNDS)]
+    assert len(loops._rounds[0]) == KEPT_ROUNDS
+    assert [loops.value(0, request, 1) for request in range(3 * KEPT_ROUNDS)] == first
