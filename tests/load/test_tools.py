@@ -1,6 +1,7 @@
 """What other load tools measured."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from fastsim.errors import FileFormatError
 from fastsim.load.tools import READERS, ToolRequests, ToolSummary, read_tool
 from fastsim.load.tools.found import matched
+from fastsim.load.tools.prometheus_series import read_series
 
 LOCUST = """\
 Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,\
@@ -266,6 +268,16 @@ def test_damaged_files_are_read_or_refused(text: str, tmp_path: Path) -> None:
             assert found.total.requests > 0
 
     damaged()
+
+
+@pytest.mark.parametrize("number", [".20.000", "1.2.3", ".", "..5"])
+def test_what_only_looks_like_a_number_is_none(number: str, tmp_path: Path) -> None:
+    path = tmp_path / "measured"
+    good = FILES["HdrHistogram"]
+    path.write_text(re.sub(r"(?m)^(\s*)[\d.]+(\s+[\d.]+\s+\d+)", rf"\g<1>{number}\g<2>", good))
+    with pytest.raises(FileFormatError, match="no percentiles"):
+        read_tool(path)
+    assert read_series(f'a_bucket{{le="1"}} {number}\nb 1 {number}\nc 2\n', "m")[0].name == "c"
 
 
 TEMPLATES = ["GET /items/{id}", "GET /items/new", "POST /items", "GET /{path}/x"]

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from fastsim.errors import FileFormatError, InputError
 
 _TEXT = r'"(?:[^"\\]|\\.)*"'
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
 _LINE = re.compile(
     r"^([a-zA-Z_:][\w:]*)(?:\{((?:[^" + '"' + r"}]|" + _TEXT + r")*)\})?"
-    r"\s+([-+]?(?:[\d.]+(?:[eE][-+]?\d+)?|Inf|NaN))(?:\s+(-?[\d.]+))?\s*(?:#.*)?$"
+    rf"\s+([-+]?(?:{_NUMBER}(?:[eE][-+]?\d+)?|Inf|NaN))(?:\s+(-?{_NUMBER}))?\s*(?:#.*)?$"
 )
 _LABEL = re.compile(r"([a-zA-Z_]\w*)\s*=\s*(" + _TEXT + ")")
 _MANY = 1e12

@@ -15,6 +15,7 @@ from fastsim.load.tools.found import Measured, ToolSummary
 _PERCENTILES = {"50%": "p50", "90%": "p90", "95%": "p95", "99%": "p99", "99.9%": "p999"}
 _Whole = tuple[Measured, float, float]
 """What was measured of all requests, how many came a second, and over how many seconds."""
+_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _HDR = {0.5: "p50", 0.9: "p90", 0.95: "p95", 0.99: "p99", 0.999: "p999"}
 
 
@@ -141,10 +142,10 @@ def read_hdr(text: str, name: str) -> ToolSummary:
     """
     rows: list[tuple[float, float, int]] = []
     for line in text.splitlines():
-        match = re.fullmatch(r"\s*([\d.]+)\s+([\d.]+)\s+(\d+)\s+(?:[\d.]+|inf)?\s*", line)
+        match = re.fullmatch(rf"\s*{_NUMBER}\s+{_NUMBER}\s+(\d+)\s+(?:[\d.]+|inf)?\s*", line)
         if match is not None:
             rows.append((float(match[1]) / 1e3, float(match[2]), int(match[3])))
-    rate = re.search(r"Requests/sec:\s*([\d.]+)", text)
+    rate = re.search(rf"Requests/sec:\s*{_NUMBER}", text)
     if not rows:
         raise FileFormatError(f"{name} has no percentiles", where=name)
     if rate is None or float(rate[1]) <= 0.0:
@@ -158,7 +159,7 @@ def read_hdr(text: str, name: str) -> ToolSummary:
         for wanted, metric in _HDR.items()
         if rows[-1][1] >= wanted
     }
-    mean = re.search(r"#\[Mean\s*=\s*([\d.]+)", text)
+    mean = re.search(rf"#\[Mean\s*=\s*{_NUMBER}", text)
     if mean is not None:
         latency["mean"] = float(mean[1]) / 1e3
     requests = max(count for _, _, count in rows)
