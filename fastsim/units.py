@@ -13,7 +13,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, Wi
 
 from fastsim.errors import InputError
 
-_NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+DIGITS = r"(?:\d+\.?\d*|\.\d+)"
+"""Pattern of a number without sign and exponent."""
+_NUMBER = rf"([+-]?{DIGITS}(?:[eE][+-]?\d+)?)"
 _DURATION = re.compile(_NUMBER + r"\s*(ns|us|µs|ms|s|min|h|d)")
 _RATE = re.compile(_NUMBER + r"\s*/\s*(s|sec|min|h|d)")
 _SHARE = re.compile(_NUMBER + r"\s*%")

@@ -7,7 +7,7 @@ request, so that a forecast starts from the utilisation that was measured.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,27 +148,31 @@ def _other_threads_s(model: ServiceModel, requests: RequestSet) -> float:
     if process_s is None or loop_s is None:
         return 0.0
     known_s = per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0
-    for endpoint in model.endpoints:
-        for variant in endpoint.variants:
-            known_s += endpoint.share * variant.share * _in_threads_s(variant.steps)
+    known_s += sum(times * _in_threads_s(step) for times, step in _steps_of_a_request(model))
     return max(0.0, process_s - loop_s - known_s)
 
 
-def _in_threads_s(steps: Sequence[Step]) -> float:
-    """Return the CPU that a program takes in threads, under the GIL, in the mean; seconds."""
-    total_s = 0.0
-    for times, step in times_run(steps):
-        match step:
-            case WaitStep():
-                total_s += times * step.thread_cpu
-            case ThreadStep():
-                total_s += times * mean(step.cpu)
-            case CallStep():
-                inner = times_run(step.steps)
-                total_s += times * sum(
-                    often * mean(each.time) for often, each in inner if isinstance(each, CpuStep)
-                )
-    return total_s
+def _in_threads_s(step: Step) -> float:
+    """Return the CPU that a step takes in threads, under the GIL, in the mean; seconds."""
+    match step:
+        case WaitStep():
+            return step.thread_cpu
+        case ThreadStep():
+            return mean(step.cpu)
+        case CallStep():
+            inner = times_run(step.steps)
+            return sum(
+                often * mean(each.time) for often, each in inner if isinstance(each, CpuStep)
+            )
+        case _:
+            return 0.0
+
+
+def _steps_of_a_request(model: ServiceModel) -> Iterator[tuple[float, Step]]:
+    """Yield all steps with how often each runs in a request of any endpoint, in the mean."""
+    for endpoint in model.endpoints:
+        for variant in endpoint.variants:
+            yield from times_run(variant.steps, endpoint.share * variant.share)
 
 
 def _loop_cpu_s(requests: RequestSet) -> float | None:
@@ -182,10 +186,8 @@ def _loop_cpu_s(requests: RequestSet) -> float | None:
 def _blocked_s(model: ServiceModel) -> float:
     """Return how long code blocks the loop per request, seconds."""
     return sum(
-        endpoint.share * variant.share * times * mean(step.time) * step.blocking
-        for endpoint in model.endpoints
-        for variant in endpoint.variants
-        for times, step in times_run(variant.steps)
+        times * mean(step.time) * step.blocking
+        for times, step in _steps_of_a_request(model)
         if isinstance(step, CpuStep)
     )
 

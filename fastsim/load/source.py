@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fastsim.errors import InputError
 from fastsim.own_code import check_own, load_own, own_failed
 from fastsim.streams import stream
-from fastsim.units import parse_duration
+from fastsim.units import DIGITS, parse_duration
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -277,7 +277,7 @@ def scaled_file(text: str, *, hint: str) -> SourceText:
         raise wrong
     times = 1.0
     if match["times"] is not None:
-        if re.fullmatch(r"\d+\.?\d*|\.\d+", match["times"]) is None:
+        if re.fullmatch(DIGITS, match["times"]) is None:
             raise wrong
         times = float(match["times"])
     length_s = None if match["length"] is None else parse_duration(match["length"])

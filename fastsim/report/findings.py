@@ -69,6 +69,13 @@ def _surely(row: CompareRow) -> float:
     return 0.0 if low <= 0.0 <= high else min(abs(low), abs(high))
 
 
+def _at_most(row: CompareRow) -> float:
+    """Return the largest size that the error of a row can have; infinity if nobody knows."""
+    if row.error_low is None or row.error_high is None:
+        return math.inf
+    return max(abs(row.error_low), abs(row.error_high))
+
+
 def tally_sentence(result: Tally) -> str:
     """Say how many of the rows agree, and name the worst."""
     text = (
@@ -114,9 +121,7 @@ def shown_sentence(comparison: Comparison) -> str:
     for row in comparison.rows:
         if not row.counts or is_ratio(row.unit):
             continue
-        known = row.error_low is not None and row.error_high is not None
-        could = max(abs(row.error_low or 0.0), abs(row.error_high or 0.0)) if known else math.inf
-        furthest[row.metric] = max(furthest.get(row.metric, 0.0), could)
+        furthest[row.metric] = max(furthest.get(row.metric, 0.0), _at_most(row))
     parts = [
         f"{metric_name(metric)} within {math.ceil(could * 100.0 - 1e-9)} %"
         if could <= 1.0

@@ -36,12 +36,9 @@ def moved(
     middle
         The median of ``law`` above its shift, where it is known already.
     """
-    if middle is None:
-        middle = percentile(law, 0.5) - law.shift
-    if middle <= 0.0:
+    own = percentile(law, 0.5) - law.shift if middle is None else middle
+    if own <= 0.0:
         return law
-
-    own = middle
 
     def to(value: float) -> float:
         return own * math.exp(level) * math.pow(max(value, 0.0) / own, widen)

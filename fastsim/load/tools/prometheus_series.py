@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fastsim.errors import FileFormatError, InputError
+from fastsim.units import DIGITS
 
 _TEXT = r'"(?:[^"\\]|\\.)*"'
-_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
 _LINE = re.compile(
     r"^([a-zA-Z_:][\w:]*)(?:\{((?:[^" + '"' + r"}]|" + _TEXT + r")*)\})?"
-    rf"\s+([-+]?(?:{_NUMBER}(?:[eE][-+]?\d+)?|Inf|NaN))(?:\s+(-?{_NUMBER}))?\s*(?:#.*)?$"
+    rf"\s+([-+]?(?:{DIGITS}(?:[eE][-+]?\d+)?|Inf|NaN))(?:\s+(-?{DIGITS}))?\s*(?:#.*)?$"
 )
 _LABEL = re.compile(r"([a-zA-Z_]\w*)\s*=\s*(" + _TEXT + ")")
 _MANY = 1e12

@@ -11,11 +11,12 @@ from typing import Any
 
 from fastsim.errors import FileFormatError
 from fastsim.load.tools.found import Measured, ToolSummary
+from fastsim.units import DIGITS
 
 _PERCENTILES = {"50%": "p50", "90%": "p90", "95%": "p95", "99%": "p99", "99.9%": "p999"}
 _Whole = tuple[Measured, float, float]
 """What was measured of all requests, how many came a second, and over how many seconds."""
-_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_NUMBER = f"({DIGITS})"
 _HDR = {0.5: "p50", 0.9: "p90", 0.95: "p95", 0.99: "p99", 0.999: "p999"}
 
 
