@@ -62,6 +62,11 @@ class SpeedDoubt(Part):
         description="the part of it by which the machine changed while recording",
     )
     over: Duration = Field(0.0, ge=0.0, description="time with requests that was recorded")
+    taken: Share = Field(
+        0.0,
+        description="part of the event loop's busy time that other processes took while recording; "
+        "half of it is in the error: they are gone, or twice as many, at another time",
+    )
 
 
 class Pauses(Part):

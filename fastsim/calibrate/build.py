@@ -26,6 +26,7 @@ from fastsim.calibrate.readers import Columns, open_traces, trace_files
 from fastsim.calibrate.recorder_cost import without_recorder
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.steps import StepFitter
+from fastsim.calibrate.taken import fit_taken
 from fastsim.calibrate.variants import (
     ObservedEndpoint,
     ObservedVariant,
@@ -173,7 +174,7 @@ def build_model(
     )
     if plain is not None and plain.hidden:
         model = without_queueing(model, requests)
-    model, said = close_account(model, requests, stolen_s)
+    model, said = close_account(model, requests, stolen_s, fit_taken(requests))
     model.warnings += said
     return without_recorder(model, requests)
 

@@ -16,6 +16,7 @@ from fastsim import spans
 from fastsim.calibrate.growth import loop_share, per_request_s, unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.sampled import ALL_RECORDED
+from fastsim.calibrate.taken import Taken
 from fastsim.distributions import mean
 from fastsim.means import times_run
 from fastsim.model import (
@@ -193,36 +194,50 @@ def _blocked_s(model: ServiceModel) -> float:
 
 
 def close_account(
-    model: ServiceModel, requests: RequestSet, stolen_s: float = 0.0
+    model: ServiceModel, requests: RequestSet, stolen_s: float = 0.0, taken: Taken | None = None
 ) -> tuple[ServiceModel, list[str]]:
     """Return the model with what is missing accounted for, and what must be said.
 
-    First what threads cost the loop, then what others take from it (``stolen_s``) and the rest,
-    which are put on every request. Other processes need not be there when the service runs again:
-    how fast the machine is then is doubted by as much as they took. Threads of the service that
-    share its only core with the loop will be.
+    First what threads cost the loop, then what others take from it and the rest, which are put on
+    every request. Other processes need not be there when the service runs again: how fast the
+    machine is then is doubted by as much as they took, and by how much that changed. Threads of
+    the service that share its only core with the loop will be.
+
+    Parameters
+    ----------
+    stolen_s
+        What others than threads took, of a request, as far as the loop's own account tells.
+    taken
+        What the kernel says that other processes took; None where it was not asked.
     """
+    busy_s = per_request_s(requests, spans.LOOP_BUSY_NS)
+    if taken is not None and busy_s is not None:
+        stolen_s = max(stolen_s, taken.share * busy_s)
     handover_s = fit_handover(model, requests, stolen_s)
-    by_others_s = stolen_s
-    if model.process.cores == 1:
-        by_others_s = max(0.0, stolen_s - _other_threads_s(model, requests))
-    taken = by_others_s / (per_request_s(requests, spans.LOOP_BUSY_NS) or math.inf)
+    if taken is None:
+        by_others_s = stolen_s
+        if model.process.cores == 1:
+            by_others_s = max(0.0, stolen_s - _other_threads_s(model, requests))
+        taken = Taken(by_others_s / (busy_s or math.inf), 0.0)
     doubt = model.loop.doubt
-    error = min(1.0, math.hypot(doubt.error, taken / 2.0))  # two deviations: gone, or twice
+    # Two standard deviations: they are gone, or twice as many.
+    error = min(1.0, math.hypot(doubt.error, taken.share / 2.0, taken.error))
+    drift = min(1.0, math.hypot(doubt.drift, taken.error))
+    known = {"error": error, "drift": drift, "taken": taken.share}
     loop = model.loop.model_copy(
         update={
             "accept": model.loop.accept + stolen_s,
-            "doubt": doubt.model_copy(update={"error": error}),
+            "doubt": doubt.model_copy(update=known),
         }
     )
     if handover_s is not None:
         loop = loop.model_copy(update={"handover": handover_s})
     model = model.model_copy(update={"loop": loop})
     said = []
-    if taken > MUCH_TAKEN:
+    if taken.share > MUCH_TAKEN:
         said.append(
-            f"other processes took {taken:.0%} of the event loop's time while it was recorded; a "
-            "forecast takes them along, and a comparison allows for their being gone"
+            f"other processes took {taken.share:.0%} of the event loop's time while it was "
+            "recorded; a forecast takes them along, and a comparison allows for their being gone"
         )
     found = balance(model, requests)
     if found is None or found.missing < LEAST:

@@ -30,6 +30,7 @@ COUNTERS = (
     spans.LOOP_PASSES,
     spans.SLEEP_CPU_NS,
     spans.IDLE_WAKEUPS,
+    spans.CORE_WAIT_NS,
     spans.RECORDER_CPU_NS,
     spans.RECORDER_LOOP_NS,
     spans.BACKGROUND_WALL_NS,

@@ -11,7 +11,8 @@ import typer
 from fastsim.errors import InputError
 
 if TYPE_CHECKING:
-    from fastsim.demo.story import Bar, DemoResult
+    from fastsim.demo.story import DemoResult
+    from fastsim.demo.turns import Bar
 
 
 def demo(
@@ -40,7 +41,8 @@ def demo(
     from fastsim.cli.compare import EXIT_CODES
     from fastsim.cli.output import note, print_json
     from fastsim.demo.servers import require_examples
-    from fastsim.demo.story import Settings, run_demo
+    from fastsim.demo.story import run_demo
+    from fastsim.demo.turns import Settings
 
     require_examples()
     _prepare(output, force=force)

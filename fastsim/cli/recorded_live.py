@@ -8,6 +8,7 @@ import numpy as np
 from fastsim.calibrate.growth import stand_for, unsampled
 from fastsim.calibrate.readers import read_spans
 from fastsim.calibrate.requests import RequestSet, collect_requests
+from fastsim.calibrate.taken import fit_taken
 from fastsim.errors import NotEnoughDataError
 from fastsim.twin.live import LiveSample
 from fastsim.units import format_share
@@ -52,6 +53,7 @@ def read_recorded(path: Path, service: str | None, sampled: float | None = None)
         raise NotEnoughDataError(
             f"{path} holds {measured} requests after the warm-up", hint="record for longer"
         )
+    taken = fit_taken(requests)
     sample = LiveSample(
         endpoints=requests.endpoints,
         endpoint=requests.endpoint,
@@ -64,5 +66,6 @@ def read_recorded(path: Path, service: str | None, sampled: float | None = None)
         warmup_s=max(0.0, float(-at_s[0])),
         recorded=bool(requests.recorded.any()),
         stand_for=stand_for(requests),
+        taken=None if taken is None else taken.share,
     )
     return RecordedLive(sample, requests)

@@ -65,6 +65,7 @@ class Counters(NamedTuple):
     loop_passes: int | None
     sleep_cpu_ns: int | None
     idle_wakeups: int | None
+    core_wait_ns: int | None
 
 
 _COUNTERS = (
@@ -82,6 +83,7 @@ _COUNTERS = (
     spans.LOOP_PASSES,
     spans.SLEEP_CPU_NS,
     spans.IDLE_WAKEUPS,
+    spans.CORE_WAIT_NS,
 )
 
 

@@ -257,6 +257,7 @@ class FastSimMiddleware:
             loop_passes=clock.pass_number if sees else None,
             sleep_cpu_ns=clock.sleep_cpu if sees else None,
             idle_wakeups=clock.idle_wakeups if sees else None,
+            core_wait_ns=clock.series.core_wait if clock.series.core_wait >= 0 else None,
         )
 
     def _ready_clock(self) -> LoopClock | None:

@@ -41,6 +41,7 @@ class LoopSeries:
         "__weakref__",
         "_start",
         "collections",
+        "core_wait",
         "in_flight",
         "on_full",
         "timer_late",
@@ -58,6 +59,9 @@ class LoopSeries:
         self.collections: list[tuple[int, int]] = []
         """Full garbage collections: (at, length)."""
         self.on_full: Callable[[], None] | None = None
+        self.core_wait = -1
+        """For how long the loop's thread has been ready to run without a core, as read when the
+        last window ended; -1 before, and where nobody says."""
         self.timer_wakes = 0
         """How often a timer ended the loop's sleep, where its polls are seen."""
         self.timer_late = 0
@@ -83,6 +87,7 @@ class LoopSeries:
         self._start = now
 
     def _close(self, window: Window) -> None:
+        self.core_wait = clocks.core_wait_ns()
         self.windows.append(window)
         if len(self.windows) >= WINDOWS_PER_SPAN and self.on_full is not None:
             self.on_full()

@@ -87,6 +87,8 @@ class Services:
         self._running: list[subprocess.Popen[bytes]] = []
         self._logs: list[IO[bytes]] = []
         self._shops: list[subprocess.Popen[bytes]] = []
+        self.pids: dict[str, int] = {}
+        """Of the shops, by their address."""
 
     def __enter__(self) -> Self:
         try:
@@ -122,7 +124,9 @@ class Services:
         environment |= settings
         with self.cores.use(self.cores.shop):
             self._shops.append(self._start("shop", port, environment))
-        return f"http://{HOST}:{port}"
+        url = f"http://{HOST}:{port}"
+        self.pids[url] = self._shops[-1].pid
+        return url
 
     def stop_shops(self) -> None:
         """End the shops and wait until their recordings are complete."""

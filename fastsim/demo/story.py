@@ -6,25 +6,35 @@ while the other works, so that the machine's changing speed hits both alike. The
 to the recorded slices and sees nothing of the others but when their requests arrived.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from fastsim.calibrate.build import build_model, hash_inputs, read_requests
 from fastsim.calibrate.client_path import fit_client_overhead
 from fastsim.calibrate.drift import code_speed
+from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.selfcheck import check_warnings, replay_recording
+from fastsim.calibrate.taken import fit_taken
 from fastsim.demo.servers import EXAMPLES, Cores, Services
+from fastsim.demo.turns import (
+    Bar,
+    Measured,
+    Settings,
+    Shop,
+    Turn,
+    inside,
+    take_turns,
+    undisturbed,
+)
 from fastsim.load.capacity import measure_capacity
 from fastsim.load.driver import LoadResult
 from fastsim.load.outcome import to_run
-from fastsim.load.schedule import draw_schedule
-from fastsim.load.session import run_load
 from fastsim.load.slices import join
-from fastsim.load.traffic_file import Mix, read_traffic_file
+from fastsim.load.traffic_file import read_traffic_file
 from fastsim.model import ClientPath, Resource, ServiceModel
 from fastsim.report.html import render_html
 from fastsim.report.json import to_json
@@ -42,61 +52,45 @@ from fastsim.twin import (
 )
 from fastsim.twin.capacity import find_capacity
 from fastsim.twin.compare import TOTAL
-from fastsim.twin.doubt import busy_loop_sd, processor_warnings
+from fastsim.twin.doubt import busy_loop_sd, in_surroundings, processor_warnings
 from fastsim.twin.planning import make_plan
 from fastsim.twin.processes import Jobs, shared
 from fastsim.twin.statistics import normal_quantile, student_quantile
 from fastsim.yaml_writing import dump_yaml
 
+RECORDING, LIVE, LIVE_POOL = "recording", "live", "live-pool"
 POOL = "sqlalchemy"
 RECORDED_POOL = 5
 
 SAME_SPEED = 0.04
 """Code whose CPU differs by less between two recordings ran at the same speed."""
 
-DISTURBED_S = 0.02
-"""A slice in which 1 % of the requests left later than this is taken again, once."""
-
 CAPACITY_TOLERANCE = 0.10
 
+T = TypeVar("T")
+
 Say = Callable[[str], None]
-Bar = Callable[[str, float], None]
-"""Called with what goes on and the part of the whole demo that is done, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What the demo does; loads are shares of the measured capacity, durations in seconds."""
+class _Case:
+    """One deployment that was predicted and measured."""
 
-    recorded: float = 0.40
-    predicted: float = 0.75
-    other_pool: int = 2
-    other: float = 0.55
-    """Load with the other pool."""
-    rounds: int = 4
-    recorded_slice_s: float = 3.2
-    predicted_slice_s: float = 5.5
-    other_slice_s: float = 2.5
-    warm_up_s: float = 2.0
-    """Load before anything counts: code runs slowly the first hundred times."""
-    burst_s: float = 1.2
-    """Length of each measurement of the capacity."""
-    replications: int = 40
-    seed: int = 7
+    title: str
+    slices: list[Turn[LoadResult]]
+    pool: int
+    requests: RequestSet
+    """What the recorder saw of it."""
 
+    def live(self) -> Run:
+        """Return what clients saw, without what was disturbed."""
+        run = to_run(join([each.result for each in undisturbed(self.slices)]))
+        return run.model_copy(update={"title": self.title})
 
-@dataclass(slots=True)
-class _Measured:
-    """What the slices gave."""
-
-    recorded: list[LoadResult] = field(default_factory=list)
-    predicted: list[LoadResult] = field(default_factory=list)
-    other: list[LoadResult] = field(default_factory=list)
-    capacity_per_s: list[float] = field(default_factory=list)
-    repeated: int = 0
-    """Slices that were taken again."""
-    warm_up_s: float = 0.0
-    """For how long the recorded service warmed up, from its first request."""
+    @property
+    def taken(self) -> float | None:
+        """Share of the loop's time that others took of that."""
+        return _taken(self.requests, undisturbed(self.slices))
 
 
 @dataclass(slots=True)
@@ -118,7 +112,7 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
     """Do the whole demo; files go to ``directory``, which must exist and be empty."""
     mix = read_traffic_file(EXAMPLES / "shop" / "traffic.yaml")
     cores = Cores()
-    recording, live, other = (directory / name for name in ("recording", "live", "live-pool"))
+    recording, live, other = (directory / name for name in (RECORDING, LIVE, LIVE_POOL))
     with Services(directory, cores) as services:
         bar("starting the services", 0.02)
         small = {"SHOP_DB_POOL": str(settings.other_pool)}
@@ -128,6 +122,7 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
             services.start_shop(live, usual),
             services.start_shop(other, small),
         )
+        first, second, third = (Shop(url, services.pids[url]) for url in urls)
         bar("measuring what this machine can do", 0.08)
         with cores.use(cores.others):
             capacity = measure_capacity(urls[1], mix, duration_s=3.0, seed=settings.seed).per_s
@@ -135,69 +130,25 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
                 f"this machine saturates at about {capacity:.3g} requests/s; loads are shares of "
                 "that, measured anew before every turn"
             )
-            measured = _take_turns(urls, mix, capacity, settings, bar)
+            measured = take_turns((first, second, third), mix, capacity, settings, bar)
         services.stop_shops()
     bar("calibrating", 0.72)
-    joined = to_run(join(measured.recorded))
-    model = _calibrate(recording, joined, directory, measured.warm_up_s)
+    model = _calibrate(recording, measured, directory)
     bar("predicting and comparing", 0.85)
-    result = _compare(model, measured, settings)
+    seen = {name: read_requests([directory / name]) for name in (LIVE, LIVE_POOL)}
+    result = _compare(model, measured, seen, settings)
     result.notes += _notes(cores, measured, settings)
     if result.table.verdict == "off":
-        result.notes += _speeds(model, recording, live)
+        result.notes += _speeds(model, read_requests([recording]), seen[LIVE])
     bar("writing the report", 0.97)
     result.report = _write(result, directory)
     return result
 
 
-def _take_turns(
-    urls: tuple[str, str, str], mix: Mix, capacity: float, settings: Settings, bar: Bar
-) -> _Measured:
-    """Record, measure, measure with the other pool, and saturate, in turns."""
-    found = _Measured()
-    # The service that is measured has warmed up while its capacity was.
-    begun = time.monotonic()
-    _slice(urls[0], mix, settings.recorded * capacity, settings.warm_up_s, settings.seed)
-    found.warm_up_s = time.monotonic() - begun
-    _slice(urls[2], mix, settings.other * capacity, settings.warm_up_s, settings.seed)
-    for number in range(settings.rounds):
-        # The machine may be slower by now: loads are shares of what it can do at the moment.
-        burst = measure_capacity(urls[1], mix, duration_s=settings.burst_s, seed=number + 2)
-        found.capacity_per_s.append(burst.per_s)
-        capacity = float(np.median(found.capacity_per_s))
-        bar(
-            f"recording and measuring, turn {number + 1} of {settings.rounds}", 0.15 + 0.14 * number
-        )
-        for url, share, length_s, kept in (
-            (urls[0], settings.recorded, settings.recorded_slice_s, found.recorded),
-            (urls[1], settings.predicted, settings.predicted_slice_s, found.predicted),
-            (urls[2], settings.other, settings.other_slice_s, found.other),
-        ):
-            seed = settings.seed * 1000 + number * 10 + len(kept)
-            result = _slice(url, mix, share * capacity, length_s, seed)
-            if _disturbed(result):
-                found.repeated += 1
-                result = _slice(url, mix, share * capacity, length_s, seed)
-            kept.append(result)
-    return found
-
-
-def _slice(url: str, mix: Mix, rate_per_s: float, length_s: float, seed: int) -> LoadResult:
-    schedule = draw_schedule(mix, rate_per_s=rate_per_s, duration_s=length_s, seed=seed)
-    result = run_load(url, schedule)
-    if result.stopped:
-        raise KeyboardInterrupt
-    return result
-
-
-def _disturbed(result: LoadResult) -> bool:
-    """Tell whether the driver itself could not keep to its schedule."""
-    late_s = result.sent_s - result.schedule.at_s
-    return bool(np.quantile(late_s[np.isfinite(late_s)], 0.99) > DISTURBED_S)
-
-
-def _calibrate(recording: Path, recorded: Run, directory: Path, warm_up_s: float) -> ServiceModel:
-    requests = read_requests([recording], skip_first_s=warm_up_s)
+def _calibrate(recording: Path, measured: Measured, directory: Path) -> ServiceModel:
+    turns = undisturbed(measured.recorded)
+    recorded = to_run(join([each.result for each in turns]))
+    requests = _only(read_requests([recording], skip_first_s=0.0), turns)
     model = build_model(requests, command="fastsim demo", data_sha256=hash_inputs([recording]))
     found = replay_recording(model, requests)
     overhead = fit_client_overhead(recorded, requests, found.before_application_s)
@@ -212,35 +163,55 @@ def _calibrate(recording: Path, recorded: Run, directory: Path, warm_up_s: float
     return model
 
 
-def _compare(model: ServiceModel, measured: _Measured, settings: Settings) -> DemoResult:
-    """Ask the twin at the arrivals that were live, and set both side by side."""
+def _only(requests: RequestSet, turns: Sequence[Turn[T]]) -> RequestSet:
+    """Return the requests with those outside of some turns marked as to be left out."""
+    return replace(requests, warm_up=~inside(requests.start_ns, turns))
+
+
+def _compare(
+    model: ServiceModel, measured: Measured, seen: dict[str, RequestSet], settings: Settings
+) -> DemoResult:
+    """Ask the twin at the arrivals that were live, and set both side by side.
+
+    Parameters
+    ----------
+    seen
+        What the recorder saw of the live services, which says what other processes took of them.
+    """
+    other_pool = f"{settings.other:.0%}, pool {settings.other_pool}"
     cases = (
-        (f"{settings.predicted:.0%} load", measured.predicted, RECORDED_POOL),
-        (f"{settings.other:.0%}, pool {settings.other_pool}", measured.other, settings.other_pool),
+        _Case(f"{settings.predicted:.0%} load", measured.predicted, RECORDED_POOL, seen[LIVE]),
+        _Case(other_pool, measured.other, settings.other_pool, seen[LIVE_POOL]),
     )
     result = DemoResult(model, Comparison(mode="arrival replay", rows=[], verdict="cannot tell"))
     rows: list[CompareRow] = []
-    lives = [to_run(join(slices)).model_copy(update={"title": title}) for title, slices, _ in cases]
-    samples = [replace(LiveSample.of_run(live), recorded=True) for live in lives]
+    lives = [each.live() for each in cases]
+    samples = [
+        replace(LiveSample.of_run(live), recorded=True, taken=each.taken)
+        for each, live in zip(cases, lives, strict=True)
+    ]
     with shared(None) as jobs:
         forecasts = [
-            _forecast(model, sample, pool, settings, jobs)
-            for sample, (_, _, pool) in zip(samples, cases, strict=True)
+            _forecast(model, sample, case.pool, settings, jobs)
+            for sample, case in zip(samples, cases, strict=True)
         ]
     asked = zip(cases, lives, samples, forecasts, strict=True)
-    for number, ((title, _, _), live, sample, forecast) in enumerate(asked):
+    for number, (case, live, sample, forecast) in enumerate(asked):
         wanted = _wanted(sample, endpoints=3 if number == 0 else 1)
         found = compare(
             forecast.replications, sample, mode="arrival replay", counting=wanted
-        ).model_copy(update={"title": title})
+        ).model_copy(update={"title": case.title})
         result.live_runs.append(live)
-        result.twin_runs.append(forecast.run.model_copy(update={"title": title}))
+        result.twin_runs.append(forecast.run.model_copy(update={"title": case.title}))
         result.comparisons.append(found)
-        rows += [_titled(row, title) for row in found.rows if row.counts or _refutes(row)]
-    rows.append(_saturation(model, measured.capacity_per_s, settings))
+        rows += [_titled(row, case.title) for row in found.rows if row.counts or _refutes(row)]
+    bursts = undisturbed(measured.capacity_per_s)
+    beside = in_surroundings(model, _taken(seen[LIVE], bursts))
+    rates = [each.result for each in bursts]
+    rows.append(_saturation(beside, rates, settings))
     result.table = Comparison(
         mode="arrival replay",
-        title=f"shop, this machine saturates at {np.median(measured.capacity_per_s):.3g}/s",
+        title=f"shop, this machine saturates at {np.median(rates):.3g}/s",
         rows=rows,
         tolerance={metric: result.comparisons[0].tolerance[metric] for metric in ("p50", "p95")}
         | {"rate": CAPACITY_TOLERANCE},
@@ -254,6 +225,11 @@ def _compare(model: ServiceModel, measured: _Measured, settings: Settings) -> De
     return result
 
 
+def _taken(requests: RequestSet, turns: Sequence[Turn[T]]) -> float | None:
+    found = fit_taken(_only(requests, turns))
+    return None if found is None else found.share
+
+
 def _needed_s(found: list[Comparison]) -> float | None:
     """Return how long a live run would tell all of them, seconds; None if none would."""
     needed = [each.needed_s for each in found if each.verdict == "cannot tell"]
@@ -264,7 +240,7 @@ def _needed_s(found: list[Comparison]) -> float | None:
 def _forecast(
     model: ServiceModel, live: LiveSample, pool: int, settings: Settings, jobs: Jobs
 ) -> Forecast:
-    model = model.with_recorder()
+    model = in_surroundings(model.with_recorder(), live.taken)
     names = [endpoint.name for endpoint in model.endpoints]
     live, _ = live.known_to(names)
     code = np.array([names.index(name) if name in names else -1 for name in live.endpoints])
@@ -334,12 +310,10 @@ def _saturation(model: ServiceModel, measured: list[float], settings: Settings) 
     )
 
 
-def _speeds(model: ServiceModel, recording: Path, live: Path) -> list[str]:
+def _speeds(model: ServiceModel, recorded: RequestSet, live: RequestSet) -> list[str]:
     """Say whether the same code took the same CPU in the recorded and the measured slices."""
     cold = model.loop.cold
-    ratio = code_speed(read_requests([live]), cold).ratio_to(
-        code_speed(read_requests([recording]), cold)
-    )
+    ratio = code_speed(live, cold).ratio_to(code_speed(recorded, cold))
     if ratio is None or abs(ratio - 1.0) <= SAME_SPEED:
         return []
     change = f"{abs(ratio - 1.0):.0%} {'less' if ratio < 1.0 else 'more'} CPU"
@@ -352,8 +326,8 @@ def _speeds(model: ServiceModel, recording: Path, live: Path) -> list[str]:
     ]
 
 
-def _notes(cores: Cores, measured: _Measured, settings: Settings) -> list[str]:
-    requests = sum(len(each.schedule) for each in measured.recorded)
+def _notes(cores: Cores, measured: Measured, settings: Settings) -> list[str]:
+    requests = sum(len(each.result.schedule) for each in undisturbed(measured.recorded))
     notes = [
         (
             f"fitted to {requests} requests at {settings.recorded:.0%} of the capacity; twin and "
@@ -368,6 +342,15 @@ def _notes(cores: Cores, measured: _Measured, settings: Settings) -> list[str]:
         )
     if measured.repeated:
         notes.append(f"{measured.repeated} disturbed slices were taken again")
+    every = measured.all()
+    disturbed = [each for each in every if each.disturbed]
+    if disturbed:
+        most = max((each.taken or 0.0) for each in disturbed)
+        notes.append(
+            f"other processes disturbed {len(disturbed)} of {len(every)} slices (they took up to "
+            f"{most:.0%} of the shop's time), which were left out where enough others are; on a "
+            "quieter machine more can be told"
+        )
     return notes
 
 

@@ -45,6 +45,9 @@ COUNTING = frozenset({"p50", "p95"})
 FEWEST = {"mean": 30, "p50": 30, "p90": 100, "p95": 100, "p99": 300, "errors": 30, "throughput": 30}
 """Live requests below which a metric is not judged: a p95 has 5 values beyond it, a p99 3."""
 
+MUCH_TAKEN = 0.10
+"""Share of the loop's busy time taken by other processes that is worth a warning."""
+
 LONGEST_S = 86_400.0
 """Nobody measures for longer to hear that a value agrees."""
 
@@ -150,6 +153,11 @@ def compare(
         warnings.append(f"twin: {overload.sentence()}")
     if isinstance(twin, Replications) and twin.plan.doubtful:
         warnings += processor_warnings(twin.plan.model.loop, twin.plan.duration_s)
+        if isinstance(live, LiveSample) and (live.taken or 0.0) > MUCH_TAKEN:
+            warnings.append(
+                f"other processes took {live.taken:.0%} of the event loop's time in the live run; "
+                "every interval allows for what they took more or less than while recording"
+            )
     verdict = _verdict(judged)
     return Comparison(
         mode=mode,

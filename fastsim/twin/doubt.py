@@ -18,6 +18,8 @@ from fastsim.twin.whatif import with_cpu_scaled, with_loop_cpu_scaled
 
 SHORTEST_STRETCH = 1.0 / 16.0
 """Part of the recording; how shorter stretches differ has not been measured."""
+LEAST_LEFT = 0.1
+"""Of the loop's time, where others took the rest."""
 MUCH = 0.02
 """Doubt of the CPU, at 95 %, that is worth a word."""
 
@@ -35,6 +37,27 @@ def speed_sd(costs: LoopCosts, duration_s: float) -> float:
     drift = doubt.drift**2 * doubt.over / length_s
     own = max(0.0, drift - _wander_variance(costs.wander, length_s))
     return math.sqrt(doubt.error**2 + own)
+
+
+def in_surroundings(model: ServiceModel, taken: float | None) -> ServiceModel:
+    """Return the model for a run in which other processes took another share of the loop's time.
+
+    The twin goes on as it was recorded: what the run had beside it is in its doubt alone, which is
+    the whole difference in place of what nobody knew.
+
+    Parameters
+    ----------
+    taken
+        Share of the loop's busy time, 0 to 1; None where nobody says.
+    """
+    doubt = model.loop.doubt
+    if taken is None:
+        return model
+    known = max(0.0, doubt.error**2 - (doubt.taken / 2.0) ** 2)
+    other = math.log(max(1.0 - doubt.taken, LEAST_LEFT) / max(1.0 - taken, LEAST_LEFT))
+    error = min(math.sqrt(known + other**2), 1.0)
+    loop = model.loop.model_copy(update={"doubt": doubt.model_copy(update={"error": error})})
+    return model.model_copy(update={"loop": loop})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from fastsim.load.tools.found import ToolRequests
 from fastsim.model import ServiceModel
 from fastsim.result import Estimate, Run
 from fastsim.scenario import Deployment, TrafficPlan, Users
+from fastsim.twin.doubt import in_surroundings
 from fastsim.twin.live_summary import (
     LiveSummary,
     LiveValue,
@@ -75,6 +76,8 @@ class LiveSample:
     """Whether the recorder watched: it makes the service slower."""
     stand_for: Floats | None = None
     """How many requests of the service each stands for, where these are a sample."""
+    taken: float | None = None
+    """Share of the event loop's busy time that other processes took, where it was recorded."""
 
     @classmethod
     def of_run(cls, run: Run, *, where: str | None = None) -> Self:
@@ -269,6 +272,8 @@ def simulate_live(
     """
     if live.recorded:
         model = model.with_recorder()
+    if isinstance(live, LiveSample):
+        model = in_surroundings(model, live.taken)
     names = [endpoint.name for endpoint in model.endpoints]
     known, _ = live.known_to(names)
     shares = known.shares()

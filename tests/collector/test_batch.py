@@ -17,7 +17,7 @@ from fastsim.collector.timeline import LoopClock, RequestRecord
 from fastsim.collector.writer import NoWriter
 from fastsim.step_columns import COLUMNS
 
-FIRST = Counters(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, None, None, None, None)
+FIRST = Counters(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, None, None, None, None, None)
 SECOND = FIRST._replace(requests_seen=2)
 
 

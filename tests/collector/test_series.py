@@ -7,6 +7,7 @@ import time
 import pytest
 
 from fastsim.calibrate.loop_series import is_loop_span, read_loop_series
+from fastsim.collector import clocks
 from fastsim.collector.export import build_series_span
 from fastsim.collector.series import LoopSeries, probe_lag, watch_collections
 from fastsim.collector.timeline import LoopClock
@@ -40,6 +41,17 @@ def test_windows_begin_anew() -> None:
     first, second = series.windows
     assert (first.at, first.length, first.lag_max) == (0, 120 * MS, 60 * MS)
     assert (second.at, second.length, second.lag_max, second.busy) == (120 * MS, 140 * MS, MS, MS)
+
+
+def test_the_time_without_a_core_is_read_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([3 * MS, 5 * MS])
+    monkeypatch.setattr(clocks, "core_wait_ns", lambda: next(readings))
+    series = LoopSeries(0)
+    assert series.core_wait == -1
+    passes(series, [MS], 120 * MS)
+    assert series.core_wait == 3 * MS
+    series.add_probe(MS, 240 * MS)
+    assert series.core_wait == 5 * MS
 
 
 def test_it_hands_over_when_there_are_ten() -> None:

@@ -15,6 +15,7 @@ from fastsim.twin.doubt import (
     Processor,
     busy_loop_sd,
     draw_processor,
+    in_surroundings,
     on_processor,
     processor_warnings,
     speed_sd,
@@ -216,3 +217,30 @@ def test_an_unknown_cost_of_idleness_is_said() -> None:
     assert processor_warnings(cold(0.2, 0.02, 0.4), 10.0) == []
     [said] = processor_warnings(cold(0.2, 0.2, 0.4), 10.0)
     assert "15% more or less" in said
+
+
+def test_what_was_beside_the_live_run_is_doubt_where_it_is_known() -> None:
+    doubt = SpeedDoubt(error=math.hypot(0.03, 0.2), drift=0.01, over=10.0, taken=0.4)
+    model = service(LoopCosts(doubt=doubt))
+    assert in_surroundings(model, None) is model
+
+    def error(taken: float) -> float:
+        return in_surroundings(model, taken).loop.doubt.error
+
+    # As much as while recording: what nobody knew is known.
+    assert error(0.4) == pytest.approx(0.03)
+    assert error(0.0) == pytest.approx(math.hypot(0.03, math.log(0.6)))
+    assert error(0.7) == pytest.approx(math.hypot(0.03, math.log(0.6 / 0.3)))
+    assert error(1.0) == 1.0
+
+
+def test_a_live_run_that_others_disturbed_cannot_be_told() -> None:
+    """Others took a third of its loop: code takes half as long again, which is no twin's fault."""
+    model = service(costs(error=0.005))
+    slow = live_of(with_cpu_scaled(model, 1.5), 5)
+    found = compare(simulate_live(model, slow), slow)
+    assert found.verdict == "off"
+    told = replace(slow, taken=1.0 / 3.0)
+    allowed = compare(simulate_live(model, told), told)
+    assert allowed.verdict == "cannot tell"
+    assert any("took 33% of the event loop's time in the live run" in w for w in allowed.warnings)

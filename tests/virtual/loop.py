@@ -31,6 +31,7 @@ class Clock:
     def __init__(self, timer_late_s: float = 0.0) -> None:
         self.wall_s = 0.0
         self.cpu_s = 0.0
+        self.core_wait_s = 0.0
         self.timer_late_s = timer_late_s
 
     def burn(self, seconds: float) -> None:
@@ -41,6 +42,11 @@ class Clock:
     def block(self, seconds: float) -> None:
         """Have code hold the loop for so long without using the processor."""
         self.wall_s += seconds
+
+    def starve(self, seconds: float) -> None:
+        """Have another process run on the only core for so long."""
+        self.wall_s += seconds
+        self.core_wait_s += seconds
 
 
 class VirtualSelector(selectors.SelectSelector):
@@ -127,6 +133,11 @@ def block(seconds: float) -> None:
     current().clock.block(seconds)
 
 
+def starve(seconds: float) -> None:
+    """Lose the only core to another process for so long."""
+    current().clock.starve(seconds)
+
+
 async def answer(seconds: float) -> None:
     """Wait for a peer that answers, over a socket, after so long."""
     loop = current()
@@ -163,6 +174,9 @@ def virtual_loop(
     def unix_ns() -> int:
         return EPOCH_NS + wall_ns()
 
+    def core_wait_ns() -> int:
+        return round(clock.core_wait_s * 1e9)
+
     def thread_ns() -> int:
         # The recorder's own threads cost nothing in virtual time.
         return cpu_ns() if threading.get_ident() == thread else 0
@@ -172,6 +186,7 @@ def virtual_loop(
         mock.patch.object(clocks, "process_time_ns", cpu_ns),
         mock.patch.object(clocks, "thread_time_ns", thread_ns),
         mock.patch.object(clocks, "time_ns", unix_ns),
+        mock.patch.object(clocks, "core_wait_ns", core_wait_ns),
         # A thread that looks at the loop in real time sees what it happens to see.
         mock.patch.object(Watchdog, "ensure", return_value=None),
     ):
