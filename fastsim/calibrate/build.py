@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fastsim import __version__, spans
 from fastsim.calibrate.arrivals import describe_arrivals
@@ -149,11 +150,13 @@ def build_model(
     # Endpoints without a request that was answered are left out.
     total = sum(shares[endpoint.name] for endpoint in observed)
     endpoints = []
-    for position, endpoint in enumerate(observed):
-        if on_progress is not None:
-            on_progress(endpoint.name, position / len(observed))
-        share = shares[endpoint.name] / total
-        endpoints.append(_endpoint(endpoint, fitter, share))
+    # Matrices are tiny: more threads of the linear algebra only wait for each other, busily.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for position, endpoint in enumerate(observed):
+            if on_progress is not None:
+                on_progress(endpoint.name, position / len(observed))
+            share = shares[endpoint.name] / total
+            endpoints.append(_endpoint(endpoint, fitter, share))
     traffic, more = _traffic(requests, used)
     model = ServiceModel(
         service=requests.service,

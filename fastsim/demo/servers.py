@@ -87,6 +87,7 @@ class Services:
         self._running: list[subprocess.Popen[bytes]] = []
         self._logs: list[IO[bytes]] = []
         self._shops: list[subprocess.Popen[bytes]] = []
+        self._beginning: list[tuple[str, int, subprocess.Popen[bytes]]] = []
         self.pids: dict[str, int] = {}
         """Of the shops, by their address."""
 
@@ -94,7 +95,7 @@ class Services:
         try:
             with self.cores.use(self.cores.others):
                 for name, port in self._ports.items():
-                    self._start(name, port, dict(os.environ))
+                    self._begin(name, port, dict(os.environ))
         except BaseException:
             self.__exit__()
             raise
@@ -123,7 +124,8 @@ class Services:
         }
         environment |= settings
         with self.cores.use(self.cores.shop):
-            self._shops.append(self._start("shop", port, environment))
+            self._shops.append(self._begin("shop", port, environment))
+        self._wait()
         url = f"http://{HOST}:{port}"
         self.pids[url] = self._shops[-1].pid
         return url
@@ -135,11 +137,11 @@ class Services:
             self._running.remove(shop)
         self._shops.clear()
 
-    def _start(
+    def _begin(
         self, name: str, port: int, environment: dict[str, str]
     ) -> "subprocess.Popen[bytes]":
-        log_path = self.directory / f"{name}.log"
-        log = log_path.open("ab")
+        """Begin to start a service, beside the others that are starting."""
+        log = (self.directory / f"{name}.log").open("ab")
         self._logs.append(log)
         command = [
             *(sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), f"{name}.app:app"),
@@ -148,9 +150,15 @@ class Services:
         ]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self._running.append(process)
-        if not wait_for_port(HOST, port, process, START_WITHIN_S):
-            raise InputError(
-                f"the example service {name} did not start",
-                hint=f"its messages are in {log_path}",
-            )
+        self._beginning.append((name, port, process))
         return process
+
+    def _wait(self) -> None:
+        """Wait until all that begin to start answer."""
+        while self._beginning:
+            name, port, process = self._beginning.pop()
+            if not wait_for_port(HOST, port, process, START_WITHIN_S):
+                raise InputError(
+                    f"the example service {name} did not start",
+                    hint=f"its messages are in {self.directory / f'{name}.log'}",
+                )

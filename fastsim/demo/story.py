@@ -54,7 +54,7 @@ from fastsim.twin.capacity import find_capacity
 from fastsim.twin.compare import TOTAL
 from fastsim.twin.doubt import busy_loop_sd, in_surroundings, processor_warnings
 from fastsim.twin.planning import make_plan
-from fastsim.twin.processes import Jobs, shared
+from fastsim.twin.processes import Processes, shared
 from fastsim.twin.statistics import normal_quantile, student_quantile
 from fastsim.yaml_writing import dump_yaml
 
@@ -125,7 +125,7 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
         first, second, third = (Shop(url, services.pids[url]) for url in urls)
         bar("measuring what this machine can do", 0.08)
         with cores.use(cores.others):
-            capacity = measure_capacity(urls[1], mix, duration_s=3.0, seed=settings.seed).per_s
+            capacity = measure_capacity(urls[1], mix, duration_s=2.0, seed=settings.seed).per_s
             say(
                 f"this machine saturates at about {capacity:.3g} requests/s; loads are shares of "
                 "that, measured anew before every turn"
@@ -133,10 +133,12 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
             measured = take_turns((first, second, third), mix, capacity, settings, bar)
         services.stop_shops()
     bar("calibrating", 0.72)
-    model = _calibrate(recording, measured, directory)
-    bar("predicting and comparing", 0.85)
-    seen = {name: read_requests([directory / name]) for name in (LIVE, LIVE_POOL)}
-    result = _compare(model, measured, seen, settings)
+    with shared(None) as jobs:
+        jobs.start()
+        model = _calibrate(recording, measured, directory)
+        bar("predicting and comparing", 0.85)
+        seen = {name: read_requests([directory / name]) for name in (LIVE, LIVE_POOL)}
+        result = _compare(model, measured, seen, settings, jobs)
     result.notes += _notes(cores, measured, settings)
     if result.table.verdict == "off":
         result.notes += _speeds(model, read_requests([recording]), seen[LIVE])
@@ -169,7 +171,11 @@ def _only(requests: RequestSet, turns: Sequence[Turn[T]]) -> RequestSet:
 
 
 def _compare(
-    model: ServiceModel, measured: Measured, seen: dict[str, RequestSet], settings: Settings
+    model: ServiceModel,
+    measured: Measured,
+    seen: dict[str, RequestSet],
+    settings: Settings,
+    jobs: Processes,
 ) -> DemoResult:
     """Ask the twin at the arrivals that were live, and set both side by side.
 
@@ -190,11 +196,10 @@ def _compare(
         replace(LiveSample.of_run(live), recorded=True, taken=each.taken)
         for each, live in zip(cases, lives, strict=True)
     ]
-    with shared(None) as jobs:
-        forecasts = [
-            _forecast(model, sample, case.pool, settings, jobs)
-            for sample, case in zip(samples, cases, strict=True)
-        ]
+    forecasts = [
+        _forecast(model, sample, case.pool, settings, jobs)
+        for sample, case in zip(samples, cases, strict=True)
+    ]
     asked = zip(cases, lives, samples, forecasts, strict=True)
     for number, (case, live, sample, forecast) in enumerate(asked):
         wanted = _wanted(sample, endpoints=3 if number == 0 else 1)
@@ -238,7 +243,7 @@ def _needed_s(found: list[Comparison]) -> float | None:
 
 
 def _forecast(
-    model: ServiceModel, live: LiveSample, pool: int, settings: Settings, jobs: Jobs
+    model: ServiceModel, live: LiveSample, pool: int, settings: Settings, jobs: Processes
 ) -> Forecast:
     model = in_surroundings(model.with_recorder(), live.taken)
     names = [endpoint.name for endpoint in model.endpoints]

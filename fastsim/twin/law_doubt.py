@@ -14,8 +14,9 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from fastsim.distributions import mean, percentiles
+from fastsim.distributions import FloatArray, mean, percentiles
 from fastsim.laws import Counts, Distribution
+from fastsim.means import endpoint_mean_s
 from fastsim.model import Endpoint, ServiceModel, Variant
 from fastsim.program import (
     ParallelStep,
@@ -113,6 +114,11 @@ def draw_model(model: ServiceModel, seed: int) -> ServiceModel:
         pauses = pauses.model_copy(update={"time": other(pauses.time)})
     loop = loop.model_copy(update={"background": work, "pauses": pauses})
     return model.model_copy(update={"endpoints": endpoints, "loop": loop})
+
+
+def idle_s(model: ServiceModel) -> FloatArray:
+    """Return the mean time of a request without queueing, seconds, one entry an endpoint."""
+    return np.array([endpoint_mean_s(each) for each in model.endpoints])
 
 
 @dataclass(frozen=True, slots=True)

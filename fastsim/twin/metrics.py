@@ -94,6 +94,9 @@ class Measures:
         Successful responses in the measured time, whenever the request arrived.
     growth_per_s
         Trend of the number in flight over the measured time, and over its second half.
+    idle_s : float array, shape (len(endpoints),)
+        Mean time of a request without queueing in the model that was drawn for this simulation,
+        without its processor; None where the model was taken as it is.
     """
 
     endpoints: tuple[str, ...]
@@ -111,6 +114,7 @@ class Measures:
     loop: LoopMeasure
     resources: dict[str, ResourceMeasure]
     windows: Windows
+    idle_s: Floats | None = None
 
     def chosen(self, endpoint: str | None) -> Flags:
         """Mark the requests of an endpoint; all without one."""

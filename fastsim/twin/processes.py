@@ -135,6 +135,13 @@ class Processes:
             )
         return self._pool
 
+    def start(self) -> None:
+        """Have the processes start beside what this one does until it needs them."""
+        if self._most > 1:
+            pool = self._started()
+            for _ in range(self._most):
+                pool.submit(_nothing)
+
     def close(self) -> None:
         """End the processes, if there are any."""
         if self._pool is not None:
@@ -183,6 +190,10 @@ _plan_of_process: tuple[bytes, Plan] | None = None
 def _leave_ctrl_c_to_the_parent() -> None:
     # It reaches the whole terminal group; the parent decides and ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _nothing() -> None:
+    """Have a process that imported what it needs."""
 
 
 def _simulate_written(written: bytes, seed: int) -> Measures:

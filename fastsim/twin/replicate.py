@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsim.errors import InputError
-from fastsim.means import endpoint_mean_s
 from fastsim.twin.doubt import Processor, draw_processor
-from fastsim.twin.law_doubt import draw_model
+from fastsim.twin.law_doubt import idle_s
 from fastsim.twin.metrics import Measures, View
 from fastsim.twin.plan import Plan
 from fastsim.twin.processes import Jobs, OnProgress, shared
@@ -94,14 +93,14 @@ class Replications:
         Logarithms, by endpoint and for all together; of laws and paths alone, without the
         processor. Empty without doubt.
         """
-        if not self.plan.doubtful:
+        drawn = [run.idle_s for run in self.runs if run.idle_s is not None]
+        if not self.plan.doubtful or len(drawn) < len(self):
             return {}
-        plan, seeds = self.plan, replication_seeds(self.seed, len(self))
-        models = [plan.model, *(draw_model(plan.model, seed) for seed in seeds)]
-        idle_s = np.array([[endpoint_mean_s(e) for e in model.endpoints] for model in models])
+        plan = self.plan
+        each_s = np.array([idle_s(plan.model), *drawn])
         shares = [plan.mix.get(e.name, 0.0) if plan.mix else e.share for e in plan.model.endpoints]
-        columns: dict[str | None, Floats] = dict(zip(self.endpoints, idle_s.T, strict=True))
-        columns[None] = (idle_s * shares).sum(axis=1)
+        columns: dict[str | None, Floats] = dict(zip(self.endpoints, each_s.T, strict=True))
+        columns[None] = (each_s * shares).sum(axis=1)
         times = {name: np.maximum(column, _SHORTEST_S) for name, column in columns.items()}
         return {name: np.log(column[1:] / column[0]) for name, column in times.items()}
 

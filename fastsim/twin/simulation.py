@@ -7,7 +7,7 @@ import numpy as np
 from fastsim.errors import InputError
 from fastsim.twin.doubt import draw_processor, on_processor
 from fastsim.twin.engine import simulate
-from fastsim.twin.law_doubt import draw_model
+from fastsim.twin.law_doubt import draw_model, idle_s
 from fastsim.twin.metrics import Measures, summarise
 from fastsim.twin.plan import ArrivalReplay, Plan
 from fastsim.twin.sampling import sample, sample_at, sample_source, sample_users
@@ -19,8 +19,9 @@ def simulate_once(plan: Plan, seed: int) -> Measures:
     """Draw a workload, simulate it and summarise: one replication."""
     if plan.doubtful:
         drawn = draw_processor(plan.model.loop, plan.duration_s, seed)
-        other = on_processor(draw_model(plan.model, seed), drawn)
-        plan = replace(plan, model=other, doubtful=False)
+        other = draw_model(plan.model, seed)
+        found = simulate_once(replace(plan, model=on_processor(other, drawn), doubtful=False), seed)
+        return replace(found, idle_s=idle_s(other))
     warmup_s, workload = _workload(plan, seed)
     outcome = simulate(workload, plan.deployment, plan.model.loop, seed=seed)
     if workload.users is not None:

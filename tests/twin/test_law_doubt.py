@@ -28,8 +28,11 @@ from fastsim.model import (
     Variant,
     WaitStep,
 )
+from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.spans import StepKind
-from fastsim.twin.law_doubt import Errors, draw_model, errors_of, is_doubtful
+from fastsim.twin.law_doubt import Errors, draw_model, errors_of, idle_s, is_doubtful
+from fastsim.twin.planning import make_plan
+from fastsim.twin.replicate import replicate, replication_seeds
 
 KNOWN = Fit(n=100, level_error=0.1, spread_error=0.2, level_spread_correlation=0.5)
 
@@ -162,3 +165,23 @@ def test_counts_are_those_of_a_sample() -> None:
         endpoints=[Endpoint(name="GET /", share=1.0, variants=[Variant(steps=steps)])]
     )
     assert draw_model(by_hand, 1) == by_hand
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_replications_say_how_long_a_request_takes_in_the_model_each_drew(jobs: int) -> None:
+    model = service(Lognorm(median=0.01, sigma=0.5, fit=KNOWN))
+    plan = make_plan(model, TrafficPlan(rate=20.0, duration=1.0), Deployment(), doubtful=True)
+    found = replicate(plan, replications=3, seed=5, jobs=jobs).idle_logs()
+    [usual] = idle_s(model)
+    expected = [
+        math.log(idle_s(draw_model(model, seed))[0] / usual) for seed in replication_seeds(5, 3)
+    ]
+    assert found["GET /"] == pytest.approx(expected)
+    assert found[None] == pytest.approx(expected)
+    assert np.abs(expected).min() > 1e-3
+
+
+def test_without_doubt_there_is_nothing_to_say() -> None:
+    model = service(Lognorm(median=0.01, sigma=0.5))
+    plan = make_plan(model, TrafficPlan(rate=20.0, duration=1.0), Deployment())
+    assert replicate(plan, replications=2, seed=5).idle_logs() == {}

@@ -38,6 +38,23 @@ def test_they_are_started_once_and_end_with_their_owner() -> None:
     assert children() - before == set()
 
 
+def test_they_start_beside_other_work_when_asked_to() -> None:
+    before = children()
+    with shared(2) as ours:
+        ours.start()
+        early = children() - before
+        assert early
+        found = ours.simulate(plan(duration=0.5), SEEDS[:2], silent)
+        assert early <= children() - before
+    assert [run.client_s.tobytes() for run in found] == [
+        simulate_once(plan(duration=0.5), seed).client_s.tobytes() for seed in SEEDS[:2]
+    ]
+    assert children() - before == set()
+    with shared(1) as alone:
+        alone.start()
+        assert children() - before == set()
+
+
 def test_what_they_simulate_is_what_one_process_does() -> None:
     other = plan(duration=0.5, rate=20.0)
     with shared(2) as ours:
