@@ -17,6 +17,7 @@ from fastsim.answers import Limit, LimitPoint
 from fastsim.errors import InputError, NoSteadyStateError
 from fastsim.result import Estimate
 from fastsim.scenario import Slo
+from fastsim.twin.capacity import EVENT_LOOP
 from fastsim.twin.limit_doubt import BUSY, crossing_of, limit_doubt, saturation_doubt
 from fastsim.twin.model_doubt import has_doubt
 from fastsim.twin.plan import Plan
@@ -46,7 +47,9 @@ _FIRST_PER_S = 1.0
 _HIGHEST_PER_S = 1e7
 _IDLE = 1e-6
 _LOWEST_SHARE = 0.005
-_TRIALS, _WITH_DOUBT = 24, 32
+_WELL_USED = 0.8
+"""Use of what is full first from which it tells well at which load it will be."""
+_TRIALS, _WITH_DOUBT = 18, 24
 """How many loads a search usually tries."""
 
 
@@ -229,12 +232,19 @@ class _Search:
     def saturation(self) -> Estimate:
         """Return the highest load at which requests do not pile up, requests per second."""
         low, high = self._bracket()
+        guessing = True
         while high - low > CLOSE * high:
-            middle = (low + high) / 2.0
-            if self.attempt(middle).overloaded >= HALF:
-                high = middle
+            rate, too_much = _full_at(self.trials[low], high)
+            guessing = guessing and low < rate < high
+            if not guessing:
+                rate = (low + high) / 2.0
+            is_too_much = self.attempt(rate).overloaded >= HALF
+            if is_too_much:
+                high = rate
             else:
-                low = middle
+                low = rate
+            # A guess that failed is the last.
+            guessing = guessing and is_too_much == too_much
         self.full = self.trials[high].busiest
         trials = self.trials.values()
         each = [
@@ -248,8 +258,12 @@ class _Search:
             for k in range(self.replications)
         ]
         value = (low + high) / 2.0
-        doubt, below = 0.0, BUSY * value
+        doubt = 0.0
         if self.doubtful:
+            # Any load will do at which it is busy and serves all.
+            below = min(self.trials, key=lambda rate: abs(rate - BUSY * value))
+            if abs(below - BUSY * value) > NEAR * value:
+                below = BUSY * value
             doubt = saturation_doubt(self.attempt(below), self.other(below))
         return replicated_estimate(value, np.array(each), unit="/s", doubt=doubt)
 
@@ -298,6 +312,22 @@ class _Search:
         value, each = _crossing(list(self.trials.values()), saturation)
         doubt = limit_doubt(self.other, value, each) if self.doubtful else 0.0
         return replicated_estimate(value, each, unit="/s", doubt=doubt)
+
+
+def _full_at(served: Trial, high: float) -> tuple[float, bool]:
+    """Return a load worth trying and whether it should be too much, by how busy a lower one was.
+
+    A little less than what would fill it, where that is far; else a bracket of ``CLOSE`` around
+    that, first what is above it. Of an event loop, whose use grows as the load does; slots are
+    held for longer under more of it, by nobody knows how much: then 0.
+    """
+    full = served.rate_per_s / max(served.utilisation, _IDLE)
+    if served.utilisation < _WELL_USED:
+        return 0.9 * full, False
+    if served.busiest != EVENT_LOOP:
+        return 0.0, False
+    above, below = (1.0 + 0.4 * CLOSE) * full, (1.0 - 0.5 * CLOSE) * full
+    return (above, True) if above < high else (below, False)
 
 
 def _decided_by(trials: Sequence[Trial], goals: Sequence[Slo], full: str) -> str:

@@ -19,6 +19,9 @@ BUSY = 0.8
 AROUND = (0.6, 0.75, 0.9, 1.0, 1.1, 1.25)
 """Loads, as parts of the limit, between which other models have theirs."""
 
+NEAREST = (2, 5)
+"""Those of them that are tried in any case."""
+
 
 def saturation_doubt(usual: Trial, other: Trial) -> float:
     """Return how far the saturation load may be moved, as a logarithm.
@@ -43,8 +46,17 @@ def limit_doubt(
     usual_per_s
         Shape (replications,): that of each with the model as it is.
     """
-    rates = np.array([part * limit_per_s for part in AROUND])
-    margins = np.array([attempt(rate).margins for rate in rates.tolist()])
+    low, high = NEAREST
+    found = {part: attempt(part * limit_per_s).margins for part in AROUND[low:high]}
+    # Farther off only where some other model has its limit there.
+    while low > 0 and (found[AROUND[low]] >= 1.0).any():
+        low -= 1
+        found[AROUND[low]] = attempt(AROUND[low] * limit_per_s).margins
+    while high < len(AROUND) and (found[AROUND[high - 1]] < 1.0).any():
+        found[AROUND[high]] = attempt(AROUND[high] * limit_per_s).margins
+        high += 1
+    rates = np.array(AROUND[low:high]) * limit_per_s
+    margins = np.array([found[part] for part in AROUND[low:high]])
     each = np.array([crossing_of(rates, column, float(rates[-1])) for column in margins.T])
     return half_of(np.log(each / np.maximum(usual_per_s, 1e-9)))
 

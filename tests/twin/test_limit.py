@@ -47,6 +47,20 @@ def test_saturation_is_one_over_the_code_per_request(workers: int) -> None:
     assert found.verdict == "yes"
 
 
+@pytest.mark.parametrize("rate", [2.0, 20.0, 150.0, 3_000.0])
+def test_how_busy_it_is_says_where_it_will_be_full(rate: float) -> None:
+    """A tenth of the load tells it to a tenth, nine tenths to the last: few loads are needed."""
+    plan = make_plan(service(Constant(value=0.005)), TrafficPlan(rate=rate), Deployment())
+    tried: list[float] = []
+    found = find_limit(
+        plan, [], replications=4, seed=4, curve=False, on_trial=lambda load, _: tried.append(load)
+    )
+    assert found.saturation.value == pytest.approx(200.0, rel=0.02)
+    # By halves from a bracket of 0 to 220/s, seven.
+    near = [load for load in tried if 150.0 < load < 250.0]
+    assert len(near) <= 5
+
+
 def test_the_limit_of_a_single_server_queue_is_that_of_theory() -> None:
     # The time in an M/M/1 queue is exponential with rate mu - lambda: its 95th percentile is
     # ln(20) / (mu - lambda), 50 ms at lambda = 200 - 59.9.

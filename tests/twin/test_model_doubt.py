@@ -207,10 +207,8 @@ def test_runs_without_a_second_are_as_they_were() -> None:
 def test_a_comparison_draws_its_models_once_however_many_rows_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A demo of five endpoints did not end: every row drew the models of all replications anew."""
-    module = importlib.import_module("fastsim.twin.replicate")
-    plan = make_plan(service(query=uncertain(QUERY, 0.1)), TRAFFIC, Deployment(), doubtful=True)
-    found = replicate(plan, replications=20, seed=1)
+    """Each replication draws its own, and nobody again: rows that did made a demo endless."""
+    module = importlib.import_module("fastsim.twin.simulation")
     drawn: list[int] = []
 
     def counted(model: ServiceModel, seed: int) -> ServiceModel:
@@ -218,6 +216,9 @@ def test_a_comparison_draws_its_models_once_however_many_rows_it_has(
         return draw_model(model, seed)
 
     monkeypatch.setattr(module, "draw_model", counted)
+    monkeypatch.setattr("fastsim.twin.law_doubt.draw_model", counted)
+    plan = make_plan(service(query=uncertain(QUERY, 0.1)), TRAFFIC, Deployment(), doubtful=True)
+    found = replicate(plan, replications=20, seed=1)
     side = FromReplications(found, "client")
     for endpoint in (None, "GET /"):
         for metric in METRICS:
