@@ -13,9 +13,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from fastsim import spans
 from fastsim.calibrate.build import build_model, hash_inputs, read_requests
 from fastsim.calibrate.client_path import fit_client_overhead
 from fastsim.calibrate.drift import code_speed
+from fastsim.calibrate.growth import loop_share
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.selfcheck import check_warnings, replay_recording
 from fastsim.calibrate.taken import fit_taken
@@ -35,7 +37,7 @@ from fastsim.load.driver import LoadResult
 from fastsim.load.outcome import to_run
 from fastsim.load.slices import join
 from fastsim.load.traffic_file import read_traffic_file
-from fastsim.model import ClientPath, Resource, ServiceModel
+from fastsim.model import ClientPath, Resource, ServiceModel, Traffic
 from fastsim.report.html import render_html
 from fastsim.report.json import to_json
 from fastsim.result import CompareRow, Comparison, Run
@@ -159,10 +161,19 @@ def _calibrate(recording: Path, measured: Measured, directory: Path) -> ServiceM
             "self_check": found.rows,
             "warnings": check_warnings(found) + model.warnings,
             "client": ClientPath(overhead=overhead),
+            "traffic": _traffic(turns, requests),
         }
     )
     (directory / "model.yaml").write_text(dump_yaml(model), encoding="utf-8")
     return model
+
+
+def _traffic(turns: Sequence[Turn[LoadResult]], requests: RequestSet) -> Traffic:
+    """Return what was asked within the slices: between them the other services had their turns."""
+    asked = [each.result.schedule for each in turns]
+    duration_s = sum(each.duration_s for each in asked)
+    busy = loop_share(requests, spans.LOOP_BUSY_NS)
+    return Traffic(rate=sum(map(len, asked)) / duration_s, duration=duration_s, utilisation=busy)
 
 
 def _only(requests: RequestSet, turns: Sequence[Turn[T]]) -> RequestSet:
