@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
     from fastsim.calibrate.blocking import BlockingLine
     from fastsim.calibrate.loop_series import LoopSeries
+    from fastsim.calibrate.requests import RequestSet
+    from fastsim.calibrate.taken import Taken
 
 _SHOWN = 10
 
@@ -28,6 +30,16 @@ def loop_lines(series: "LoopSeries") -> Iterator[str]:
         number = plural(len(collections), "full garbage collection")
         yield f"  {number}, the longest {duration(float(collections.max()))}"
     yield from background_lines(series)
+
+
+def taken_lines(requests: "RequestSet") -> Iterator[str]:
+    """Say what other processes took of the loop's time, if they took any."""
+    from fastsim.calibrate.taken import fit_taken
+    from fastsim.report.wording import share
+
+    taken = fit_taken(requests)
+    if taken is not None and taken.share > 0.0:
+        yield f"  other processes had its core for {share(taken.share)} of its busy time"
 
 
 def background_lines(series: "LoopSeries") -> Iterator[str]:
@@ -75,7 +87,9 @@ def _named(endpoints: set[str]) -> str:
     return clean(names[0]) + more
 
 
-def loop_as_json(series: "LoopSeries", lines: "list[BlockingLine]") -> dict[str, object]:
+def loop_as_json(
+    series: "LoopSeries", lines: "list[BlockingLine]", taken: "Taken | None"
+) -> dict[str, object]:
     """Return the same for ``--json``."""
     import math
 
@@ -83,6 +97,7 @@ def loop_as_json(series: "LoopSeries", lines: "list[BlockingLine]") -> dict[str,
     return {
         "windows": len(series),
         "busy_share": series.busy_share if known and not math.isnan(series.busy_share) else None,
+        "taken_by_others": None if taken is None else taken.share,
         "lag_mean_s": series.lag_s if known else None,
         "lag_max_s": float(series.lag_max_s.max()) if known else None,
         "full_collections": len(series.collections_s),

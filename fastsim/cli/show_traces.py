@@ -25,7 +25,7 @@ def show_traces(path: str, *, service: str | None, as_json: bool) -> None:
     from fastsim.calibrate.readers import open_traces
     from fastsim.calibrate.requests import collect_requests
     from fastsim.cli.output import print_json, stdout_console
-    from fastsim.cli.show_loop import blocking_table, loop_lines
+    from fastsim.cli.show_loop import blocking_table, loop_lines, taken_lines
     from fastsim.cli.show_processes import account_lines, process_lines, recorded_account
     from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
     from fastsim.spans import SpanKind
@@ -70,7 +70,7 @@ def show_traces(path: str, *, service: str | None, as_json: bool) -> None:
         for line in process_lines(requests.instances):
             console.print(line)
         console.print(_table(rows))
-        for line in loop_lines(requests.loop_series):
+        for line in (*loop_lines(requests.loop_series), *taken_lines(requests)):
             console.print(line)
         worst = blocking_lines(requests)
         if worst:
@@ -200,9 +200,10 @@ def _as_json(
 
 def _loop(requests: "RequestSet") -> dict[str, object]:
     from fastsim.calibrate.blocking import blocking_lines
+    from fastsim.calibrate.taken import fit_taken
     from fastsim.cli.show_loop import loop_as_json
 
-    return loop_as_json(requests.loop_series, blocking_lines(requests))
+    return loop_as_json(requests.loop_series, blocking_lines(requests), fit_taken(requests))
 
 
 def _recorder_as_json(

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from fastsim.collector.export import build_series_span
 from fastsim.collector.otlp import encode_line, encode_span
@@ -13,6 +14,8 @@ from fastsim.spans import BLOCK_WHERE
 from tests.calibrate.test_requests import span
 from tests.calibrate.timeline_story import attributes
 from tests.cli.test_show import show, shown_json
+from tests.virtual.loop import burn, starve
+from tests.virtual.serving import poisson, serve
 
 MS = 1_000_000
 
@@ -67,9 +70,29 @@ def test_recordings_without_them_show_nothing_of_it(
     assert shown_json(capsys, recording)["event_loop"] == {
         "windows": 0,
         "busy_share": None,
+        "taken_by_others": None,
         "lag_mean_s": None,
         "lag_max_s": None,
         "full_collections": 0,
         "background_s": {},
         "blocking": [],
     }
+
+
+@pytest.mark.parametrize("starved_s", [0.0, 0.002])
+def test_what_other_processes_took_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], starved_s: float
+) -> None:
+    app = FastAPI(title="virtual")
+
+    async def work() -> None:
+        burn(0.004)
+        starve(starved_s)
+
+    app.add_api_route("/", work, methods=["GET"], response_model=None)
+    serve(app, poisson({"/": 1.0}, rate_per_s=50.0, requests=300, seed=7), record=tmp_path)
+    loop = shown_json(capsys, tmp_path)["event_loop"]
+    assert isinstance(loop, dict)
+    assert loop["taken_by_others"] == pytest.approx(starved_s / (0.004 + starved_s), rel=0.05)
+    text = show(capsys, tmp_path)
+    assert ("other processes had its core for 33" in text) == bool(starved_s)
