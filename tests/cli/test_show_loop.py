@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 
 from fastsim.collector.export import build_series_span
 from fastsim.collector.otlp import encode_line, encode_span
@@ -14,7 +13,7 @@ from fastsim.spans import BLOCK_WHERE
 from tests.calibrate.test_requests import span
 from tests.calibrate.timeline_story import attributes
 from tests.cli.test_show import show, shown_json
-from tests.virtual.loop import burn, starve
+from tests.virtual.services import beside_others
 from tests.virtual.serving import poisson, serve
 
 MS = 1_000_000
@@ -83,13 +82,7 @@ def test_recordings_without_them_show_nothing_of_it(
 def test_what_other_processes_took_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], starved_s: float
 ) -> None:
-    app = FastAPI(title="virtual")
-
-    async def work() -> None:
-        burn(0.004)
-        starve(starved_s)
-
-    app.add_api_route("/", work, methods=["GET"], response_model=None)
+    app = beside_others(0.004, starved_s)
     serve(app, poisson({"/": 1.0}, rate_per_s=50.0, requests=300, seed=7), record=tmp_path)
     loop = shown_json(capsys, tmp_path)["event_loop"]
     assert isinstance(loop, dict)

@@ -14,7 +14,7 @@ from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import StreamingResponse
 
 from fastsim.collector import resource
-from tests.virtual.loop import answer, block, burn
+from tests.virtual.loop import answer, block, burn, starve
 
 
 @dataclass(frozen=True)
@@ -246,3 +246,15 @@ SERVICES: dict[str, Service] = {
     "shared sizes": Service(_sized, 0.0002 + 0.0008 * math.exp(0.245)),
     "queries in a loop": Service(_loop, 0.0007 + 19 / 3 * 0.00015),
 }
+
+
+def beside_others(code_s: float, starved_s: float) -> FastAPI:
+    """A service on a core that another process takes from it during each request."""
+    app = FastAPI(title="virtual")
+
+    async def work() -> None:
+        burn(code_s)
+        starve(starved_s)
+
+    app.add_api_route("/", work, methods=["GET"], response_model=None)
+    return app
