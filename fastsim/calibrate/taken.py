@@ -1,8 +1,9 @@
 """What other processes took of the event loop's time while it was recorded.
 
-The kernel counts how long the loop's thread was ready to run and had no core. On a single core its
-own threads keep it waiting, too, by no more than they ran: what is beyond was others'. How much
-changed over the recording says how well the mean is known: others come and go.
+The kernel counts how long the loop's thread was ready to run and had no core. The process's own
+threads keep it waiting, too, while they have all of its cores, so by no more than they ran over the
+number of cores: what is beyond was others'. How much changed over the recording says how well the
+mean is known: others come and go.
 """
 
 import math
@@ -46,7 +47,7 @@ def fit_taken(requests: RequestSet) -> Taken | None:
     total_s = float(busy_s.sum())
     if total_s <= 0.0:
         return None
-    # Own threads make the loop wait where both want to run: at most by what they ran.
+    # Own threads make the loop wait where both want to run.
     own = min(float(own_s.sum()), float(waited_s.sum())) / total_s
     share = float(waited_s.sum()) / total_s - own
     if share < LEAST:
@@ -57,8 +58,8 @@ def fit_taken(requests: RequestSet) -> Taken | None:
 def _growth(requests: RequestSet, rows: npt.NDArray[np.int64]) -> FloatArray | None:
     """Return what was counted between the readings of one process, shape (4, n).
 
-    Length, busy time of the loop, its time without a core, and the CPU of the process's other
-    threads where they share its only core; seconds.
+    Length, busy time of the loop, its time without a core, and how much of that the process's other
+    threads may have been; seconds.
     """
     end_ns = requests.start_ns[rows] + requests.duration_ns[rows]
     waited = requests.counters[spans.CORE_WAIT_NS][rows]
@@ -69,10 +70,9 @@ def _growth(requests: RequestSet, rows: npt.NDArray[np.int64]) -> FloatArray | N
     busy = requests.counters[spans.LOOP_BUSY_NS][rows]
     if busy.min() < 0:  # uvloop: what is known is when it ran and when it wanted to
         busy = loop + waited
-    own = np.zeros(len(rows), np.int64)
-    facts = requests.instances[int(requests.instance[rows[0]])].facts
-    if facts.get(spans.PROCESS_CORES) == 1:
-        own = np.maximum(requests.counters[spans.PROCESS_CPU_NS][rows] - loop, 0)
+    cores = requests.instances[int(requests.instance[rows[0]])].facts.get(spans.PROCESS_CORES)
+    threads = np.maximum(requests.counters[spans.PROCESS_CPU_NS][rows] - loop, 0)
+    own = threads // (cores if isinstance(cores, int) and cores > 0 else 1)
     kept = ~rested(requests, rows)
     grown: FloatArray = np.diff(np.stack([end_ns, busy, waited, own]))[:, kept] / 1e9
     return grown
