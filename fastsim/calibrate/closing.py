@@ -30,14 +30,13 @@ from fastsim.model import (
 )
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin import sample_at, simulate
+from fastsim.twin.doubt import MUCH_TAKEN
 
 REPLAYS = 3
 LEAST = 0.03
 """Share of the busy time below which nothing is missing: laws are known no better."""
 MUCH = 0.15
 """Share of the busy time that is worth a warning."""
-MUCH_TAKEN = 0.10
-"""Share of the busy time taken by others that is worth one."""
 
 
 HANDOVERS_S = (0.0, 100e-6)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from fastsim.collector.clocks import core_times_ns
+
 
 @dataclass(frozen=True, slots=True)
 class CoreAccount:
@@ -19,17 +21,16 @@ class CoreAccount:
     @classmethod
     def of(cls, pid: int) -> Self | None:
         """Read the account of a process; None where the system does not keep one."""
-        ran = waited = others_ran = 0
         try:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                had, wanted, _ = (task / "schedstat").read_text().split()
-                if int(task.name) == pid:
-                    ran, waited = int(had), int(wanted)
-                else:
-                    others_ran += int(had)
-        except (OSError, ValueError):
+            threads = list(Path(f"/proc/{pid}/task").iterdir())
+        except OSError:
             return None
-        return cls(ran, waited, others_ran) if ran else None
+        # One that has ended meanwhile is none any longer.
+        found = {each.name: core_times_ns(f"{each}/schedstat") for each in threads}
+        main = found.pop(str(pid), None)
+        if main is None:
+            return None
+        return cls(*main, sum(times[0] for times in found.values() if times is not None))
 
     def taken_since(self, before: Self) -> float:
         """Return the share of the loop's busy time that other processes took, 0 to 1.

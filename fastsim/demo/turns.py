@@ -20,11 +20,10 @@ from fastsim.load.driver import LoadResult
 from fastsim.load.schedule import draw_schedule
 from fastsim.load.session import run_load
 from fastsim.load.traffic_file import Mix
+from fastsim.twin.doubt import MUCH_TAKEN
 
 LATE_S = 0.02
 """A slice in which 1 % of the requests left later than this is disturbed."""
-TAKEN = 0.10
-"""So is one in which others took more than this part of the loop's busy time."""
 MOST_REPEATS = 6
 """Slices and bursts that are taken again, in the whole demo."""
 FEWEST = 2
@@ -73,7 +72,7 @@ class Turn(Generic[T]):
     @property
     def disturbed(self) -> bool:
         """Whether others had a part in what was measured."""
-        return self.late or (self.taken or 0.0) > TAKEN
+        return self.late or (self.taken or 0.0) > MUCH_TAKEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Literal
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.result import CompareRow, Comparison, Estimate, Finding, Run
 from fastsim.twin.counterpart import Counterpart, FromReplications, FromRun
-from fastsim.twin.doubt import processor_warnings
+from fastsim.twin.doubt import MUCH_TAKEN, processor_warnings
 from fastsim.twin.equivalence import Compared, Judgement, judge, times_longer, together
 from fastsim.twin.live import LiveSample
 from fastsim.twin.live_summary import LiveSummary
@@ -44,9 +44,6 @@ COUNTING = frozenset({"p50", "p95"})
 
 FEWEST = {"mean": 30, "p50": 30, "p90": 100, "p95": 100, "p99": 300, "errors": 30, "throughput": 30}
 """Live requests below which a metric is not judged: a p95 has 5 values beyond it, a p99 3."""
-
-MUCH_TAKEN = 0.10
-"""Share of the loop's busy time taken by other processes that is worth a warning."""
 
 LONGEST_S = 86_400.0
 """Nobody measures for longer to hear that a value agrees."""

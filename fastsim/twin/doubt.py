@@ -20,6 +20,8 @@ SHORTEST_STRETCH = 1.0 / 16.0
 """Part of the recording; how shorter stretches differ has not been measured."""
 LEAST_LEFT = 0.1
 """Of the loop's time, where others took the rest."""
+MUCH_TAKEN = 0.10
+"""Share of the loop's busy time taken by other processes that is worth a word."""
 MUCH = 0.02
 """Doubt of the CPU, at 95 %, that is worth a word."""
 

@@ -24,7 +24,7 @@ def test_what_the_kernel_says_is_read(
 ) -> None:
     if text is not None:
         (tmp_path / "schedstat").write_text(text)
-    monkeypatch.setattr(clocks, "_SCHEDULER", str(tmp_path / "schedstat"))
+    monkeypatch.setattr(clocks, "_OF_THIS_THREAD", str(tmp_path / "schedstat"))
     assert clocks.core_wait_ns() == found
 
 

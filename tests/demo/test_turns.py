@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from fastsim.demo.turns import MOST_REPEATS, TAKEN, Measured, Turn, inside, undisturbed
+from fastsim.demo.turns import MOST_REPEATS, Measured, Turn, inside, undisturbed
+from fastsim.twin.doubt import MUCH_TAKEN
 
 
 def turn(taken: float | None, *, late: bool = False, begin: int = 0) -> Turn[int]:
@@ -18,7 +19,7 @@ def take(*attempts: Turn[int]) -> tuple[Turn[int], int]:
     return found.take(lambda: next(waiting)), found.repeated
 
 
-@pytest.mark.parametrize("quiet", [turn(0.0), turn(TAKEN), turn(None)])
+@pytest.mark.parametrize("quiet", [turn(0.0), turn(MUCH_TAKEN), turn(None)])
 def test_what_nobody_disturbed_is_taken_once(quiet: Turn[int]) -> None:
     assert take(quiet) == (quiet, 0)
 
