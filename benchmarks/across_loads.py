@@ -1,13 +1,14 @@
 """What a recording at one load says about another, quantity by quantity.
 
-Run: python benchmarks/across_loads.py [--rounds 6] [--low 0.4] [--high 0.7]
+Run: python benchmarks/across_loads.py [--rounds 6] [--low 0.4] [--high 0.75]
 
-Two processes of the example shop on one core, each recorded at 40 and at 70 % of the capacity in
+Two processes of the example shop on one core, each recorded at 40 and at 75 % of the capacity in
 turns of 4 s. Slices of one load are taken for a recording of their own; the other load is the truth
-(docs/decisions/0011 to 0013 and 0020).
+(docs/decisions/0011 to 0013, 0020 and 0023). Process B gets the same load at 20, 40 and 60 %
+in turns of 0.35 s.
 
-1. What idleness costs (``loop.cold.extra``), as the fit finds it at 40 %, as plain contrasts over
-   the idle share would, and as the same code shows over both loads.
+1. What idleness costs (``loop.cold.extra``), as the same code shows over both loads, as the fit
+   finds it at 40 %, and as arrivals of the last 20 to 300 ms tell it; and what each says of 75 %.
 2. What idleness adds to steps by their length.
 3. What the loop's costs and losses are at each load, and what windows of 0.25 s would find.
 4. What all code takes at the higher load, of what it takes at the lower: truth and forecast.
@@ -16,7 +17,7 @@ turns of 4 s. Slices of one load are taken for a recording of their own; the oth
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from unittest import mock
@@ -25,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim import spans
+from fastsim.calibrate import cold as cold_module
 from fastsim.calibrate import loop_windows as loop_windows_module
 from fastsim.calibrate.build import read_requests
 from fastsim.calibrate.cold import CodeRuns, code_runs, cold_factor, fit_cold, on_a_busy_loop
@@ -35,18 +37,24 @@ from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import group_variants
 from fastsim.demo.servers import EXAMPLES, Cores, Services
 from fastsim.load.capacity import measure_capacity
+from fastsim.load.course import Course, course_of
 from fastsim.load.schedule import draw_schedule
 from fastsim.load.session import run_load
 from fastsim.load.traffic_file import read_traffic_file
 from fastsim.model import ColdCost
+from fastsim.phases import Level, Phase
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-LOADS = (0.4, 0.7)
+LOADS = (0.4, 0.75)
 PROCESSES = "AB"
+VARIED = {"B": (0.5, 1.0, 1.5)}
+"""Processes whose lower load goes up and down, and how many times the mean it is."""
+VARIED_S = 0.35
 SLICE_S = 4.0
 WARM_UP_S = 3.0
+MEMORIES_S = (0.02, 0.05, 0.1, 0.2, 0.3)
 LENGTHS_US = (0, 20, 50, 100, 200, 400, 600, 1000, 10_000)
 POWER = ColdCost().power
 
@@ -67,7 +75,11 @@ def record(folder: Path, rounds: int) -> Slices:
 
             def send(name: str, load: float, length_s: float, seed: int) -> tuple[float, float]:
                 rate = load * capacity
-                plan = draw_schedule(mix, rate_per_s=rate, duration_s=length_s, seed=seed)
+                varied = VARIED.get(name) if load == LOADS[0] else None
+                course = None if varied is None else going_up_and_down(varied, length_s)
+                plan = draw_schedule(
+                    mix, rate_per_s=rate, duration_s=length_s, seed=seed, course=course
+                )
                 begun = time.time()
                 run_load(urls[name], plan)
                 return begun, time.time()
@@ -79,6 +91,15 @@ def record(folder: Path, rounds: int) -> Slices:
                     slices[name, load].append(send(name, load, SLICE_S, 100 + number))
         services.stop_shops()
     return slices
+
+
+def going_up_and_down(levels: Sequence[float], length_s: float) -> Course:
+    """Return levels of the rate that take turns, about ``VARIED_S`` each."""
+    rounds = max(1, round(length_s / VARIED_S / len(levels)))
+    each_s = length_s / rounds / len(levels)
+    phases = [Phase(length=each_s, rate=Level(x, x, relative=True)) for x in levels] * rounds
+    course, _ = course_of(phases, 1.0)
+    return course
 
 
 def within(at_s: npt.NDArray[np.float64], slices: list[tuple[float, float]]) -> Mask:
@@ -110,26 +131,55 @@ def chosen_runs(runs: CodeRuns, chosen: Mask) -> CodeRuns:
 
 
 def say_idleness(name: str, requests: RequestSet, slices: Slices) -> None:
-    """Print what idleness costs, by three ways."""
+    """Print what idleness costs, by several ways, and what each says of the other load."""
     runs = code_runs(requests, group_variants(requests))
     at_s = runs.at_s + float(requests.start_ns.min()) / 1e9
-    mean, asleep = [], []
-    for load in LOADS:
-        part = chosen_runs(runs, within(at_s, slices[name, load]))
-        mean.append(float(np.average(part.ratio, weights=part.weight)))
-        idle = part.idle**POWER * part.reached
-        asleep.append(float(np.average(idle, weights=part.weight)))
-    dearer = mean[0] / mean[1]
-    truth = (dearer - 1.0) / (asleep[0] - dearer * asleep[1])
+    parts = [chosen_runs(runs, within(at_s, slices[name, load])) for load in LOADS]
     low = recorded_at(requests, slices[name, LOADS[0]])
-    runs = code_runs(low, group_variants(low))
-    fitted = fit_cold(runs)
-    plain = fit_cold(replace(runs, demand=runs.idle**POWER * runs.reached))
-    print(f"\nprocess {name}, extra cost of code after long idleness")
-    print(f"  over both loads               {truth:.2f}")
-    for how, each in (("arrivals", fitted), ("the idle share", plain)):
-        text = f"  at {LOADS[0]:.0%}, by {how}"
-        print(f"{text:<32}{each.extra:.2f} ({each.error:.2f}), power {each.power:g}")
+    observed = group_variants(low)
+    fitted = fit_cold(code_runs(low, observed))
+
+    def asleep(power: float) -> tuple[float, float]:
+        quiet, busy = (
+            float(np.average(part.idle**power * part.reached, weights=part.weight))
+            for part in parts
+        )
+        return quiet, busy
+
+    def say(how: str, extra: float, error: float, power: float) -> None:
+        quiet, busy = asleep(power)
+        takes = (1.0 + extra * busy) / (1.0 + extra * quiet)
+        print(f"  {how:<34}{extra:5.2f} ({error:.2f}), power {power:g}: {takes:.3f}")
+
+    quiet, busy = asleep(fitted.power)
+    each = [
+        [
+            float(np.log(np.average(part.ratio, weights=part.weight)))
+            for part in (chosen_runs(runs, within(at_s, [one])) for one in slices[name, load])
+        ]
+        for load in LOADS
+    ]
+    logs = np.array(each[0]) - np.array(each[1])
+    dearer = float(np.exp(logs.mean()))
+    error = float(logs.std(ddof=1)) / len(logs) ** 0.5
+    truth = (dearer - 1.0) / (quiet - dearer * busy)
+    print(
+        f"\nprocess {name}, extra cost of code after long idleness, and what code takes at "
+        f"{LOADS[1]:.0%} of what it takes at {LOADS[0]:.0%}"
+    )
+    say("over both loads", truth, error * (1.0 + truth * quiet) / (quiet - busy), fitted.power)
+    print(f"  {'':<34}(the last known to {error:.3f})")
+    say("as fitted to the lower", fitted.extra, fitted.error, fitted.power)
+    mean = fitted.seen
+    for memory_s in MEMORIES_S:
+        with mock.patch.object(cold_module, "LASTING_S", memory_s):
+            told = code_runs(low, observed)
+        found = cold_module.slope_of(told, fitted.power, told.lasting, cold_module.WINDOW_S)
+        if found is not None:
+            slope, variance = found
+            kept = 1.0 - slope * mean
+            how = f"by arrivals of the last {memory_s * 1e3:.0f} ms"
+            say(how, slope / kept, variance**0.5 / kept**2, fitted.power)
 
 
 def code_at_both(

@@ -31,16 +31,27 @@ from fastsim.spans import RECENT_NS
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-WINDOW_S = 0.2
+LASTING_S = 0.1
+"""Over which time arrivals are added up, exponentially weighted, to tell what a load changes
+(decision 0023)."""
+WINDOW_S = 2.0
+"""Only runs so close in time are compared."""
+BLOCK_S = 0.5
+"""Runs so close in time may err together, by the machine's mood."""
+SHORT_WINDOW_S = 0.2
+"""The same for arrivals of the last 20 ms, and for how steeply code gets dearer."""
+SHORT_IS_NOT_LASTING = 0.5
+"""How far what a load changes is from what short arrivals tell, relative to that: root mean square
+of nineteen processes (decisions 0011 and 0023)."""
 LEAST_SAMPLES = 200
 LEAST_RANGE = 0.1
 """Idle shares must differ by so much to say anything."""
 USUAL = 0.6
 """Scale of what may be expected before looking: 60 to 85 % were measured (decision 0011)."""
 MOST_EXTRA = 2.0
-BETWEEN_LOADS = 0.35
-"""How far the cost over two loads is from the fit at the lower one, relative to the fit: the root
-mean square of six processes in two hours (decision 0011)."""
+BETWEEN_LOADS = 0.2
+"""How far the cost over two loads may be from the fit at the lower one, relative to the fit: more
+than eleven processes needed (decision 0023)."""
 
 POWERS = (2.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0)
 """Powers of the idle share that are tried beside the usual one (decision 0020)."""
@@ -75,6 +86,8 @@ class CodeRuns:
     """Share of the last 20 ms that the loop slept."""
     demand: FloatArray
     """Code per time that other arrivals of the last 20 ms ask for, however long it took."""
+    lasting: FloatArray
+    """The same of the last ``LASTING_S``."""
     weight: FloatArray
     """How much a run says: the step's mean CPU over its variance."""
 
@@ -82,7 +95,7 @@ class CodeRuns:
     def none(cls) -> "CodeRuns":
         """Return those of a recording without code."""
         count, value = np.zeros(0, np.int64), np.zeros(0)
-        return cls(value, count, count, value, value, value, value, value)
+        return cls(value, count, count, value, value, value, value, value, value)
 
     def __len__(self) -> int:
         return len(self.at_s)
@@ -126,14 +139,16 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
         np.concatenate, zip(*columns, strict=True)
     )
     request, step = row.astype(np.int64), number.astype(np.int64)
-    demand = np.zeros(len(at_s))
+    demand, lasting = np.zeros(len(at_s)), np.zeros(len(at_s))
     arrived_s = (requests.start_ns - origin) / 1e9
     for instance in range(len(requests.instances)):
         own = requests.instance[request] == instance
         of_it = requests.instance == instance
-        asked = recent_demand(arrived_s[of_it], usual_s[of_it], at_s[own])
-        demand[own] = asked - _own_demand(arrived_s, usual_s, request[own], at_s[own])
-    return CodeRuns(at_s, request, step, reached, ratio, idle, demand, weight)
+        for memory_s, asked in ((RECENT_NS / 1e9, demand), (LASTING_S, lasting)):
+            of_all = recent_demand(arrived_s[of_it], usual_s[of_it], at_s[own], memory_s)
+            of_itself = _own_demand(arrived_s, usual_s, request[own], at_s[own], memory_s)
+            asked[own] = of_all - of_itself
+    return CodeRuns(at_s, request, step, reached, ratio, idle, demand, lasting, weight)
 
 
 def _code_per_request(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> FloatArray:
@@ -153,16 +168,21 @@ def _code_per_request(requests: RequestSet, endpoints: list[ObservedEndpoint]) -
 
 
 def _own_demand(
-    arrived_s: FloatArray, code_s: FloatArray, request: IntArray, at_s: FloatArray
+    arrived_s: FloatArray,
+    code_s: FloatArray,
+    request: IntArray,
+    at_s: FloatArray,
+    memory_s: float,
 ) -> FloatArray:
     """Return what the request itself has added to the demand that its code meets."""
-    memory_s = RECENT_NS / 1e9
     gone_s = at_s - arrived_s[request]
     added: FloatArray = np.exp(-np.maximum(gone_s, 0.0) / memory_s) * code_s[request] / memory_s
     return np.where(gone_s > 0.0, added, 0.0)
 
 
-def recent_demand(arrived_s: FloatArray, code_s: FloatArray, at_s: FloatArray) -> FloatArray:
+def recent_demand(
+    arrived_s: FloatArray, code_s: FloatArray, at_s: FloatArray, memory_s: float
+) -> FloatArray:
     """Return the code per time that recent arrivals ask for, exponentially weighted.
 
     Parameters
@@ -171,10 +191,11 @@ def recent_demand(arrived_s: FloatArray, code_s: FloatArray, at_s: FloatArray) -
         When requests came and the code they were going to run, seconds.
     at_s
         Moments asked for, seconds.
+    memory_s
+        Time after which an arrival counts for ``1/e``.
     """
     if not len(arrived_s):
         return np.zeros(len(at_s))
-    memory_s = RECENT_NS / 1e9
     order = np.argsort(arrived_s, kind="stable")
     came_s = arrived_s[order]
     kept = np.exp(-np.diff(came_s, prepend=came_s[0]) / memory_s)
@@ -202,25 +223,16 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     unknown = ColdCost(error=USUAL, seen=_mean_asleep(runs, usual_power))
     if len(runs) < LEAST_SAMPLES or float(np.ptp(runs.idle)) < LEAST_RANGE:
         return unknown
-    within = _Contrasts.of(runs)
-    ratio = within(runs.ratio)
-    root = np.sqrt(runs.weight)
-    asked = np.stack([within(runs.demand), within(runs.demand**2)], axis=1)
-    tried = (usual_power, *POWERS) if powers is None else powers
-    power, idle = _steepness(runs, within, ratio, tried)
+    power = _steepness(runs, (usual_power, *POWERS) if powers is None else powers)
     # Ratios are to the mean, which holds the mean idleness already.
     mean = _mean_asleep(runs, power)
-    explained = asked @ np.linalg.lstsq(asked * root[:, None], idle * root, rcond=None)[0]
-    information = float(runs.weight @ (explained * idle))
-    if information <= 0.0:
+    lasting = slope_of(runs, power, runs.lasting, WINDOW_S)
+    short = slope_of(runs, power, runs.demand, SHORT_WINDOW_S)
+    if lasting is None or short is None:
         return unknown
-    slope = float(runs.weight @ (explained * ratio)) / information
-    left = ratio - slope * idle
-    # Runs of one request share what the request is like: their errors are added up first.
-    _, request = np.unique(runs.request, return_inverse=True)
-    scores = np.bincount(request, runs.weight * explained * left)
-    variance = float(scores @ scores) / information**2
-    extra, chance = _most_likely(slope, variance, mean)
+    dearer, variance = short
+    short = dearer, variance + (SHORT_IS_NOT_LASTING * dearer) ** 2
+    extra, chance = _most_likely((lasting, short), mean)
     # What a loop costs that is busier than any that was seen, nobody has seen.
     unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
     return ColdCost(
@@ -231,19 +243,54 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     )
 
 
-def _most_likely(slope: float, variance: float, mean: float) -> tuple[float, float]:
-    """Return the extra cost that explains a slope best, and its standard error.
+def slope_of(
+    runs: CodeRuns, power: float, asked: FloatArray, window_s: float
+) -> tuple[float, float] | None:
+    """Return what idleness adds, over the mean, as far as ``asked`` explains it, and its variance.
+
+    Runs of one request share what the request is like, those of one moment what the machine is
+    like: errors are added up first. Blocks of time may be few, and then seem to err too little.
+    """
+    within = _Contrasts.of(runs, window_s)
+    ratio, idle = within(runs.ratio), within(runs.idle**power * runs.reached)
+    root = np.sqrt(runs.weight)
+    told = np.stack([within(asked), within(asked**2)], axis=1)
+    explained = told @ np.linalg.lstsq(told * root[:, None], idle * root, rcond=None)[0]
+    information = float(runs.weight @ (explained * idle))
+    if information <= 0.0:
+        return None
+    slope = float(runs.weight @ (explained * ratio)) / information
+    score = runs.weight * explained * (ratio - slope * idle)
+    square = 0.0
+    for group in (runs.request, np.floor(runs.at_s / BLOCK_S)):
+        _, number = np.unique(group, return_inverse=True)
+        together = np.bincount(number, score)
+        square = max(square, float(together @ together))
+    return slope, square / information**2
+
+
+def _most_likely(slopes: Sequence[tuple[float, float]], mean: float) -> tuple[float, float]:
+    """Return the extra cost that explains slopes best, and its standard error.
 
     Ratios are to the mean, which holds the mean idleness already: an extra cost ``e`` makes a slope
     of ``e / (1 + e mean)``, which hardly changes with a large one. What is expected before looking
     is of the cost itself, so that a slope that chance made steep does not become a cost of twice
     the code.
+
+    Parameters
+    ----------
+    slopes
+        And their variances.
     """
     tried = np.linspace(0.0, MOST_EXTRA, _TRIED)
-    misfit = (slope - tried / (1.0 + tried * mean)) ** 2 / max(variance, 1e-12)
+    weights = [1.0 / max(variance, 1e-12) for _, variance in slopes]
+    pairs = zip(slopes, weights, strict=True)
+    misfit = sum(
+        weight * (slope - tried / (1.0 + tried * mean)) ** 2 for (slope, _), weight in pairs
+    )
     extra = float(tried[np.argmin(misfit + (tried / USUAL) ** 2)])
     steepness = 1.0 / (1.0 + extra * mean) ** 2
-    return extra, 1.0 / math.sqrt(steepness**2 / max(variance, 1e-12) + 1.0 / USUAL**2)
+    return extra, 1.0 / math.sqrt(steepness**2 * sum(weights) + 1.0 / USUAL**2)
 
 
 def _mean_asleep(runs: CodeRuns, power: float) -> float:
@@ -253,27 +300,27 @@ def _mean_asleep(runs: CodeRuns, power: float) -> float:
     return float(np.average(runs.idle**power * runs.reached, weights=runs.weight))
 
 
-def _steepness(
-    runs: CodeRuns, within: "_Contrasts", ratio: FloatArray, powers: Sequence[float]
-) -> tuple[float, FloatArray]:
-    """Return the power of the idle share that describes contrasts best, and its contrasts.
+def _steepness(runs: CodeRuns, powers: Sequence[float]) -> float:
+    """Return the power of the idle share that describes contrasts within short windows best.
 
     Between shares that are all near 1 code may get dearer by much more than a cube does, and a
     cube would then be carried on to busy loops on which no code is so cheap. The first power stays
     unless another one is better beyond doubt.
     """
     usual = powers[0]
-    found: dict[float, tuple[float, FloatArray]] = {}
+    within = _Contrasts.of(runs, SHORT_WINDOW_S)
+    ratio = within(runs.ratio)
+    found: dict[float, float] = {}
     for power in powers:
         idle = within(runs.idle**power * runs.reached)
         squares = float(runs.weight @ idle**2)
         slope = max(float(runs.weight @ (idle * ratio)) / squares, 0.0) if squares > 0.0 else 0.0
-        found[power] = float(runs.weight @ (ratio - slope * idle) ** 2), idle
-    best = min(found, key=lambda power: found[power][0])
-    left, least = found[usual][0], found[best][0]
+        found[power] = float(runs.weight @ (ratio - slope * idle) ** 2)
+    best = min(found, key=found.__getitem__)
+    left, least = found[usual], found[best]
     if least <= 0.0 or len(runs) * math.log(left / least) < CLEARLY_BETTER:
-        best = usual
-    return best, found[best][1]
+        return usual
+    return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +332,8 @@ class _Contrasts:
     """To which group each value belongs, and the weight of each group."""
 
     @classmethod
-    def of(cls, runs: CodeRuns) -> "_Contrasts":
-        _, window = np.unique(np.floor(runs.at_s / WINDOW_S), return_inverse=True)
+    def of(cls, runs: CodeRuns, window_s: float) -> "_Contrasts":
+        _, window = np.unique(np.floor(runs.at_s / window_s), return_inverse=True)
         _, step = np.unique(runs.step, return_inverse=True)
         totals = (np.maximum(np.bincount(each, runs.weight), 1e-300) for each in (step, window))
         return cls(runs.weight, tuple(zip((step, window), totals, strict=True)))

@@ -85,11 +85,9 @@ def fit_wander(requests: RequestSet, runs: CodeRuns, cold: ColdCost) -> MachineS
     # Windows with few runs are drawn towards no change, as far as their chance asks.
     noise = float(chance.mean()) * total.mean() / np.maximum(total, 1e-300)
     factor = np.where(used, 1.0 + mean * true / (true + noise), 1.0)
-    law = Wander(
-        sigma=min(float(np.sqrt(true)), _MOST_SIGMA),
-        window=WINDOW_S,
-        correlation=_correlation(mean[used], true),
-    )
+    sigma = min(float(np.sqrt(true)), _MOST_SIGMA)
+    correlation = min(_correlation(mean[used], true), _most_correlation(sigma, doubt))
+    law = Wander(sigma=sigma, window=WINDOW_S, correlation=correlation)
     return MachineSpeed(law, doubt, origin, np.maximum(factor, 0.2))
 
 
@@ -161,6 +159,18 @@ def _sum(group: IntArray, values: FloatArray) -> FloatArray:
 def _variance(total: FloatArray, mean: FloatArray) -> float:
     center = np.average(mean, weights=total)
     return float(np.average((mean - center) ** 2, weights=total))
+
+
+def _most_correlation(sigma: float, doubt: SpeedDoubt) -> float:
+    """Return the correlation of windows from which means of stretches would vary more than they do.
+
+    What resembles its neighbour may yet not last: a law that only knew the neighbours would wander
+    for seconds. The mean of ``n`` windows has the variance ``sigma^2 (1 + c) / ((1 - c) n)``.
+    """
+    if doubt.over <= 0.0:
+        return 1.0
+    shown = doubt.drift**2 * doubt.over / (sigma**2 * WINDOW_S)
+    return max(0.0, (shown - 1.0) / (shown + 1.0))
 
 
 def _correlation(change: FloatArray, true: float) -> float:

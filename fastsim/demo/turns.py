@@ -24,10 +24,10 @@ from fastsim.twin.doubt import MUCH_TAKEN
 
 LATE_S = 0.02
 """A slice in which 1 % of the requests left later than this is disturbed."""
-MOST_REPEATS = 6
+MOST_REPEATS = 8
 """Slices and bursts that are taken again, in the whole demo."""
-FEWEST = 2
-"""Undisturbed slices that are enough to leave the others out."""
+FEWEST = 0.5
+"""Part of the slices that is enough to leave the disturbed ones out."""
 
 T = TypeVar("T")
 
@@ -44,14 +44,16 @@ class Settings:
     other_pool: int = 2
     other: float = 0.55
     """Load with the other pool."""
-    rounds: int = 4
-    recorded_slice_s: float = 3.2
-    predicted_slice_s: float = 5.5
-    other_slice_s: float = 2.5
+    rounds: int = 8
+    """Turns: the shorter, the more alike is the machine in all slices of one."""
+    recorded_slice_s: float = 1.6
+    predicted_slice_s: float = 2.6
+    other_slice_s: float = 1.3
     warm_up_s: float = 2.0
     """Load before anything counts: code runs slowly the first hundred times."""
+    bursts: int = 4
+    """Measurements of the capacity, before every second turn."""
     burst_s: float = 1.2
-    """Length of each measurement of the capacity."""
     replications: int = 40
     seed: int = 7
 
@@ -111,7 +113,7 @@ class Measured:
 def undisturbed(turns: Sequence[Turn[T]]) -> list[Turn[T]]:
     """Return the turns without the disturbed ones; all where hardly any other is left."""
     quiet = [each for each in turns if not each.disturbed]
-    return quiet if len(quiet) >= FEWEST else list(turns)
+    return quiet if len(quiet) >= FEWEST * len(turns) else list(turns)
 
 
 def inside(start_ns: npt.NDArray[np.int64], turns: Sequence[Turn[T]]) -> npt.NDArray[np.bool_]:
@@ -133,12 +135,14 @@ def take_turns(
     _slice(other, mix, settings.other * capacity, settings.warm_up_s, settings.seed)
     for number in range(settings.rounds):
         bar(
-            f"recording and measuring, turn {number + 1} of {settings.rounds}", 0.15 + 0.14 * number
+            f"recording and measuring, turn {number + 1} of {settings.rounds}",
+            0.15 + 0.56 * number / settings.rounds,
         )
-        # The machine may be slower by now: loads are shares of what it can do at the moment.
-        burst = partial(_burst, live, mix, settings.burst_s, number + 2)
-        found.capacity_per_s.append(found.take(burst))
-        capacity = float(np.median([each.result for each in found.capacity_per_s]))
+        if number * settings.bursts // settings.rounds == len(found.capacity_per_s):
+            # The machine may be slower by now: loads are shares of what it can do at the moment.
+            burst = partial(_burst, live, mix, settings.burst_s, number + 2)
+            found.capacity_per_s.append(found.take(burst))
+            capacity = float(np.median([each.result for each in found.capacity_per_s]))
         for shop, share, length_s, kept in (
             (recording, settings.recorded, settings.recorded_slice_s, found.recorded),
             (live, settings.predicted, settings.predicted_slice_s, found.predicted),

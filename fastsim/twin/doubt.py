@@ -122,6 +122,6 @@ def processor_warnings(costs: LoopCosts, duration_s: float) -> list[str]:
     if cold >= MUCH:
         found.append(
             f"the recording hardly tells how much cheaper code is on a busier loop: {cold:.0%} "
-            "more or less at most, which every interval allows for; record at several loads to know"
+            "more or less at most, which every interval allows for; a longer one tells more"
         )
     return found

@@ -33,6 +33,7 @@ def runs_at(rng: np.random.Generator, *, drift: float = 0.0, rest_s: float = 0.0
         ratio,
         np.full(n, 0.5),
         nothing,
+        nothing,
         np.full(n, 1.0 / 0.04),
     )
 
@@ -80,5 +81,20 @@ def test_too_little_says_nothing() -> None:
     requests = collect_requests(trace(3), skip_first_s=0.0)
     assert fit_wander(requests, CodeRuns.none(), ColdCost()).doubt == SpeedDoubt()
     at_s = np.linspace(0.0, 3.0, 100)
-    brief = CodeRuns(at_s, np.arange(100), *(np.ones(100),) * 6)  # type: ignore[arg-type]
+    brief = CodeRuns(at_s, np.arange(100), *(np.ones(100),) * 7)  # type: ignore[arg-type]
     assert doubt_of(brief, ColdCost()) == SpeedDoubt()
+
+
+def test_what_swings_back_does_not_last() -> None:
+    rng = np.random.default_rng(8)
+    runs = runs_at(rng)
+    # Fast for a second, slow for a second: neighbours are alike, stretches of 2.5 s hardly differ.
+    swinging = runs.ratio * np.where(runs.at_s % 2.0 < 1.0, 1.1, 0.9)
+    swing = replace(runs, ratio=swinging / swinging.mean())
+    found = fit_wander(collect_requests(trace(3), skip_first_s=0.0), swing, ColdCost())
+    law = found.law
+    assert law.sigma == pytest.approx(0.1, abs=0.015)
+    # By neighbours alone it would be 0.8, and the mean of the recording known to 2 % instead of 1.
+    assert law.correlation < 0.5
+    lasting = (1.0 + law.correlation) / (1.0 - law.correlation) * law.window / LENGTH_S
+    assert law.sigma * np.sqrt(lasting) <= max(found.doubt.drift, law.sigma / 200**0.5) * 1.001

@@ -112,7 +112,7 @@ def code_s(model: ServiceModel) -> float:
 def test_nothing_is_found_where_nothing_is(name: str, load: float, tmp_path: Path) -> None:
     service = SERVICES[name]
     rate = load / service.code_s
-    model = calibrated(service.make(random.Random(3)), tmp_path, rate=rate, requests=2_000)
+    model = calibrated(service.make(random.Random(3)), tmp_path, rate=rate, requests=4_000)
     # Chance is in it, within its error: what it takes from the code of a busy loop is little, or
     # no more than the comparison allows for, where exponential code tells nothing.
     cold = model.loop.cold
