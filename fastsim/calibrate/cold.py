@@ -49,14 +49,16 @@ LEAST_RANGE = 0.1
 USUAL = 0.6
 """Scale of what may be expected before looking: 60 to 85 % were measured (decision 0011)."""
 MOST_EXTRA = 2.0
-BETWEEN_LOADS = 0.2
+BETWEEN_LOADS = 0.1
 """How far the cost over two loads may be from the fit at the lower one, relative to the fit: more
 than eleven processes needed (decision 0023)."""
 
-POWERS = (2.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0)
-"""Powers of the idle share that are tried beside the usual one (decision 0020)."""
-CLEARLY_BETTER = 10.0
-"""Twice the gain in log-likelihood from which another power is believed."""
+USUAL_FACTOR = 2.0
+"""By so much other powers than the usual one are usual, too: one standard deviation."""
+POWERS = tuple(ColdCost().power * USUAL_FACTOR ** (step / 2.0) for step in range(-4, 7))
+"""Powers of the idle share that are tried, alike to both sides (decision 0020)."""
+_PLAUSIBLE = 0.02
+"""Share of the weight below which a power is not looked at."""
 
 _BUSIEST = 0.05
 """Quantile of the idle share: so busy was the loop at times, and hardly ever busier."""
@@ -223,24 +225,48 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     unknown = ColdCost(error=USUAL, seen=_mean_asleep(runs, usual_power))
     if len(runs) < LEAST_SAMPLES or float(np.ptp(runs.idle)) < LEAST_RANGE:
         return unknown
-    power = _steepness(runs, (usual_power, *POWERS) if powers is None else powers)
-    # Ratios are to the mean, which holds the mean idleness already.
-    mean = _mean_asleep(runs, power)
-    lasting = slope_of(runs, power, runs.lasting, WINDOW_S)
-    short = slope_of(runs, power, runs.demand, SHORT_WINDOW_S)
-    if lasting is None or short is None:
+    weights = _steepness(runs, POWERS if powers is None else powers)
+    power = math.exp(sum(weight * math.log(each) for each, weight in weights.items()))
+    found = _cost(runs, power)
+    if found is None:
         return unknown
-    dearer, variance = short
-    short = dearer, variance + (SHORT_IS_NOT_LASTING * dearer) ** 2
-    extra, chance = _most_likely((lasting, short), mean)
+    extra, chance = found
+    mean = _mean_asleep(runs, power)
     # What a loop costs that is busier than any that was seen, nobody has seen.
     unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
+    steep = _busy_loop_sd(runs, weights) * (1.0 + extra * mean) / max(mean, 1e-12)
     return ColdCost(
         extra=extra,
         power=power,
-        error=min(math.hypot(chance, BETWEEN_LOADS * extra, unseen), USUAL),
+        error=min(math.hypot(chance, BETWEEN_LOADS * extra, unseen, steep), USUAL),
         seen=mean,
     )
+
+
+def _cost(runs: CodeRuns, power: float) -> tuple[float, float] | None:
+    """Return the extra cost with one power, and its standard error; None if nothing tells."""
+    lasting = slope_of(runs, power, runs.lasting, WINDOW_S)
+    short = slope_of(runs, power, runs.demand, SHORT_WINDOW_S)
+    if lasting is None or short is None:
+        return None
+    dearer, variance = short
+    short = dearer, variance + (SHORT_IS_NOT_LASTING * dearer) ** 2
+    # Ratios are to the mean, which holds the mean idleness already.
+    return _most_likely((lasting, short), _mean_asleep(runs, power))
+
+
+def _busy_loop_sd(runs: CodeRuns, weights: dict[float, float]) -> float:
+    """Return how differently powers say what code costs on a busy loop, of its mean."""
+    logs, of = [], []
+    for power, weight in weights.items():
+        found = _cost(runs, power) if weight >= _PLAUSIBLE else None
+        if found is not None:
+            logs.append(math.log1p(found[0] * _mean_asleep(runs, power)))
+            of.append(weight)
+    if not logs:
+        return 0.0
+    mean = float(np.average(logs, weights=of))
+    return math.sqrt(float(np.average((np.array(logs) - mean) ** 2, weights=of)))
 
 
 def slope_of(
@@ -300,27 +326,34 @@ def _mean_asleep(runs: CodeRuns, power: float) -> float:
     return float(np.average(runs.idle**power * runs.reached, weights=runs.weight))
 
 
-def _steepness(runs: CodeRuns, powers: Sequence[float]) -> float:
-    """Return the power of the idle share that describes contrasts within short windows best.
+def _steepness(runs: CodeRuns, powers: Sequence[float]) -> dict[float, float]:
+    """Return how likely each power of the idle share is, by contrasts within short windows.
 
     Between shares that are all near 1 code may get dearer by much more than a cube does, and a
-    cube would then be carried on to busy loops on which no code is so cheap. The first power stays
-    unless another one is better beyond doubt.
+    cube would then be carried on to busy loops on which no code is so cheap. How much better one
+    power describes the contrasts than another differs from block of time to block: that says how
+    sure it is (Vuong's test); a likelihood of single runs is sure of anything.
     """
-    usual = powers[0]
     within = _Contrasts.of(runs, SHORT_WINDOW_S)
     ratio = within(runs.ratio)
-    found: dict[float, float] = {}
+    _, block = np.unique(np.floor(runs.at_s / BLOCK_S), return_inverse=True)
+    left: dict[float, FloatArray] = {}
     for power in powers:
         idle = within(runs.idle**power * runs.reached)
         squares = float(runs.weight @ idle**2)
         slope = max(float(runs.weight @ (idle * ratio)) / squares, 0.0) if squares > 0.0 else 0.0
-        found[power] = float(runs.weight @ (ratio - slope * idle) ** 2)
-    best = min(found, key=found.__getitem__)
-    left, least = found[usual], found[best]
-    if least <= 0.0 or len(runs) * math.log(left / least) < CLEARLY_BETTER:
-        return usual
-    return best
+        squared = runs.weight * (ratio - slope * idle) ** 2
+        left[power] = np.asarray(np.bincount(block, squared), np.float64)
+    best = min(left, key=lambda power: float(left[power].sum()))
+    usual = ColdCost().power
+    found: dict[float, float] = {}
+    for power, of_blocks in left.items():
+        worse = of_blocks - left[best]
+        square = float(worse.sum() ** 2 / max(worse @ worse, 1e-300))
+        unusual = (math.log(power / usual) / math.log(USUAL_FACTOR)) ** 2
+        found[power] = math.exp(-(square + unusual) / 2.0)
+    total = sum(found.values())
+    return {power: weight / total for power, weight in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,17 +48,18 @@ def runs(
 def test_the_error_is_that_of_many_recordings() -> None:
     found = [fit_cold(runs(400, 0.3, seed=seed)) for seed in range(60)]
     extra = np.array([each.extra for each in found])
-    assert extra.mean() == pytest.approx(0.3, abs=0.05)
-    # A standard deviation of 60 is known to 9 %; with three of these a false alarm in 300.
-    between = BETWEEN_LOADS * extra.mean()
-    assert np.mean([each.error for each in found]) == pytest.approx(
-        math.hypot(extra.std(), between), rel=0.28
-    )
+    assert extra.mean() == pytest.approx(0.3, abs=0.06)
+    # What code takes on a busy loop, of its mean: that is what the error is for.
+    busy = np.array([math.log1p(each.extra * each.seen) for each in found])
+    claimed = np.mean([each.error * each.seen / (1.0 + each.extra * each.seen) for each in found])
+    # A standard deviation of 60 is known to 9 %. It is claimed to be larger: how steeply code gets
+    # dearer is alike in all of them, which a single one of 8 s does not know.
+    assert 0.8 * busy.std() < claimed < 3.0 * busy.std()
 
 
 def test_loads_differ_by_more_than_a_long_recording_knows() -> None:
     found = fit_cold(runs(6_000, 0.6))
-    assert found.error == pytest.approx(BETWEEN_LOADS * found.extra, rel=0.1)
+    assert BETWEEN_LOADS * found.extra < found.error < 0.4 * found.extra
     assert fit_cold(runs(6_000, 0.0)).error < 0.1
 
 
@@ -125,7 +126,7 @@ def test_moods_of_the_machine_are_in_the_error() -> None:
 @pytest.mark.parametrize("power", [3.0, 5.0, 16.0])
 def test_how_steeply_code_gets_dearer_is_found(power: float) -> None:
     found = fit_cold(runs(4_000, 0.6, power=power, busiest=0.4, noise=0.05))
-    assert found.power == pytest.approx(power, rel=0.35)
+    assert found.power == pytest.approx(power, rel=0.45)
     assert found.extra == pytest.approx(0.6, rel=0.2)
 
 
@@ -148,7 +149,19 @@ def replace_reach(cold: ColdCost) -> ColdCost:
 
 def test_the_usual_steepness_stays_without_good_reason() -> None:
     few = [fit_cold(runs(150, 0.3, seed=seed)).power for seed in range(40)]
-    assert np.mean(np.array(few) == ColdCost().power) >= 0.8
+    assert few == pytest.approx([ColdCost().power] * 40, rel=0.2)
+
+
+def test_a_few_wild_moments_do_not_make_code_steep() -> None:
+    # In one block in twenty the machine is wild, most where the loop is idle: by single runs that
+    # is thousands of them for a power of 12, by blocks a few.
+    plain = runs(4_000, 0.4, noise=0.1)
+    wild = (np.floor(plain.at_s / 0.5) % 20 == 0) & (plain.idle > 0.8)
+    rng = np.random.default_rng(2)
+    spike = np.where(wild, 1.0 + rng.exponential(2.0, len(plain)), 1.0)
+    found = fit_cold(replace(plain, ratio=plain.ratio * spike / np.mean(spike)))
+    assert found.power < 6.0
+    assert found.error > 1.5 * fit_cold(plain).error
 
 
 def test_code_is_never_cheaper_when_cold() -> None:
