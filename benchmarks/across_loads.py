@@ -26,10 +26,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim import spans
-from fastsim.calibrate import cold as cold_module
+from fastsim.calibrate import code_runs as code_runs_module
 from fastsim.calibrate import loop_windows as loop_windows_module
 from fastsim.calibrate.build import read_requests
-from fastsim.calibrate.cold import CodeRuns, code_runs, cold_factor, fit_cold, on_a_busy_loop
+from fastsim.calibrate.code_runs import CodeRuns, code_runs
+from fastsim.calibrate.cold import cold_factor, fit_cold, on_a_busy_loop, slope_of
 from fastsim.calibrate.growth import per_request_s
 from fastsim.calibrate.loop_costs import fit_overhead
 from fastsim.calibrate.loop_windows import LoopWindows, loop_windows, stolen_per_request_s
@@ -172,9 +173,9 @@ def say_idleness(name: str, requests: RequestSet, slices: Slices) -> None:
     say("as fitted to the lower", fitted.extra, fitted.error, fitted.power)
     mean = fitted.seen
     for memory_s in MEMORIES_S:
-        with mock.patch.object(cold_module, "LASTING_S", memory_s):
+        with mock.patch.object(code_runs_module, "LASTING_S", memory_s):
             told = code_runs(low, observed)
-        found = cold_module.slope_of(told, fitted.power, told.lasting, cold_module.WINDOW_S)
+        found = slope_of(told, fitted.power, told.lasting)
         if found is not None:
             slope, variance = found
             kept = 1.0 - slope * mean

@@ -11,7 +11,8 @@ import sys
 import numpy as np
 
 from fastsim.calibrate.build import read_requests
-from fastsim.calibrate.cold import code_runs, fit_cold, on_a_busy_loop
+from fastsim.calibrate.code_runs import code_runs
+from fastsim.calibrate.cold import fit_cold, on_a_busy_loop
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
 from fastsim.calibrate.loop_windows import loop_windows
 from fastsim.calibrate.observed import ObservedStep

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim.calibrate.build import read_requests
-from fastsim.calibrate.cold import code_runs as runs_for_cold
+from fastsim.calibrate.code_runs import code_runs as runs_for_cold
 from fastsim.calibrate.cold import fit_cold
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.variants import group_variants

@@ -14,7 +14,8 @@ from fastsim import __version__, spans
 from fastsim.calibrate.arrivals import describe_arrivals
 from fastsim.calibrate.background import background_warnings, fit_background
 from fastsim.calibrate.closing import close_account
-from fastsim.calibrate.cold import code_runs, fit_cold
+from fastsim.calibrate.code_runs import code_runs
+from fastsim.calibrate.cold import fit_cold
 from fastsim.calibrate.exposure import processes_at_a_time, watched_times_s
 from fastsim.calibrate.growth import stand_for, unsampled
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation

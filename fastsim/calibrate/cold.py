@@ -14,7 +14,6 @@ pass for it, nor it for that. Steady code counts for more than code whose length
 How well the slope is known goes into the model: short recordings know little of it.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,18 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.calibrate.observed import walk
-from fastsim.calibrate.requests import RequestSet
-from fastsim.calibrate.variants import ObservedEndpoint
+from fastsim.calibrate.code_runs import CodeRuns
 from fastsim.model import ColdCost
-from fastsim.spans import RECENT_NS
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-LASTING_S = 0.1
-"""Over which time arrivals are added up, exponentially weighted, to tell what a load changes
-(decision 0023)."""
 WINDOW_S = 2.0
 """Only runs so close in time are compared."""
 BLOCK_S = 0.5
@@ -62,152 +55,8 @@ _PLAUSIBLE = 0.02
 
 _BUSIEST = 0.05
 """Quantile of the idle share: so busy was the loop at times, and hardly ever busier."""
-_WILD_RATIO = 3.0
-_FEWEST_OF_A_STEP = 20
 _ROUNDS = 4
 _TRIED = 2001
-_STEADIEST = 0.01
-"""Code steadier than 1 % counts no more than that: clocks and rounding end there."""
-
-
-@dataclass(frozen=True, slots=True)
-class CodeRuns:
-    """Runs of code on the loop, one entry each, of all steps that ran often enough."""
-
-    at_s: FloatArray
-    """Begin, seconds from the first request."""
-    request: IntArray
-    """Row of the request."""
-    step: IntArray
-    """Which step of the service it is a run of."""
-    reached: FloatArray
-    """Part of the step's code that idleness makes dearer: its first ``ColdCost.reach``."""
-    ratio: FloatArray
-    """CPU over the step's own mean."""
-    idle: FloatArray
-    """Share of the last 20 ms that the loop slept."""
-    demand: FloatArray
-    """Code per time that other arrivals of the last 20 ms ask for, however long it took."""
-    lasting: FloatArray
-    """The same of the last ``LASTING_S``."""
-    weight: FloatArray
-    """How much a run says: the step's mean CPU over its variance."""
-
-    @classmethod
-    def none(cls) -> "CodeRuns":
-        """Return those of a recording without code."""
-        count, value = np.zeros(0, np.int64), np.zeros(0)
-        return cls(value, count, count, value, value, value, value, value, value)
-
-    def __len__(self) -> int:
-        return len(self.at_s)
-
-
-def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRuns:
-    """Collect the runs of every step; wild ones, which hold a stop of the loop, are left out."""
-    origin = int(requests.start_ns.min())
-    usual_s = _code_per_request(requests, endpoints)
-    reach_s = ColdCost().reach
-    columns: list[tuple[FloatArray, ...]] = []
-    for variant in (variant for endpoint in endpoints for variant in endpoint.variants):
-        if variant.pooled:
-            continue
-        for steps, rows in variant.columns():
-            if steps[0].do != "cpu" or len(steps) < _FEWEST_OF_A_STEP:
-                continue
-            cpu = np.array([step.cpu_s for step in steps])
-            tame = cpu < _WILD_RATIO * max(float(np.median(cpu)), 1e-12)
-            mean = float(cpu[tame].mean()) if tame.any() else 0.0
-            if mean <= 0.0:
-                continue
-            ratio = cpu[tame] / mean
-            spread = max(float(ratio.std()), _STEADIEST)
-            begun = (requests.start_ns[list(rows)] - origin) / 1e9
-            start = np.array([step.start_s for step in steps])
-            columns.append(
-                (
-                    (begun + start)[tame],
-                    np.array(rows, np.float64)[tame],
-                    np.full(len(ratio), float(len(columns))),
-                    np.full(len(ratio), min(reach_s / mean, 1.0)),
-                    ratio,
-                    np.array([step.idle_share for step in steps])[tame],
-                    np.full(len(ratio), mean / spread**2),
-                )
-            )
-    if not columns:
-        return CodeRuns.none()
-    at_s, row, number, reached, ratio, idle, weight = map(
-        np.concatenate, zip(*columns, strict=True)
-    )
-    request, step = row.astype(np.int64), number.astype(np.int64)
-    demand, lasting = np.zeros(len(at_s)), np.zeros(len(at_s))
-    arrived_s = (requests.start_ns - origin) / 1e9
-    for instance in range(len(requests.instances)):
-        own = requests.instance[request] == instance
-        of_it = requests.instance == instance
-        for memory_s, asked in ((RECENT_NS / 1e9, demand), (LASTING_S, lasting)):
-            of_all = recent_demand(arrived_s[of_it], usual_s[of_it], at_s[own], memory_s)
-            of_itself = _own_demand(arrived_s, usual_s, request[own], at_s[own], memory_s)
-            asked[own] = of_all - of_itself
-    return CodeRuns(at_s, request, step, reached, ratio, idle, demand, lasting, weight)
-
-
-def _code_per_request(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> FloatArray:
-    """Return the mean CPU of each request's endpoint, seconds."""
-    usual_s = np.zeros(len(requests))
-    for endpoint in endpoints:
-        rows = [row for variant in endpoint.variants for row in variant.indices]
-        spent = sum(
-            step.cpu_s
-            for variant in endpoint.variants
-            for steps in variant.requests
-            for step in walk(steps)
-            if step.do in {"cpu", "stream"}
-        )
-        usual_s[rows] = spent / max(len(rows), 1)
-    return usual_s
-
-
-def _own_demand(
-    arrived_s: FloatArray,
-    code_s: FloatArray,
-    request: IntArray,
-    at_s: FloatArray,
-    memory_s: float,
-) -> FloatArray:
-    """Return what the request itself has added to the demand that its code meets."""
-    gone_s = at_s - arrived_s[request]
-    added: FloatArray = np.exp(-np.maximum(gone_s, 0.0) / memory_s) * code_s[request] / memory_s
-    return np.where(gone_s > 0.0, added, 0.0)
-
-
-def recent_demand(
-    arrived_s: FloatArray, code_s: FloatArray, at_s: FloatArray, memory_s: float
-) -> FloatArray:
-    """Return the code per time that recent arrivals ask for, exponentially weighted.
-
-    Parameters
-    ----------
-    arrived_s, code_s
-        When requests came and the code they were going to run, seconds.
-    at_s
-        Moments asked for, seconds.
-    memory_s
-        Time after which an arrival counts for ``1/e``.
-    """
-    if not len(arrived_s):
-        return np.zeros(len(at_s))
-    order = np.argsort(arrived_s, kind="stable")
-    came_s = arrived_s[order]
-    kept = np.exp(-np.diff(came_s, prepend=came_s[0]) / memory_s)
-    pairs = zip(kept.tolist(), code_s[order].tolist(), strict=True)
-    sums = itertools.accumulate(pairs, lambda total, one: total * one[0] + one[1], initial=0.0)
-    asked = np.fromiter(sums, np.float64, len(came_s) + 1)
-    before = np.searchsorted(came_s, at_s, side="left")
-    gone_s = at_s - came_s[np.maximum(before - 1, 0)]
-    found: FloatArray = asked[before] * np.exp(-np.maximum(gone_s, 0.0) / memory_s) / memory_s
-    return found
 
 
 def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
@@ -225,16 +74,17 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     unknown = ColdCost(error=USUAL, seen=_mean_asleep(runs, usual_power))
     if len(runs) < LEAST_SAMPLES or float(np.ptp(runs.idle)) < LEAST_RANGE:
         return unknown
-    weights = _steepness(runs, POWERS if powers is None else powers)
+    short, lasting = _Told.of(runs, runs.demand, SHORT_WINDOW_S), _Told.of(runs, runs.lasting)
+    weights = _steepness(short, POWERS if powers is None else powers)
     power = math.exp(sum(weight * math.log(each) for each, weight in weights.items()))
-    found = _cost(runs, power)
+    found = _cost(short, lasting, power)
     if found is None:
         return unknown
     extra, chance = found
     mean = _mean_asleep(runs, power)
     # What a loop costs that is busier than any that was seen, nobody has seen.
     unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
-    steep = _busy_loop_sd(runs, weights) * (1.0 + extra * mean) / max(mean, 1e-12)
+    steep = _busy_loop_sd(short, lasting, weights) * (1.0 + extra * mean) / max(mean, 1e-12)
     return ColdCost(
         extra=extra,
         power=power,
@@ -243,56 +93,79 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     )
 
 
-def _cost(runs: CodeRuns, power: float) -> tuple[float, float] | None:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Contrasts of runs, and what some demand explains of them."""
+
+    runs: CodeRuns
+    within: "_Contrasts"
+    ratio: FloatArray
+    asked: FloatArray
+    """Contrasts of the demand and of its square, shape (n, 2)."""
+    groups: tuple[IntArray, IntArray]
+    """By request and by block of time: runs of one group err together."""
+
+    @classmethod
+    def of(cls, runs: CodeRuns, asked: FloatArray, window_s: float = WINDOW_S) -> "_Told":
+        within = _Contrasts.of(runs, window_s)
+        groups = (
+            np.unique(each, return_inverse=True)[1]
+            for each in (runs.request, np.floor(runs.at_s / BLOCK_S))
+        )
+        told = np.stack([within(asked), within(asked**2)], axis=1)
+        return cls(runs, within, within(runs.ratio), told, tuple(groups))  # type: ignore[arg-type]
+
+    def idle(self, power: float) -> FloatArray:
+        """Return contrasts of what multiplies the extra cost."""
+        return self.within(self.runs.idle**power * self.runs.reached)
+
+    def slope(self, power: float) -> tuple[float, float] | None:
+        """Return what idleness adds, over the mean, as far as demand explains it; its variance.
+
+        Runs of one request share what the request is like, those of one moment what the machine is
+        like: errors are added up first. Blocks may be few, and then seem to err too little.
+        """
+        weight, idle = self.runs.weight, self.idle(power)
+        root = np.sqrt(weight)
+        found = np.linalg.lstsq(self.asked * root[:, None], idle * root, rcond=None)[0]
+        explained = self.asked @ found
+        information = float(weight @ (explained * idle))
+        if information <= 0.0:
+            return None
+        slope = float(weight @ (explained * self.ratio)) / information
+        score = weight * explained * (self.ratio - slope * idle)
+        together = [np.bincount(group, score) for group in self.groups]
+        return slope, max(float(each @ each) for each in together) / information**2
+
+
+def slope_of(runs: CodeRuns, power: float, asked: FloatArray) -> tuple[float, float] | None:
+    """Return what idleness adds over the mean as far as ``asked`` explains it, and its variance."""
+    return _Told.of(runs, asked).slope(power)
+
+
+def _cost(short: _Told, lasting: _Told, power: float) -> tuple[float, float] | None:
     """Return the extra cost with one power, and its standard error; None if nothing tells."""
-    lasting = slope_of(runs, power, runs.lasting, WINDOW_S)
-    short = slope_of(runs, power, runs.demand, SHORT_WINDOW_S)
-    if lasting is None or short is None:
+    of_short, of_lasting = short.slope(power), lasting.slope(power)
+    if of_short is None or of_lasting is None:
         return None
-    dearer, variance = short
-    short = dearer, variance + (SHORT_IS_NOT_LASTING * dearer) ** 2
+    dearer, variance = of_short
+    of_short = dearer, variance + (SHORT_IS_NOT_LASTING * dearer) ** 2
     # Ratios are to the mean, which holds the mean idleness already.
-    return _most_likely((lasting, short), _mean_asleep(runs, power))
+    return _most_likely((of_lasting, of_short), _mean_asleep(short.runs, power))
 
 
-def _busy_loop_sd(runs: CodeRuns, weights: dict[float, float]) -> float:
+def _busy_loop_sd(short: _Told, lasting: _Told, weights: dict[float, float]) -> float:
     """Return how differently powers say what code costs on a busy loop, of its mean."""
     logs, of = [], []
     for power, weight in weights.items():
-        found = _cost(runs, power) if weight >= _PLAUSIBLE else None
+        found = _cost(short, lasting, power) if weight >= _PLAUSIBLE else None
         if found is not None:
-            logs.append(math.log1p(found[0] * _mean_asleep(runs, power)))
+            logs.append(math.log1p(found[0] * _mean_asleep(short.runs, power)))
             of.append(weight)
     if not logs:
         return 0.0
     mean = float(np.average(logs, weights=of))
     return math.sqrt(float(np.average((np.array(logs) - mean) ** 2, weights=of)))
-
-
-def slope_of(
-    runs: CodeRuns, power: float, asked: FloatArray, window_s: float
-) -> tuple[float, float] | None:
-    """Return what idleness adds, over the mean, as far as ``asked`` explains it, and its variance.
-
-    Runs of one request share what the request is like, those of one moment what the machine is
-    like: errors are added up first. Blocks of time may be few, and then seem to err too little.
-    """
-    within = _Contrasts.of(runs, window_s)
-    ratio, idle = within(runs.ratio), within(runs.idle**power * runs.reached)
-    root = np.sqrt(runs.weight)
-    told = np.stack([within(asked), within(asked**2)], axis=1)
-    explained = told @ np.linalg.lstsq(told * root[:, None], idle * root, rcond=None)[0]
-    information = float(runs.weight @ (explained * idle))
-    if information <= 0.0:
-        return None
-    slope = float(runs.weight @ (explained * ratio)) / information
-    score = runs.weight * explained * (ratio - slope * idle)
-    square = 0.0
-    for group in (runs.request, np.floor(runs.at_s / BLOCK_S)):
-        _, number = np.unique(group, return_inverse=True)
-        together = np.bincount(number, score)
-        square = max(square, float(together @ together))
-    return slope, square / information**2
 
 
 def _most_likely(slopes: Sequence[tuple[float, float]], mean: float) -> tuple[float, float]:
@@ -326,7 +199,7 @@ def _mean_asleep(runs: CodeRuns, power: float) -> float:
     return float(np.average(runs.idle**power * runs.reached, weights=runs.weight))
 
 
-def _steepness(runs: CodeRuns, powers: Sequence[float]) -> dict[float, float]:
+def _steepness(told: _Told, powers: Sequence[float]) -> dict[float, float]:
     """Return how likely each power of the idle share is, by contrasts within short windows.
 
     Between shares that are all near 1 code may get dearer by much more than a cube does, and a
@@ -334,16 +207,14 @@ def _steepness(runs: CodeRuns, powers: Sequence[float]) -> dict[float, float]:
     power describes the contrasts than another differs from block of time to block: that says how
     sure it is (Vuong's test); a likelihood of single runs is sure of anything.
     """
-    within = _Contrasts.of(runs, SHORT_WINDOW_S)
-    ratio = within(runs.ratio)
-    _, block = np.unique(np.floor(runs.at_s / BLOCK_S), return_inverse=True)
+    weight, (_, block) = told.runs.weight, told.groups
     left: dict[float, FloatArray] = {}
     for power in powers:
-        idle = within(runs.idle**power * runs.reached)
-        squares = float(runs.weight @ idle**2)
-        slope = max(float(runs.weight @ (idle * ratio)) / squares, 0.0) if squares > 0.0 else 0.0
-        squared = runs.weight * (ratio - slope * idle) ** 2
-        left[power] = np.asarray(np.bincount(block, squared), np.float64)
+        idle = told.idle(power)
+        total = float(weight @ idle**2)
+        slope = max(float(weight @ (idle * told.ratio)) / total, 0.0) if total > 0.0 else 0.0
+        squares = weight * (told.ratio - slope * idle) ** 2
+        left[power] = np.asarray(np.bincount(block, squares), np.float64)
     best = min(left, key=lambda power: float(left[power].sum()))
     usual = ColdCost().power
     found: dict[float, float] = {}

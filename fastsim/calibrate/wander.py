@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.calibrate.cold import CodeRuns, cold_factor
+from fastsim.calibrate.code_runs import CodeRuns
+from fastsim.calibrate.cold import cold_factor
 from fastsim.calibrate.requests import RequestSet
 from fastsim.model import ColdCost, SpeedDoubt, Wander
 

@@ -6,16 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastsim.calibrate.cold import (
-    BETWEEN_LOADS,
-    USUAL,
-    CodeRuns,
-    _own_demand,
-    cold_factor,
-    fit_cold,
-    on_a_busy_loop,
-    recent_demand,
-)
+from fastsim.calibrate.code_runs import CodeRuns
+from fastsim.calibrate.cold import BETWEEN_LOADS, USUAL, cold_factor, fit_cold, on_a_busy_loop
 from fastsim.model import ColdCost
 
 
@@ -178,33 +170,7 @@ def test_a_recording_that_says_nothing_is_not_taken_for_none() -> None:
     assert fit_cold(CodeRuns.none()) == ColdCost(error=USUAL)
 
 
-def test_demand_is_what_arrivals_ask_for_lately() -> None:
-    arrived_s, code_s = np.array([1.010, 1.0]), np.array([0.004, 0.002])
-    at_s = np.array([0.5, 1.0, 1.005, 1.030])
-    memory_s = 0.020
-    expected = [
-        0.0,
-        0.0,  # one that comes just now has asked for nothing yet
-        0.002 * np.exp(-0.005 / memory_s) / memory_s,
-        (0.002 * np.exp(-0.030 / memory_s) + 0.004 * np.exp(-0.020 / memory_s)) / memory_s,
-    ]
-    assert recent_demand(arrived_s, code_s, at_s, memory_s) == pytest.approx(expected)
-    assert recent_demand(np.zeros(0), np.zeros(0), at_s, memory_s).tolist() == [0.0] * 4
-
-
 def test_what_idleness_added_is_taken_off_the_first_of_long_code() -> None:
     cold = ColdCost(extra=0.5, reach=0.002)
     took_s, idle = np.array([0.0015, 0.011, 0.010]), np.array([1.0, 1.0, 0.0])
     assert on_a_busy_loop(cold, took_s, idle) == pytest.approx([0.001, 0.010, 0.010])
-
-
-def test_what_a_request_asks_for_itself_is_not_what_others_do() -> None:
-    arrived = np.array([0.0, 0.010, 0.030])
-    code = np.array([0.001, 0.002, 0.003])
-    at = np.array([0.030, 0.0])
-    request = np.array([1, 0])
-    own = _own_demand(arrived, code, request, at, 0.020)
-    # 2 ms asked for 20 ms ago, one memory; nothing yet at one's own arrival.
-    assert own == pytest.approx([0.002 * math.exp(-1.0) / 0.020, 0.0])
-    others = recent_demand(arrived, code, at, 0.020) - own
-    assert others == pytest.approx([0.001 * math.exp(-1.5) / 0.020, 0.0])

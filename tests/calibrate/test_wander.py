@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastsim.calibrate.cold import CodeRuns
+from fastsim.calibrate.code_runs import CodeRuns
 from fastsim.calibrate.requests import collect_requests
 from fastsim.calibrate.wander import CodePieces, fit_speed_doubt, fit_wander
 from fastsim.model import ColdCost, SpeedDoubt
