@@ -30,7 +30,14 @@ from fastsim.calibrate import code_runs as code_runs_module
 from fastsim.calibrate import loop_windows as loop_windows_module
 from fastsim.calibrate.build import read_requests
 from fastsim.calibrate.code_runs import CodeRuns, code_runs
-from fastsim.calibrate.cold import cold_factor, fit_cold, on_a_busy_loop, slope_of
+from fastsim.calibrate.cold import (
+    WINDOW_S,
+    Told,
+    cold_factor,
+    fit_cold,
+    groups_of,
+    on_a_busy_loop,
+)
 from fastsim.calibrate.growth import per_request_s
 from fastsim.calibrate.loop_costs import fit_overhead
 from fastsim.calibrate.loop_windows import LoopWindows, loop_windows, stolen_per_request_s
@@ -140,19 +147,15 @@ def say_idleness(name: str, requests: RequestSet, slices: Slices) -> None:
     observed = group_variants(low)
     fitted = fit_cold(code_runs(low, observed))
 
-    def asleep(power: float) -> tuple[float, float]:
-        quiet, busy = (
-            float(np.average(part.idle**power * part.reached, weights=part.weight))
-            for part in parts
-        )
-        return quiet, busy
+    quiet, busy = (
+        float(np.average(part.idle**fitted.power * part.reached, weights=part.weight))
+        for part in parts
+    )
 
-    def say(how: str, extra: float, error: float, power: float) -> None:
-        quiet, busy = asleep(power)
+    def say(how: str, extra: float, error: float) -> None:
         takes = (1.0 + extra * busy) / (1.0 + extra * quiet)
-        print(f"  {how:<34}{extra:5.2f} ({error:.2f}), power {power:g}: {takes:.3f}")
+        print(f"  {how:<34}{extra:5.2f} ({error:.2f}), power {fitted.power:.2g}: {takes:.3f}")
 
-    quiet, busy = asleep(fitted.power)
     each = [
         [
             float(np.log(np.average(part.ratio, weights=part.weight)))
@@ -168,19 +171,18 @@ def say_idleness(name: str, requests: RequestSet, slices: Slices) -> None:
         f"\nprocess {name}, extra cost of code after long idleness, and what code takes at "
         f"{LOADS[1]:.0%} of what it takes at {LOADS[0]:.0%}"
     )
-    say("over both loads", truth, error * (1.0 + truth * quiet) / (quiet - busy), fitted.power)
+    say("over both loads", truth, error * (1.0 + truth * quiet) / (quiet - busy))
     print(f"  {'':<34}(the last known to {error:.3f})")
-    say("as fitted to the lower", fitted.extra, fitted.error, fitted.power)
-    mean = fitted.seen
+    say("as fitted to the lower", fitted.extra, fitted.error)
     for memory_s in MEMORIES_S:
         with mock.patch.object(code_runs_module, "LASTING_S", memory_s):
             told = code_runs(low, observed)
-        found = slope_of(told, fitted.power, told.lasting)
+        found = Told.of(told, told.lasting, WINDOW_S, groups_of(told)).slope(fitted.power)
         if found is not None:
             slope, variance = found
-            kept = 1.0 - slope * mean
+            kept = 1.0 - slope * fitted.seen
             how = f"by arrivals of the last {memory_s * 1e3:.0f} ms"
-            say(how, slope / kept, variance**0.5 / kept**2, fitted.power)
+            say(how, slope / kept, variance**0.5 / kept**2)
 
 
 def code_at_both(

@@ -34,8 +34,8 @@ BLOCK_S = 0.5
 SHORT_WINDOW_S = 0.2
 """The same for arrivals of the last 20 ms, and for how steeply code gets dearer."""
 SHORT_IS_NOT_LASTING = 0.5
-"""How far what a load changes is from what short arrivals tell, relative to that: root mean square
-of nineteen processes (decisions 0011 and 0023)."""
+"""How far what a load changes may be from what short arrivals tell, relative to that: 0.35 is the
+root mean square of nineteen processes, nearly always less (decisions 0011 and 0023)."""
 LEAST_SAMPLES = 200
 LEAST_RANGE = 0.1
 """Idle shares must differ by so much to say anything."""
@@ -68,20 +68,21 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     Parameters
     ----------
     powers
-        Of the idle share, to choose from; the usual one and ``POWERS`` by default.
+        Of the idle share, to be weighed; ``POWERS`` by default.
     """
     usual_power = ColdCost().power
     unknown = ColdCost(error=USUAL, seen=_mean_asleep(runs, usual_power))
     if len(runs) < LEAST_SAMPLES or float(np.ptp(runs.idle)) < LEAST_RANGE:
         return unknown
-    short, lasting = _Told.of(runs, runs.demand, SHORT_WINDOW_S), _Told.of(runs, runs.lasting)
+    groups = groups_of(runs)
+    short = Told.of(runs, runs.demand, SHORT_WINDOW_S, groups)
+    lasting = Told.of(runs, runs.lasting, WINDOW_S, groups)
     weights = _steepness(short, POWERS if powers is None else powers)
     power = math.exp(sum(weight * math.log(each) for each, weight in weights.items()))
     found = _cost(short, lasting, power)
     if found is None:
         return unknown
-    extra, chance = found
-    mean = _mean_asleep(runs, power)
+    extra, chance, mean = found
     # What a loop costs that is busier than any that was seen, nobody has seen.
     unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
     steep = _busy_loop_sd(short, lasting, weights) * (1.0 + extra * mean) / max(mean, 1e-12)
@@ -93,8 +94,19 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     )
 
 
+Groups = tuple[IntArray, IntArray]
+"""The number of each run's request, and of its block of time: runs of one group err together."""
+
+
+def groups_of(runs: CodeRuns) -> Groups:
+    """Return which runs err together."""
+    _, request = np.unique(runs.request, return_inverse=True)
+    _, block = np.unique(np.floor(runs.at_s / BLOCK_S), return_inverse=True)
+    return request, block
+
+
 @dataclass(frozen=True, slots=True)
-class _Told:
+class Told:
     """Contrasts of runs, and what some demand explains of them."""
 
     runs: CodeRuns
@@ -102,18 +114,14 @@ class _Told:
     ratio: FloatArray
     asked: FloatArray
     """Contrasts of the demand and of its square, shape (n, 2)."""
-    groups: tuple[IntArray, IntArray]
-    """By request and by block of time: runs of one group err together."""
+    groups: Groups
 
     @classmethod
-    def of(cls, runs: CodeRuns, asked: FloatArray, window_s: float = WINDOW_S) -> "_Told":
+    def of(cls, runs: CodeRuns, asked: FloatArray, window_s: float, groups: Groups) -> "Told":
+        """Compare runs within windows of time, and see what ``asked`` explains."""
         within = _Contrasts.of(runs, window_s)
-        groups = (
-            np.unique(each, return_inverse=True)[1]
-            for each in (runs.request, np.floor(runs.at_s / BLOCK_S))
-        )
         told = np.stack([within(asked), within(asked**2)], axis=1)
-        return cls(runs, within, within(runs.ratio), told, tuple(groups))  # type: ignore[arg-type]
+        return cls(runs, within, within(runs.ratio), told, groups)
 
     def idle(self, power: float) -> FloatArray:
         """Return contrasts of what multiplies the extra cost."""
@@ -138,29 +146,29 @@ class _Told:
         return slope, max(float(each @ each) for each in together) / information**2
 
 
-def slope_of(runs: CodeRuns, power: float, asked: FloatArray) -> tuple[float, float] | None:
-    """Return what idleness adds over the mean as far as ``asked`` explains it, and its variance."""
-    return _Told.of(runs, asked).slope(power)
+def _cost(short: Told, lasting: Told, power: float) -> tuple[float, float, float] | None:
+    """Return the extra cost with one power, its standard error, and what it is multiplied by.
 
-
-def _cost(short: _Told, lasting: _Told, power: float) -> tuple[float, float] | None:
-    """Return the extra cost with one power, and its standard error; None if nothing tells."""
+    The last is in the mean of the runs. None if nothing tells.
+    """
     of_short, of_lasting = short.slope(power), lasting.slope(power)
     if of_short is None or of_lasting is None:
         return None
     dearer, variance = of_short
     of_short = dearer, variance + (SHORT_IS_NOT_LASTING * dearer) ** 2
     # Ratios are to the mean, which holds the mean idleness already.
-    return _most_likely((of_lasting, of_short), _mean_asleep(short.runs, power))
+    mean = _mean_asleep(short.runs, power)
+    return *_most_likely((of_lasting, of_short), mean), mean
 
 
-def _busy_loop_sd(short: _Told, lasting: _Told, weights: dict[float, float]) -> float:
+def _busy_loop_sd(short: Told, lasting: Told, weights: dict[float, float]) -> float:
     """Return how differently powers say what code costs on a busy loop, of its mean."""
     logs, of = [], []
     for power, weight in weights.items():
         found = _cost(short, lasting, power) if weight >= _PLAUSIBLE else None
         if found is not None:
-            logs.append(math.log1p(found[0] * _mean_asleep(short.runs, power)))
+            extra, _, mean_asleep = found
+            logs.append(math.log1p(extra * mean_asleep))
             of.append(weight)
     if not logs:
         return 0.0
@@ -199,7 +207,7 @@ def _mean_asleep(runs: CodeRuns, power: float) -> float:
     return float(np.average(runs.idle**power * runs.reached, weights=runs.weight))
 
 
-def _steepness(told: _Told, powers: Sequence[float]) -> dict[float, float]:
+def _steepness(told: Told, powers: Sequence[float]) -> dict[float, float]:
     """Return how likely each power of the idle share is, by contrasts within short windows.
 
     Between shares that are all near 1 code may get dearer by much more than a cube does, and a

@@ -166,7 +166,8 @@ def _most_correlation(sigma: float, doubt: SpeedDoubt) -> float:
     """Return the correlation of windows from which means of stretches would vary more than they do.
 
     What resembles its neighbour may yet not last: a law that only knew the neighbours would wander
-    for seconds. The mean of ``n`` windows has the variance ``sigma^2 (1 + c) / ((1 - c) n)``.
+    for seconds. The mean of ``n`` windows has the variance ``sigma^2 (1 + c) / ((1 - c) n)``, which
+    is what ``twin.doubt`` takes off for it.
     """
     if doubt.over <= 0.0:
         return 1.0

@@ -111,7 +111,7 @@ class Measured:
 
 
 def undisturbed(turns: Sequence[Turn[T]]) -> list[Turn[T]]:
-    """Return the turns without the disturbed ones; all where hardly any other is left."""
+    """Return the turns without the disturbed ones; all where too few are left."""
     quiet = [each for each in turns if not each.disturbed]
     return quiet if len(quiet) >= FEWEST * len(turns) else list(turns)
 

@@ -40,7 +40,7 @@ def runs(
 def test_the_error_is_that_of_many_recordings() -> None:
     found = [fit_cold(runs(400, 0.3, seed=seed)) for seed in range(60)]
     extra = np.array([each.extra for each in found])
-    assert extra.mean() == pytest.approx(0.3, abs=0.06)
+    assert extra.mean() == pytest.approx(0.3, abs=0.05)
     # What code takes on a busy loop, of its mean: that is what the error is for.
     busy = np.array([math.log1p(each.extra * each.seen) for each in found])
     claimed = np.mean([each.error * each.seen / (1.0 + each.extra * each.seen) for each in found])
@@ -68,8 +68,9 @@ def test_the_truth_is_within_the_error(extra: float) -> None:
 def test_short_recordings_know_less() -> None:
     short, long = (fit_cold(runs(requests, 0.2)) for requests in (120, 3_000))
     assert short.error > 2.0 * long.error
-    # The standard deviation of forty seeds is 0.024.
-    assert long.extra == pytest.approx(0.2, abs=0.075)
+    # The standard deviation of forty seeds is 0.024: four of them are known to half of that.
+    found = [fit_cold(runs(3_000, 0.2, seed=seed)).extra for seed in range(1, 5)]
+    assert np.mean(found) == pytest.approx(0.2, abs=0.05)
 
 
 def with_moods(requests: int, extra: float, *, quick: float, mood: float, seed: int) -> CodeRuns:
@@ -98,7 +99,6 @@ def test_lasting_load_tells_what_a_load_changes() -> None:
     found = [
         fit_cold(with_moods(2_000, 0.4, quick=3.0, mood=0.0, seed=seed)).extra for seed in range(20)
     ]
-    # By all of the idleness it would be twice that.
     # Ripples have a small say; if they were taken for what a load changes, it would be 0.72.
     assert np.mean(found) == pytest.approx(0.4, abs=0.1)
 
@@ -118,7 +118,8 @@ def test_moods_of_the_machine_are_in_the_error() -> None:
 @pytest.mark.parametrize("power", [3.0, 5.0, 16.0])
 def test_how_steeply_code_gets_dearer_is_found(power: float) -> None:
     found = fit_cold(runs(4_000, 0.6, power=power, busiest=0.4, noise=0.05))
-    assert found.power == pytest.approx(power, rel=0.45)
+    # Powers are tried in steps of 41 %.
+    assert found.power == pytest.approx(power, rel=0.42)
     assert found.extra == pytest.approx(0.6, rel=0.2)
 
 
