@@ -7,6 +7,7 @@ which part of the time differs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from fastsim.calibrate.unseen import with_unseen
 from fastsim.model import CheckRow, ServiceModel
 from fastsim.scenario import Deployment, ResolvedDeployment, resolve_deployment
 from fastsim.twin import Compared, Judgement, judge, sample_at, simulate
+from fastsim.twin.processes import Processes
 from fastsim.units import format_duration, format_share
 
 IntArray = npt.NDArray[np.int64]
@@ -137,14 +139,26 @@ class _Replayed:
 
 
 def replay_recording(
-    model: ServiceModel, requests: RequestSet, *, seed: int = 1, replays: int = REPLAYS
+    model: ServiceModel,
+    requests: RequestSet,
+    *,
+    seed: int = 1,
+    replays: int = REPLAYS,
+    jobs: Processes | None = None,
 ) -> SelfCheck:
-    """Replay the recorded arrivals through the twin and compare server-span latencies."""
+    """Replay the recorded arrivals through the twin and compare server-span latencies.
+
+    Parameters
+    ----------
+    jobs
+        Share the replays, if they are started.
+    """
     model = model.with_recorder()
     replay_of = _Replay.of(model, requests)
     names, endpoint, counted = replay_of.names, replay_of.endpoint, replay_of.counted
     recorded = replay_of.recorded_s
-    runs = [replay_of.run(model, seed * 1000 + replay, replay) for replay in range(replays)]
+    once = partial(_run_once, replay_of, model, seed)
+    runs = (jobs or Processes()).each(once, range(replays))
     # All replay the same ones of the recording.
     of = runs[0].of
     endpoint, counted, recorded = endpoint[of], counted[of], recorded[of]
@@ -186,6 +200,11 @@ def replay_recording(
     if off:
         reasons += _use_reason(utilisation(requests), use)
     return SelfCheck(rows, waits, use, reasons)
+
+
+def _run_once(replay: _Replay, model: ServiceModel, seed: int, number: int) -> _Replayed:
+    """Simulate a recording once, in whatever process."""
+    return replay.run(model, seed * 1000 + number, number)
 
 
 def _recorded_code_s(requests: RequestSet) -> FloatArray:

@@ -137,7 +137,7 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
     bar("calibrating", 0.72)
     with shared(None) as jobs:
         jobs.start()
-        model = _calibrate(recording, measured, directory)
+        model = _calibrate(recording, measured, directory, jobs)
         bar("predicting and comparing", 0.85)
         seen = {name: read_requests([directory / name]) for name in (LIVE, LIVE_POOL)}
         result = _compare(model, measured, seen, settings, jobs)
@@ -149,12 +149,14 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
     return result
 
 
-def _calibrate(recording: Path, measured: Measured, directory: Path) -> ServiceModel:
+def _calibrate(
+    recording: Path, measured: Measured, directory: Path, jobs: Processes
+) -> ServiceModel:
     turns = undisturbed(measured.recorded)
     recorded = to_run(join([each.result for each in turns]))
     requests = _only(read_requests([recording], skip_first_s=0.0), turns)
     model = build_model(requests, command="fastsim demo", data_sha256=hash_inputs([recording]))
-    found = replay_recording(model, requests)
+    found = replay_recording(model, requests, jobs=jobs)
     overhead = fit_client_overhead(recorded, requests, found.before_application_s)
     model = model.model_copy(
         update={

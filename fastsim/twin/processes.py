@@ -14,11 +14,15 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
+from typing import TypeVar
 
 from fastsim.errors import InputError
 from fastsim.twin.metrics import Measures
 from fastsim.twin.plan import Plan
 from fastsim.twin.simulation import simulate_once
+
+_Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 
 OnProgress = Callable[[int, int], None]
 
@@ -134,6 +138,24 @@ class Processes:
                 self._most, mp_context=context, initializer=_leave_ctrl_c_to_the_parent
             )
         return self._pool
+
+    def each(self, work: Callable[[_Item], _Found], items: Sequence[_Item]) -> list[_Found]:
+        """Return what some work gives for each item, in their order.
+
+        Shared where the processes are there already, else done in this one.
+
+        Parameters
+        ----------
+        work
+            Can be pickled, and so can what it gives.
+        """
+        if self._pool is None:
+            return [work(item) for item in items]
+        try:
+            return list(self._pool.map(work, items))
+        except BaseException:
+            self._end_now()
+            raise
 
     def start(self) -> None:
         """Have the processes start beside what this one does until it needs them."""

@@ -10,6 +10,7 @@ from fastsim.calibrate.selfcheck import SelfCheck, check_warnings, replay_record
 from fastsim.model import ServiceModel
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin import sample, simulate
+from fastsim.twin.processes import shared
 from fastsim.yaml_writing import dump_yaml
 from tests.calibrate.trace_formats import trace
 
@@ -61,6 +62,15 @@ def test_a_right_model_repeats_its_recording(template: RequestSet) -> None:
     found = replay_recording(service(), recorded(service(), template))
     assert {row.metric: row.verdict for row in found.rows} == {"p50": "agrees", "p95": "agrees"}
     assert check_warnings(found) == []
+
+
+def test_it_says_the_same_on_several_processes(template: RequestSet) -> None:
+    requests = recorded(service(), template)
+    with shared(2) as jobs:
+        jobs.start()
+        assert replay_recording(service(), requests, jobs=jobs) == replay_recording(
+            service(), requests
+        )
 
 
 def test_a_sample_is_replayed_among_the_requests_that_it_leaves_out(template: RequestSet) -> None:

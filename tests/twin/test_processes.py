@@ -66,6 +66,18 @@ def test_what_they_simulate_is_what_one_process_does() -> None:
             ]
 
 
+def test_other_work_is_shared_once_they_are_there() -> None:
+    with shared(2) as ours:
+        assert set(ours.each(whose, range(4))) == {os.getpid()}
+        ours.start()
+        assert os.getpid() not in ours.each(whose, range(4))
+        assert ours.each(abs, [3, -1, -2]) == [3, 1, 2]
+
+
+def whose(_number: int) -> int:
+    return os.getpid()
+
+
 def test_one_simulation_alone_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
     where: list[int] = []
 
