@@ -19,6 +19,7 @@ ENGINE = (
     "host",
     "hosted",
     "passes",
+    "peers",
     "records",
     "shared_slots",
     "slots",

@@ -57,6 +57,7 @@ from fastsim.program import (
     all_steps,
     changed,
 )
+from fastsim.spans import Via
 from fastsim.units import Duration, Rate, Share
 
 __all__ = [
@@ -146,7 +147,7 @@ class Endpoint(Part):
 # --- the service ------------------------------------------------------------------------------
 
 
-HandOver = Literal["direct", "wake"]
+HandOver = Literal["direct", "wake", "peer"]
 
 
 class Resource(Part):
@@ -156,7 +157,8 @@ class Resource(Part):
     hand_over: HandOver = Field(
         "direct",
         description="a free slot goes to who waits first (pools), or, as asyncio.Semaphore does, "
-        "to nobody else until the one it woke has run",
+        "to nobody else until the one it woke has run; or who waits does so at the peer that is "
+        "called, which needs no event loop to serve the next",
     )
     timeout: Duration | None = Field(
         None, gt=0.0, description="who waited so long for a slot gives up, and its request fails"
@@ -169,6 +171,8 @@ class Resource(Part):
     def _wakes_within_a_process(self) -> Self:
         if self.hand_over == "wake" and self.scope != "worker":
             raise ValueError("hand_over: wake is that of asyncio.Semaphore, which one process has")
+        if self.hand_over == "peer" and self.timeout is not None:
+            raise ValueError("hand_over: peer has no timeout: a call that was made is served")
         return self
 
 
@@ -291,4 +295,19 @@ class ServiceModel(Part):
                             f"{endpoint.name} uses resource {step.resource!r}, which is not listed "
                             f"under resources; write there, for example, {step.resource}: 10"
                         )
+                    self._calls_a_peer(endpoint.name, step)
         return self
+
+    def _calls_a_peer(self, endpoint: str, step: Step) -> None:
+        """Make sure that a slot of a peer is held by one call, as long as it is served."""
+        if not isinstance(step, (AcquireStep, ReleaseStep, UseStep)):
+            return
+        if self.resources[step.resource].hand_over != "peer":
+            return
+        match step:
+            case UseStep(steps=[WaitStep(via=Via.SOCKET)]):
+                return
+        raise ValueError(
+            f"{endpoint}: {step.resource!r} is a peer (hand_over: peer), whose slot is held by one "
+            f"call; write: use: {step.resource}, steps: [http: 20ms], with nothing else inside"
+        )

@@ -208,6 +208,10 @@ class ResolvedDeployment(Part):
     python: str = ""
     handover: float | None = Field(None, description="seconds; see LoopCosts.handover")
 
+    def is_peer(self, resource: str) -> bool:
+        """Tell whether who waits for a slot waits at a peer."""
+        return self.hand_over.get(resource) == "peer"
+
     @property
     def processes(self) -> int:
         """Workers of all replicas."""
@@ -224,11 +228,12 @@ def resolve_deployment(model: ServiceModel, deployment: Deployment) -> ResolvedD
     Raises
     ------
     InputError
-        When there are too many processes to simulate.
+        When there are too many processes to simulate, or it makes something else of a peer.
     """
     process = model.process
     replicas, workers = deployment.replicas or 1, deployment.workers or process.workers
     require_few_processes(replicas, workers)
+    _require_same_peers(model, deployment)
     resources = {name: resource.capacity for name, resource in model.resources.items()}
     resources |= {name: resource.capacity for name, resource in deployment.resources.items()}
     return ResolvedDeployment(
@@ -291,6 +296,25 @@ def _limit(name: str, limit: Limit, deployment: Deployment) -> Limit:
     if said is None:
         return limit
     return limit.model_copy(update={key: getattr(said, key) for key in said.model_fields_set})
+
+
+def _require_same_peers(model: ServiceModel, deployment: Deployment) -> None:
+    """Refuse a deployment that makes a peer of a pool or a pool of a peer, or has it give up."""
+    for name, resource in _naming(deployment, "hand_over").items():
+        known = model.resources.get(name)
+        if known is not None and (known.hand_over == "peer") != (resource.hand_over == "peer"):
+            is_one = "is a peer" if known.hand_over == "peer" else "is no peer"
+            raise InputError(
+                f"{name!r} {is_one} in the model, which no deployment changes",
+                hint="say so in the model: what calls do while they wait is another there",
+                where=f"deployment.resources.{name}.hand_over",
+            )
+    for name in _naming(deployment, "timeout"):
+        if name in model.resources and model.resources[name].hand_over == "peer":
+            raise InputError(
+                f"{name!r} is a peer, whose calls have no timeout: one that was made is served",
+                where=f"deployment.resources.{name}.timeout",
+            )
 
 
 def _naming(deployment: Deployment, field: str) -> dict[str, Resource]:

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from fastsim.model import Counts, Empirical, Mixture, ServiceModel
+from fastsim.errors import InputError
+from fastsim.model import Counts, Empirical, Mixture, Resource, ServiceModel
 from fastsim.yaml_source import parse_yaml
 from tests.model_file import MODEL
 
@@ -64,3 +65,25 @@ def test_a_quantile_curve_runs_from_0_to_1_and_never_falls(
 def test_counts_are_whole_numbers_with_weights(values: list[int], weights: list[float]) -> None:
     with pytest.raises(ValidationError):
         Counts(values=values, weights=weights)
+
+
+PEER = """
+version: 1
+endpoints:
+  GET /:
+    - use: db
+      steps: [db: 4ms]
+resources: {db: {capacity: 2, hand_over: peer, scope: service}}
+"""
+
+
+@pytest.mark.parametrize("inside", ["[db: 4ms, cpu: 1ms]", "[sleep: 4ms]", "[cpu: 1ms]"])
+def test_a_slot_of_a_peer_is_held_by_one_call(inside: str) -> None:
+    assert parse_yaml(PEER, ServiceModel).resources["db"].hand_over == "peer"
+    with pytest.raises(InputError, match="'db' is a peer"):
+        parse_yaml(PEER.replace("[db: 4ms]", inside), ServiceModel)
+
+
+def test_a_peer_has_no_timeout() -> None:
+    with pytest.raises(ValidationError, match="a call that was made is served"):
+        Resource(capacity=1, hand_over="peer", timeout=1.0)

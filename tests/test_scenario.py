@@ -9,6 +9,7 @@ from fastsim.model import Resource, ServiceModel
 from fastsim.scenario import (
     Deployment,
     Network,
+    ResolvedDeployment,
     Scenario,
     TrafficPlan,
     parse_slo,
@@ -112,6 +113,29 @@ def test_a_deployment_of_replicas() -> None:
     assert [resolved.copies(scope) for scope in ("worker", "replica", "service")] == [6, 3, 1]
     with pytest.raises(InputError, match="10000 processes"):
         resolve_deployment(model, Deployment(replicas=2500, workers=4))
+
+
+def test_a_deployment_makes_no_pool_of_a_peer() -> None:
+    text = """
+version: 1
+endpoints: {GET /: [{use: db, steps: [db: 4ms]}, {use: slots, steps: [cpu: 1ms]}]}
+resources: {db: {capacity: 2, hand_over: peer, scope: service}, slots: 3}
+"""
+    model = parse_yaml(text, ServiceModel)
+
+    def asked(name: str, **fields: object) -> ResolvedDeployment:
+        resources = {name: {"capacity": 9, **fields}}
+        return resolve_deployment(model, Deployment.model_validate({"resources": resources}))
+
+    assert asked("db").is_peer("db")
+    assert asked("db", hand_over="peer").resources["db"] == 9
+    assert not asked("slots", hand_over="wake").is_peer("slots")
+    with pytest.raises(InputError, match="'db' is a peer in the model"):
+        asked("db", hand_over="direct")
+    with pytest.raises(InputError, match="'slots' is no peer in the model"):
+        asked("slots", hand_over="peer")
+    with pytest.raises(InputError, match="calls have no timeout"):
+        asked("db", timeout="1s")
 
 
 def test_a_semaphore_is_of_one_process() -> None:

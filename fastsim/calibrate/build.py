@@ -23,16 +23,19 @@ from fastsim.calibrate.loop_queueing import without_queueing
 from fastsim.calibrate.loop_windows import loop_windows, stolen_per_request_s
 from fastsim.calibrate.observed import walk
 from fastsim.calibrate.pauses import fit_pauses
-from fastsim.calibrate.plain import plain_spans
+from fastsim.calibrate.peers import called
+from fastsim.calibrate.plain import PlainSpans, plain_spans
 from fastsim.calibrate.readers import Columns, open_traces, trace_files
 from fastsim.calibrate.recorder_cost import without_recorder
 from fastsim.calibrate.requests import RequestSet, collect_requests
+from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.calibrate.steps import StepFitter
 from fastsim.calibrate.taken import fit_taken
 from fastsim.calibrate.variants import (
     ObservedEndpoint,
     ObservedVariant,
     group_variants,
+    recorded_programs,
 )
 from fastsim.calibrate.wander import fit_wander
 from fastsim.errors import NotEnoughDataError
@@ -124,7 +127,16 @@ def build_model(
         plain = plain_spans(requests, code_share=assume_cpu, busy=busy, workers=loops)
         remarks += requests.sampling.sentences(requests.stand_for) + plain.sentences()
         used = plain.utilisation
-    observed = group_variants(requests, None if plain is None else plain.programs)
+    programs = recorded_programs(requests) if plain is None else plain.programs
+    resources = _resources(requests, plain)
+    calls = called(
+        requests,
+        programs,
+        all_seen=unsampled(requests) <= ALL_RECORDED and loops == 1,
+        taken=resources,
+    )
+    remarks += calls.remarks
+    observed = group_variants(requests, calls.programs)
     runs = code_runs(requests, observed)
     cold = fit_cold(runs)
     speed = fit_wander(requests, runs, cold)
@@ -171,9 +183,7 @@ def build_model(
         process=_process(requests, loops),
         traffic=traffic,
         loop=costs,
-        resources=_resources(requests)
-        if plain is None
-        else {pool.name: Resource(capacity=pool.capacity) for pool in plain.pools},
+        resources=resources | calls.resources,
         endpoints=endpoints,
     )
     if plain is not None and plain.hidden:
@@ -297,7 +307,9 @@ def _traffic(requests: RequestSet, busy: float | None) -> tuple[Traffic, list[st
     return traffic, remarks
 
 
-def _resources(requests: RequestSet) -> dict[str, Resource]:
+def _resources(requests: RequestSet, plain: PlainSpans | None) -> dict[str, Resource]:
+    if plain is not None:
+        return {pool.name: Resource(capacity=pool.capacity) for pool in plain.pools}
     capacities: dict[str, int] = {}
     wakes: set[str] = set()
     for _, timeline in requests.timelines():

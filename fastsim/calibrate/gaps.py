@@ -15,12 +15,9 @@ import numpy as np
 from fastsim.calibrate.hidden_pools import SlotUse
 from fastsim.calibrate.inner_spans import Wait
 from fastsim.calibrate.layouts import Group, Layout
-from fastsim.calibrate.observed import ObservedStep
+from fastsim.calibrate.observed import UNKNOWN, ObservedStep
 from fastsim.calibrate.span_queues import BusyChains
 from fastsim.spans import StepKind, Via
-
-UNKNOWN = "unknown"
-"""Label of the part of a gap that is not taken for code."""
 
 _SHORTEST_S = 1e-6
 

@@ -23,6 +23,9 @@ Do = Literal[
     "repeat",
 ]
 
+UNKNOWN = "unknown"
+"""Label of waits that no span says anything of."""
+
 FOLD_WAITS = 4
 """So many equal waits in a row are one stream."""
 FOLD_HOPS = 16

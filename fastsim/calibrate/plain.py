@@ -16,7 +16,6 @@ from fastsim.calibrate.layouts import Layout, layout_of
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.calibrate.server_work import server_work_s
-from fastsim.calibrate.slower_calls import SlowerCalls, slower_calls
 from fastsim.calibrate.span_queues import BusyChains, busy_chains
 from fastsim.calibrate.variants import Programs
 from fastsim.errors import NotEnoughDataError
@@ -65,8 +64,6 @@ class PlainSpans:
     """Share of code of the place in programs that is most so; nan if nothing is known."""
     overlapping: float
     """Part of the requests that have calls at the same time."""
-    slower: tuple[SlowerCalls, ...]
-    """Calls that take longer the more of them go on."""
     pools: tuple[HiddenPool, ...]
     """Pools that no span shows."""
     sampled: bool
@@ -120,7 +117,6 @@ class PlainSpans:
                 "one that runs while others go on is known in its mean only"
             )
             said.append(calls)
-        said += [slower.sentence() for slower in self.slower]
         said += [pool.sentence() for pool in self.pools]
         if self.purest < IMPURE and not self.chosen:
             several = (
@@ -237,7 +233,6 @@ def plain_spans(
         overlapping=float(
             np.mean([any(len(calls) > 1 for _, _, calls in each.groups) for each in layouts])
         ),
-        slower=slower_calls(requests, programs),
         pools=tuple(pool for pool, _ in pools),
         sampled=sampled,
         known=bool(requests.sampling.told),

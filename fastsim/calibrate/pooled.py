@@ -69,12 +69,17 @@ class _Request:
 
 
 def resources_of(steps: Iterable[ObservedStep]) -> tuple[str, ...]:
-    """Return the names of the resources that a request takes, in order."""
-    names = [step.resource for step in steps if step.do == "acquire"]
+    """Return the names of the resources that a request takes, in order; peers are none."""
+    names = [step.resource for step in steps if step.do == "acquire" and not at_a_peer(step)]
     for step in steps:
         for branch in step.branches:
             names += resources_of(branch)
     return tuple(dict.fromkeys(names))
+
+
+def at_a_peer(step: ObservedStep) -> bool:
+    """Tell whether the slot that a step takes is one of a peer, for one call."""
+    return step.via is Via.SOCKET
 
 
 def pooled(steps: Sequence[ObservedStep]) -> tuple[ObservedStep, ...]:
@@ -131,6 +136,8 @@ def _take_in(request: _Request, step: ObservedStep) -> None:
                     _take_in(request, inner)
         case "parallel":
             _side_by_side(request, step)
+        case "acquire" if at_a_peer(step):
+            request.wait(step, step.wall_s, 0.0, 0.0)
         case "yield" | "acquire" | "release" | "respond":
             pass
 

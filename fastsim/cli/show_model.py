@@ -58,8 +58,12 @@ def _lines(model: ServiceModel) -> Iterator[str]:
         work = ", ".join(_background(each) for each in model.loop.background)
         yield f"  Beside requests: {work}"
     if model.resources:
-        slots = [_slots(name, resource) for name, resource in model.resources.items()]
-        yield f"  Slots per worker: {', '.join(slots)}"
+        peers = {name for name, each in model.resources.items() if each.hand_over == "peer"}
+        slots = {name: _slots(name, resource) for name, resource in model.resources.items()}
+        if own := [text for name, text in slots.items() if name not in peers]:
+            yield f"  Slots per worker: {', '.join(own)}"
+        if theirs := [text for name, text in slots.items() if name in peers]:
+            yield f"  Calls that peers serve at a time: {', '.join(theirs)}"
     if model.limits:
         limits = [f"{clean(name)} {_limit(limit)}" for name, limit in model.limits.items()]
         yield f"  Limits: {', '.join(limits)}"

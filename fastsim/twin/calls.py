@@ -59,6 +59,15 @@ def _call(worker: "Worker", task: int, place: int) -> Call:
             _book(worker, task, code.kind[place], value)
             now = yield todo_s, 0.0, value
             todo_s = 0.0
+        elif does == ops.ASK:
+            if todo_s:
+                now = yield todo_s, 0.0, 0.0
+                todo_s = 0.0
+            delay_s = worker.peers[code.argument[place]].call(now, value)
+            _book(worker, task, code.kind[place], value)
+            if tasks.responded[task] < 0.0:
+                tasks.pool_wait[task] += delay_s
+            now = yield 0.0, 0.0, delay_s + value
         elif does == ops.REPEAT:
             if value < 1.0:
                 place = code.argument[place]

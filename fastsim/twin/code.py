@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fastsim.twin.tables import Table
 
 CPU, WAIT, YIELD, ACQUIRE, RELEASE, THREAD, RESPOND = range(7)
-FORK, REPEAT, AGAIN, CHOOSE, JUMP, MARK, LIMIT, CALL, END = range(7, 16)
+FORK, REPEAT, AGAIN, CHOOSE, JUMP, MARK, LIMIT, CALL, ASK, END = range(7, 17)
 """Operations.
 
 CPU
@@ -17,6 +17,8 @@ CPU
 WAIT
     Suspended for ``value``; ``argument`` is how the loop learns of the end, ``second`` the CPU of
     a waking thread.
+ASK
+    Suspended until peer ``argument`` has served a call for ``value``, through a socket.
 YIELD
     Back into the ready queue at once.
 ACQUIRE, RELEASE

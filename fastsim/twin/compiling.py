@@ -93,6 +93,9 @@ class _Compiler:
         self.code = Code()
         self._stations = list(model.resources)
         self._limits = list(model.limits)
+        self._peers = {
+            name for name, resource in model.resources.items() if resource.hand_over == "peer"
+        }
         self._pauses = model.loop.pauses
         self._paused: Step | None = None
         self._rounds = 1.0
@@ -203,6 +206,16 @@ class _Compiler:
                 code.add(ops.RESPOND)
             case ParallelStep():
                 self._fork(step, name, share)
+            case UseStep(steps=[WaitStep() as asked]) if step.resource in self._peers:
+                self._timed(
+                    ops.ASK,
+                    asked.time,
+                    f"{name}/0",
+                    share,
+                    argument=self._stations.index(step.resource),
+                    kind=_KIND[asked.kind],
+                    size=asked.size,
+                )
             case UseStep():
                 station = self._stations.index(step.resource)
                 code.add(ops.ACQUIRE, station)

@@ -23,6 +23,7 @@ from fastsim.twin.draws import Draws
 from fastsim.twin.host import Host
 from fastsim.twin.hosted import Hosted, HostedThreads
 from fastsim.twin.limits import Gate
+from fastsim.twin.peers import Peer
 from fastsim.twin.records import Records, Usage
 from fastsim.twin.shared_slots import SharedSlots, SharingStations
 from fastsim.twin.slots import DIRECT, WAKES_ALL, WAKES_ONE, Stations
@@ -75,7 +76,7 @@ def _handover_s(deployment: ResolvedDeployment) -> float:
 
 def _mode(deployment: ResolvedDeployment, name: str) -> int:
     """Return how a station hands its slots over."""
-    if deployment.hand_over.get(name, "direct") == "direct":
+    if deployment.hand_over.get(name) != "wake":
         return DIRECT
     return WAKES_ALL if _version(deployment.python) >= (3, 13) else WAKES_ONE
 
@@ -118,10 +119,11 @@ class _Shared:
 
     gates: dict[int, Gate]
     slots: dict[int, SharedSlots]
+    peers: dict[int, Peer]
 
     def and_of(self, other: "_Shared") -> "_Shared":
         """Return these and those of another."""
-        return _Shared(self.gates | other.gates, self.slots | other.slots)
+        return _Shared(self.gates | other.gates, self.slots | other.slots, self.peers | other.peers)
 
 
 class _Simulation:
@@ -165,15 +167,17 @@ class _Simulation:
 
     def _shared(self, scope: Scope) -> _Shared:
         """Make what all workers of a machine, or of the service, share."""
-        program, deployment = self.workload.program, self.deployment
-        scopes = [deployment.scopes.get(name, "worker") for name in program.stations]
+        deployment, names = self.deployment, self.workload.program.stations
+        mine = {
+            number: deployment.resources[name]
+            for number, name in enumerate(names)
+            if deployment.scopes.get(name, "worker") == scope
+        }
+        peers = {n: Peer(size) for n, size in mine.items() if deployment.is_peer(names[n])}
         return _Shared(
             gates={n: Gate(limit) for n, limit in enumerate(self.limits) if limit.scope == scope},
-            slots={
-                number: SharedSlots(deployment.resources[name])
-                for number, (name, its) in enumerate(zip(program.stations, scopes, strict=True))
-                if its == scope
-            },
+            slots={n: SharedSlots(size) for n, size in mine.items() if n not in peers},
+            peers=peers,
         )
 
     def _make_replica(self, replica: int, seed: int) -> None:
@@ -202,12 +206,16 @@ class _Simulation:
             or any(limit.full == "refuse" or limit.station for limit in self.limits),
         )
         tasks.leaves = stations.fallible
+        peers = shared.peers | self._shared("worker").peers
+        for station, peer in peers.items():
+            stations.usage[station] = peer.usage
         worker = Worker(
             tasks,
             stations,
             threads,
             self.costs,
             gates=[shared.gates.get(n) or Gate(limit) for n, limit in enumerate(self.limits)],
+            peers=peers,
             speed=speed,
             rounds_timers=deployment.loop == "asyncio",
             hosted=self.crowded,

@@ -30,7 +30,7 @@ _NEVER = math.inf
 _CPU, _WAIT, _ACQUIRE, _RELEASE, _RESPOND = ops.CPU, ops.WAIT, ops.ACQUIRE, ops.RELEASE, ops.RESPOND
 _END, _THREAD, _YIELD, _CHOOSE, _MARK = ops.END, ops.THREAD, ops.YIELD, ops.CHOOSE, ops.MARK
 _REPEAT, _AGAIN, _FORK, _LIMIT, _CALL = ops.REPEAT, ops.AGAIN, ops.FORK, ops.LIMIT, ops.CALL
-_TIMER, _BY_THREAD = ops.TIMER, ops.BY_THREAD
+_ASK, _TIMER, _BY_THREAD = ops.ASK, ops.TIMER, ops.BY_THREAD
 
 
 def passes(worker: "Worker") -> Iterator[int]:
@@ -59,6 +59,7 @@ def passes(worker: "Worker") -> Iterator[int]:
     event_cost, suspend_cost = costs.per_event, costs.per_suspend
     exp, ends, in_threads = math.exp, (_RESPOND, _END), (_THREAD, _CALL)
     fallible, held, gates = stations.fallible, tasks.held, worker.gates
+    peers, pool_wait = worker.peers, tasks.pool_wait
     failing, cancels, awaits = tasks.failing, tasks.cancels, tasks.awaits
     children = tasks.children
     exit_place = operation.index(_END) if fallible else -1
@@ -324,6 +325,19 @@ def passes(worker: "Worker") -> Iterator[int]:
                     place = choices[argument[place]][int(value)]
                 elif does in in_threads:
                     worker.thread_step(task, place, now)
+                    places[task] = place + 1
+                    cost = suspend_cost * all_of_it
+                    break
+                elif does == _ASK:
+                    delay = peers[argument[place]].call(now, value)
+                    if responded[task] < 0.0:
+                        waits[waits_at[task] + kind_of[place]] += value
+                        pool_wait[task] += delay
+                    since[task] = now + delay + value
+                    number = worker.number = worker.number + 1
+                    if cancels:
+                        awaits[task] = number
+                    heappush(sockets, (since[task], number, task << KIND_BITS | EVENT))
                     places[task] = place + 1
                     cost = suspend_cost * all_of_it
                     break

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 
 from fastsim.loop_costs import LoopCosts
@@ -10,6 +10,7 @@ from fastsim.twin.calls import start_call
 from fastsim.twin.code import CALL
 from fastsim.twin.limits import Gate
 from fastsim.twin.passes import passes
+from fastsim.twin.peers import Peer
 from fastsim.twin.slots import Stations
 from fastsim.twin.speed import Speed
 from fastsim.twin.tasks import CALLBACK, CANCELLED, EVENT, FAILED, KIND_BITS, STEP, Tasks
@@ -25,6 +26,8 @@ class Worker:
     ----------
     gates
         The limits that requests pass.
+    peers
+        Those that serve so many calls at a time, by number of the station.
     speed
         How fast the machine runs code as it wanders; None for always as fast.
     rounds_timers
@@ -45,6 +48,7 @@ class Worker:
         costs: LoopCosts,
         *,
         gates: Sequence[Gate],
+        peers: Mapping[int, Peer],
         speed: Speed | None,
         rounds_timers: bool,
         hosted: bool,
@@ -55,6 +59,7 @@ class Worker:
         self.stations = stations
         self.threads = threads
         self.gates = gates
+        self.peers = peers
         self.speed = speed
         self.rounds_timers = rounds_timers
         self.hosted = hosted
@@ -140,6 +145,8 @@ class Worker:
         if self.busy:
             self.busy_s += end
         self.stations.close(end)
+        for peer in self.peers.values():
+            peer.close(end)
         self.threads.account(max(end, self.threads.usage.since))
 
     # --- threads ----------------------------------------------------------------------------

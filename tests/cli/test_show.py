@@ -129,6 +129,16 @@ def test_a_model_shows_warnings_first_then_every_step(
     assert "\x1b" not in text
 
 
+def test_peers_are_no_slots_of_a_worker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(
+        MODEL.replace("resources:", "resources:\n  billing: {capacity: 7, hand_over: peer}")
+    )
+    text = show(capsys, path)
+    assert "  Slots per worker: db 5\n" in text
+    assert "  Calls that peers serve at a time: billing 7\n" in text
+
+
 def test_shares_of_latency_leave_out_what_follows_the_response(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,20 @@ class QueuePool:
         self._free += 1
 
 
+class Server:
+    """Serves so many calls at a time, in a process of its own, whatever the loop is at."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._ends_s: list[float] = []
+
+    async def call(self, now_s: float, served_s: float) -> None:
+        there = sorted(end for end in self._ends_s if end > now_s)
+        begin_s = now_s if len(there) < self._slots else there[len(there) - self._slots]
+        self._ends_s = [*there, begin_s + served_s]
+        await answer(begin_s + served_s - now_s)
+
+
 def respond_times(
     workload: Workload,
     pools: Mapping[str, int],
@@ -58,15 +72,19 @@ def respond_times(
     rows = range(len(workload)) if served is None else served
     with virtual_loop(timer_late_s=timer_late_s) as loop:
         slots = [make_pool(pools[name]) for name in workload.resources]
-        return _Truth(loop, workload, slots).run(rows)
+        servers = [Server(pools[name]) for name in workload.resources]
+        return _Truth(loop, workload, slots, servers).run(rows)
 
 
 class _Truth:
     """Runs the code of a workload as coroutines; shares nothing with the twin but the draws."""
 
-    def __init__(self, loop: VirtualLoop, workload: Workload, pools: list[Limit]) -> None:
+    def __init__(
+        self, loop: VirtualLoop, workload: Workload, pools: list[Limit], servers: list[Server]
+    ) -> None:
         self._loop = loop
         self._pools = pools
+        self._servers = servers
         self._code = code = workload.program.code
         self._draws = Draws(workload.seed, code.names, code.tables, code.shares, code.sizes)
         self._entry = workload.entry.tolist()
@@ -121,6 +139,8 @@ class _Truth:
                 burn(value)
             elif op == ops.WAIT:
                 await (asyncio.sleep(value) if arg == ops.TIMER else answer(value))
+            elif op == ops.ASK:
+                await self._servers[arg].call(self._loop.time(), value)
             elif op == ops.YIELD:
                 await asyncio.sleep(0)
             elif op == ops.ACQUIRE:

@@ -5,6 +5,7 @@ are shares of its capacity.
 """
 
 import asyncio
+import heapq
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +15,7 @@ from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import StreamingResponse
 
 from fastsim.collector import resource
-from tests.virtual.loop import answer, block, burn, starve
+from tests.virtual.loop import answer, block, burn, current, starve
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,22 @@ def _pool(draw: random.Random) -> FastAPI:
         async with slots:
             await answer(gamma(draw, 0.004, 2.0))
         burn(0.0002)
+        return {"ok": 1}
+
+    return _app(handler)
+
+
+def _peer(draw: random.Random) -> FastAPI:
+    free_s = [0.0] * 4
+    """When each of the peer's connections is done with the calls that it has."""
+
+    async def handler() -> dict[str, int]:
+        burn(gamma(draw, 0.0006, 4.0))
+        now_s = current().time()
+        served_s = max(now_s, free_s[0]) + gamma(draw, 0.0036, 2.0)
+        heapq.heapreplace(free_s, served_s)
+        await answer(served_s - now_s)
+        burn(gamma(draw, 0.0004, 4.0))
         return {"ok": 1}
 
     return _app(handler)
@@ -236,6 +253,7 @@ SERVICES: dict[str, Service] = {
     "cache, 1.7 % misses": Service(_cache(0.017), 0.00042 + 0.017 * 0.005),
     "gather": Service(_gather, 0.0006 * math.exp(0.08) + 0.0012),
     "pool": Service(_pool, 0.0012),
+    "peer": Service(_peer, 0.001),
     "Pareto waits": Service(_heavy, 0.001),
     "periodic job": Service(_sockets, 0.0005 * math.exp(0.08) + 0.0008, beside=_job),
     "stream": Service(_stream, 0.0024),

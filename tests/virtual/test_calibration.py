@@ -159,6 +159,18 @@ def test_a_semaphore_hands_over_as_asyncio_does_and_a_pool_does_not(tmp_path: Pa
         assert resource.capacity in {5, 6}
 
 
+def test_a_peer_has_as_many_slots_as_it_serves_at_a_time(tmp_path: Path) -> None:
+    service = SERVICES["peer"]
+    app = service.make(random.Random(3))
+    model = calibrated(app, tmp_path, rate=0.6 / service.code_s, requests=2_000)
+    [peer] = model.resources.values()
+    assert (peer.capacity, peer.hand_over, peer.scope) == (4, "peer", "service")
+    [variant] = model.endpoints[0].variants
+    [use] = [step for step in variant.steps if isinstance(step, UseStep)]
+    # Of 3.6 ms in the mean; with the time in line its calls took 4.2 ms.
+    assert step_mean_s(use) == pytest.approx(0.0036, rel=0.05)
+
+
 def test_pools_of_tasks_side_by_side_are_theirs(tmp_path: Path) -> None:
     service = SERVICES["gather with a pool"]
     app = service.make(random.Random(3))

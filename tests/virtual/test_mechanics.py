@@ -261,6 +261,27 @@ def test_who_is_cancelled_leaves_a_semaphore_as_in_asyncio(name: str) -> None:
     assert_equal_to_the_loop(model(steps, "wake"), rate, asyncio.Semaphore)
 
 
+def test_calls_wait_at_a_peer_while_the_loop_is_busy() -> None:
+    """In branches, too, whose losers are cancelled, though not there."""
+    asked = UseStep(resource="pool", steps=[QUERY])
+    race = ParallelStep(
+        join="first", branches=[Branch(steps=[asked]), Branch(steps=[wait(Expon(mean=0.030))])]
+    )
+    both = ParallelStep(branches=[Branch(steps=[asked, cpu(1.0)]), Branch(steps=[cpu(0.5), asked])])
+    steps: list[Step] = [
+        cpu(1.0),
+        asked,
+        cpu(1.0),
+        both,
+        cpu(1.0),
+        race,
+        cpu(1.0),
+        RespondStep(),
+        asked,
+    ]
+    assert_equal_to_the_loop(model(steps, "peer", 8), 100.0)
+
+
 @pytest.mark.parametrize("capacity", [2, 8])
 def test_a_semaphore_hands_over_as_asyncio_does(capacity: int) -> None:
     rate = 90.0 if capacity == 2 else 225.0
