@@ -2,6 +2,7 @@
 
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from fastsim.calibrate.loop_series import is_loop_span
 from fastsim.calibrate.sampled import NOT_TOLD, kept_by, stands_for, told
 from fastsim.calibrate.timeline import Timeline, decode_timeline
 from fastsim.errors import FileFormatError
-from fastsim.spans import Attributes, Span, SpanKind, StatusCode
+from fastsim.spans import Attributes, Span, StatusCode
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -49,6 +50,7 @@ _COLUMNS = (
     "status",
     "failed",
 )
+_COUNTED, _NOTHING = frozenset(COUNTERS), (-1,) * len(COUNTERS)
 _MAX = 2**63 - 1
 
 
@@ -76,8 +78,8 @@ class Collector:
         self.loop_spans: list[tuple[str, Attributes]] = []
         """Service and content of the recorder's spans of the event loop."""
         self.repeated = 0
-        self.kinds: Counter[tuple[str, SpanKind]] = Counter()
-        """Spans by service and kind, for the message when none of them is a request."""
+        self.kinds: Counter[tuple[str, int]] = Counter()
+        """Spans by service and number of their kind, for the message when none is a request."""
         self.endpoints = Codes()
         self.instances: list[tuple[str, str, Attributes]] = []
         """Service, name and resource of every process."""
@@ -93,8 +95,9 @@ class Collector:
         """For how many requests a trace stands, by its key, where a span inside one says so."""
         self._instance_codes: dict[tuple[str, str], int] = {}
         self._seen: set[int] = set()
-        self._last_counted: dict[int, list[int]] = {}
-        self._columns = {name: array("q") for name in (*_COLUMNS, *COUNTERS)}
+        self._last_counted: dict[int, Sequence[int]] = {}
+        self._rows, self._counters = array("q"), array("q")
+        """One row of ``_COLUMNS``, and one of ``COUNTERS``, after the other."""
 
     def add(self, span: Span) -> None:
         """Take one more span."""
@@ -102,7 +105,7 @@ class Collector:
         if is_loop_span(span):
             self.loop_spans.append((span.service, span.attributes))
             return
-        self.kinds[span.service, span.kind] += 1
+        self.kinds[span.service, int(span.kind)] += 1
         if not is_request(span):
             self.inner += 1
             self.inner_spans.add(span)
@@ -121,22 +124,21 @@ class Collector:
         status = status_of(attributes)
         refused = 400 <= status < 500  # the client's fault, whatever the span's status says
         started = _whole(attributes, spans.START_UNIX_NS)
-        row = {
-            "key": key,
-            "parent": hash((span.trace_id, span.parent_id)) if span.parent_id else 0,
-            "start_ns": started if started > 0 else span.start_ns,
-            "span_start_ns": span.start_ns,
-            "duration_ns": span.end_ns - span.start_ns,
-            "clock_ns": _whole(attributes, spans.START_CLOCK_NS),
-            "endpoint": self.endpoints[endpoint_of(span, status)],
-            "instance": self._instance(span),
-            "status": status,
-            "failed": status >= 500 or (span.status is StatusCode.ERROR and not refused),
-        }
-        for name, value in row.items():
-            self._columns[name].append(value)
-        for name, count in zip(COUNTERS, self._counted(row["instance"], attributes), strict=True):
-            self._columns[name].append(count)
+        instance = self._instance(span)
+        row = (  # as _COLUMNS has them
+            key,
+            hash((span.trace_id, span.parent_id)) if span.parent_id else 0,
+            started if started > 0 else span.start_ns,
+            span.start_ns,
+            span.end_ns - span.start_ns,
+            _whole(attributes, spans.START_CLOCK_NS),
+            self.endpoints[endpoint_of(span, status)],
+            instance,
+            status,
+            status >= 500 or (span.status is StatusCode.ERROR and not refused),
+        )
+        self._rows.extend(row)
+        self._counters.extend(self._counted(instance, attributes))
         self.trace_ids.append(span.trace_id)
         self._stand_for.append(stands_for(span))
         if (policy := kept_by(attributes)) is not None:
@@ -145,10 +147,7 @@ class Collector:
 
     def finish(self) -> "Rows":
         """Return the rows gathered, without those that are part of another request."""
-        columns = {
-            name: np.frombuffer(column, np.int64).copy() if column else np.empty(0, np.int64)
-            for name, column in self._columns.items()
-        }
+        columns = _by_name(_COLUMNS, self._rows) | _by_name(COUNTERS, self._counters)
         self._seen.clear()
         own = np.frombuffer(self._stand_for, np.float64).copy() if self._stand_for else np.empty(0)
         keys = np.fromiter(map(hash, self.trace_ids), np.int64, len(self.trace_ids))
@@ -162,8 +161,10 @@ class Collector:
             self.instances.append((*key, span.resource))
         return code
 
-    def _counted(self, instance: int, attributes: Attributes) -> list[int]:
-        counted = [_whole(attributes, name) for name in COUNTERS]
+    def _counted(self, instance: int, attributes: Attributes) -> Sequence[int]:
+        counted: Sequence[int] = _NOTHING
+        if not _COUNTED.isdisjoint(attributes):
+            counted = [_whole(attributes, name) for name in COUNTERS]
         if max(counted) < 0 and spans.FORMAT in attributes:
             return self._last_counted.get(instance, counted)
         self._last_counted[instance] = counted
@@ -239,6 +240,12 @@ def _inside_another(columns: dict[str, IntArray]) -> npt.NDArray[np.bool_]:
         & (since < length[above])
     )
     return inside
+
+
+def _by_name(names: Sequence[str], rows: "array[int]") -> dict[str, IntArray]:
+    """Return the columns of rows that lie one after the other."""
+    table = np.array(rows, np.int64).reshape(-1, len(names))
+    return dict(zip(names, np.ascontiguousarray(table.T), strict=True))
 
 
 def _whole(attributes: Attributes, name: str) -> int:

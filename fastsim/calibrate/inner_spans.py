@@ -7,6 +7,7 @@ be several spans below its request.
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +18,21 @@ from fastsim.spans import Attributes, Span, SpanKind, StepKind
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+_WIDTH = 5
+_KEY, _PARENT, _START, _END, _WHAT = range(_WIDTH)
+_in_order = attrgetter("start_ns", "end_ns")
 _DEEPEST = 64
 _CHECKOUT = "connect"
 _CACHES = frozenset({"redis", "memcached", "valkey"})
 _PEERS = ("server.address", "net.peer.name", "peer.service", "net.sock.peer.name", "http.host")
+_OF_MODELS = frozenset(
+    {"openinference.span.kind", "gen_ai.operation.name", "gen_ai.system", "gen_ai.provider.name"}
+)
+"""One of these is in every span of a call of a model."""
 _MODELS = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take three times as long to make
 class Wait:
     """One call of a request: what was waited for and when, wall clock."""
 
@@ -40,25 +48,18 @@ class InnerSpans:
     """Gathers spans that are no requests; says afterwards which request each wait is of."""
 
     def __init__(self) -> None:
-        self._key = array("q")
-        self._parent = array("q")
-        self._start = array("q")
-        self._end = array("q")
-        self._what = array("q")
+        self._rows = array("q")
+        """Of each span its key, that of its parent, begin, end, and what it waits for."""
         self._tokens: dict[int, int] = {}
         """What was written, by row, of the few spans that say so."""
         self._names: list[tuple[StepKind, str]] = []
         self._codes: dict[tuple[StepKind, str], int] = {}
 
     def __len__(self) -> int:
-        return len(self._key)
+        return len(self._rows) // _WIDTH
 
     def add(self, span: Span) -> None:
         """Take one more span."""
-        self._key.append(hash((span.trace_id, span.span_id)))
-        self._parent.append(hash((span.trace_id, span.parent_id)) if span.parent_id else 0)
-        self._start.append(span.start_ns)
-        self._end.append(span.end_ns)
         found = wait_of(span)
         code = -1
         if found is not None:
@@ -66,8 +67,12 @@ class InnerSpans:
             if code == len(self._names):
                 self._names.append(found)
             if found[0] is StepKind.LLM:
-                self._tokens[len(self._what)] = usage_of(span.attributes).output_tokens
-        self._what.append(code)
+                self._tokens[len(self)] = usage_of(span.attributes).output_tokens
+        trace_id, parent_id = span.trace_id, span.parent_id
+        parent = hash((trace_id, parent_id)) if parent_id else 0
+        key = hash((trace_id, span.span_id))
+        # One call for a row: there may be millions.
+        self._rows.extend((key, parent, span.start_ns, span.end_ns, code))
 
     def waits_of(self, requests: IntArray) -> list[list[Wait]]:
         """Return the outermost waits below each request, by start.
@@ -78,15 +83,19 @@ class InnerSpans:
             Shape (n,): the requests' own keys, ``hash((trace_id, span_id))``.
         """
         found: list[list[Wait]] = [[] for _ in range(len(requests))]
-        what = np.frombuffer(self._what, np.int64)
+        what = self._column(_WHAT)
         # A wait below another one is a part of it.
         rows, owner = self._owners(requests, what >= 0, through=what < 0)
-        for row, request in zip(rows.tolist(), owner.tolist(), strict=True):
-            kind, label = self._names[self._what[row]]
+        columns = (rows, owner, self._column(_START)[rows], self._column(_END)[rows], what[rows])
+        for row, request, start_ns, end_ns, code in zip(
+            *map(np.ndarray.tolist, columns), strict=True
+        ):
+            kind, label = self._names[code]
             tokens = self._tokens.get(row, UNKNOWN)
-            found[request].append(Wait(kind, label, self._start[row], self._end[row], tokens))
+            found[request].append(Wait(kind, label, start_ns, end_ns, tokens))
         for waits in found:
-            waits.sort(key=lambda wait: (wait.start_ns, wait.end_ns))
+            if len(waits) > 1:
+                waits.sort(key=_in_order)
         return found
 
     def last_ends_of(self, requests: IntArray, respond_ns: IntArray) -> IntArray:
@@ -100,10 +109,16 @@ class InnerSpans:
         found = np.zeros(len(requests), np.int64)
         everything = np.ones(len(self), np.bool_)
         rows, owner = self._owners(requests, everything, through=everything)
-        begun = np.frombuffer(self._start, np.int64)[rows]
+        begun = self._column(_START)[rows]
         after = begun >= respond_ns[owner]
-        np.maximum.at(found, owner[after], np.frombuffer(self._end, np.int64)[rows[after]])
+        np.maximum.at(found, owner[after], self._column(_END)[rows[after]])
         return found
+
+    def _column(self, number: int) -> IntArray:
+        """Return one column of all spans."""
+        if not self._rows:
+            return np.zeros(0, np.int64)
+        return np.frombuffer(self._rows, np.int64)[number::_WIDTH].copy()
 
     def _owners(
         self, requests: IntArray, chosen: BoolArray, *, through: BoolArray
@@ -112,8 +127,7 @@ class InnerSpans:
         rows = np.flatnonzero(chosen)
         if not len(rows) or not len(requests):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        key = np.frombuffer(self._key, np.int64)
-        parent = np.frombuffer(self._parent, np.int64)
+        key, parent = self._column(_KEY), self._column(_PARENT)
         inner_order, request_order = np.argsort(key), np.argsort(requests)
         above = parent[rows]
         owner = np.full(len(rows), -1, np.int64)
@@ -146,7 +160,7 @@ def wait_of(span: Span) -> tuple[StepKind, str] | None:
     or not: that is a wait for the pool, as far as it has slots.
     """
     attributes = span.attributes
-    if _is_model_call(attributes):
+    if not _OF_MODELS.isdisjoint(attributes) and _is_model_call(attributes):
         return StepKind.LLM, _first(attributes, _MODELS) or span.name
     if span.kind not in (SpanKind.CLIENT, SpanKind.PRODUCER):
         return None
@@ -173,4 +187,7 @@ def _is_model_call(attributes: Attributes) -> bool:
 
 
 def _first(attributes: Attributes, names: Sequence[str]) -> str:
-    return next((str(attributes[name]) for name in names if attributes.get(name)), "")
+    for name in names:
+        if value := attributes.get(name):
+            return str(value)
+    return ""

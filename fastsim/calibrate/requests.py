@@ -237,13 +237,13 @@ def _shown(service: str) -> str:
     return service or "(no name)"
 
 
-def _no_requests(kinds: Counter[tuple[str, SpanKind]]) -> NotEnoughDataError:
+def _no_requests(kinds: Counter[tuple[str, int]]) -> NotEnoughDataError:
     if not kinds:
         return NotEnoughDataError(
             "the traces hold no spans", hint="was any request served while recording?"
         )
     found = [
-        f"{count:,} {kind.name} span{'s' if count > 1 else ''} of service {_shown(name)}"
+        f"{count:,} {SpanKind(kind).name} span{'s' if count > 1 else ''} of service {_shown(name)}"
         for (name, kind), count in kinds.most_common(5)
     ]
     if len(kinds) > 5:

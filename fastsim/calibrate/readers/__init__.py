@@ -100,7 +100,8 @@ class _Seen:
     def repeats(self, span: Span) -> bool:
         # The kind belongs to the identity: Zipkin gives client and server span the same id.
         # Some tools use one id for several spans: only what begins at the same time is the same.
-        key = hash((span.trace_id, span.span_id, span.kind, span.start_ns, span.name))
+        # An enumeration's own hash is Python code.
+        key = hash((span.trace_id, span.span_id, int(span.kind), span.start_ns, span.name))
         if key in self._recent or key in self._older:
             return True
         self._recent.add(key)

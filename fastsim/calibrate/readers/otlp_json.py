@@ -44,7 +44,6 @@ _OTHER_SIGNALS = frozenset(
 _KNOWN_KEYS = _OTHER_SIGNALS.union(_SPAN_LISTS)
 _WRAPPERS = ("trace", "result", "data")
 _SIGNATURE = re.compile(r'(?<!\\)"(?:' + "|".join(sorted(_KNOWN_KEYS)) + r')"\s*:')
-_HEX = re.compile(r"[0-9a-fA-F]+").fullmatch
 _NONE = {size: "0" * (2 * size) for size in (8, 16)}
 _MAX_NS = 2**63 - 1
 _MAX_RESOURCES = 1000
@@ -268,8 +267,12 @@ def _identity(raw: str | None, size: int) -> str | None:
     """Return an id in lower-case hex: hex of the right length, else base64, else as it is."""
     if raw is None:
         return None
-    if len(raw) == 2 * size and _HEX(raw):
-        return raw.lower() if raw != _NONE[size] else None
+    if len(raw) == 2 * size:
+        try:
+            if len(bytes.fromhex(raw)) == size:  # blanks are no digits
+                return raw.lower() if raw != _NONE[size] else None
+        except ValueError:
+            pass
     if not raw.strip("0="):
         return None
     try:
