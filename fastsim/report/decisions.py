@@ -64,6 +64,12 @@ def render_size(found: Size, *, top: int = 8) -> str:
         if found.confidence is not None:
             sure = f"{share(found.confidence)} that it meets and nothing cheaper does"
             lines += labelled("Confidence", sure)
+        if perhaps := max(_open_cheaper(found), key=lambda each: each.meets or 0.0, default=None):
+            cost = f" at a cost of {perhaps.cost:,.6g}" if priced else ""
+            sure = share(perhaps.meets or 0.0)
+            lines += labelled(
+                "Perhaps", f"{settings_text(perhaps.settings)}{cost}, with a probability of {sure}"
+            )
     nearest = _around(found, top)
     head = ["deployment", *(["cost"] if priced else []), "of the limit", "busiest", "meets"]
     rows = [
@@ -91,12 +97,27 @@ def settings_text(settings: Mapping[str, float]) -> str:
 
 
 def _around(found: Size, top: int) -> list[Candidate]:
-    """Return the candidates nearest in cost to the best, cheapest first."""
+    """Return the candidates nearest in cost to the best, cheapest first.
+
+    Of cheaper ones those that may do as well come before those that do not.
+    """
     if found.best is None:
         return found.candidates[-top:]
     place = next(i for i, each in enumerate(found.candidates) if each == found.best)
     begin = max(0, min(place - top // 2, len(found.candidates) - top))
-    return found.candidates[begin : begin + top]
+    cheaper, rest = found.candidates[:place], found.candidates[place : begin + top]
+    wanted = _open_cheaper(found)
+    likeliest_last = sorted(cheaper, key=lambda each: (each in wanted, each.cost))
+    chosen = likeliest_last[begin:]
+    return [*sorted(chosen, key=lambda each: each.cost), *rest]
+
+
+def _open_cheaper(found: Size) -> list[Candidate]:
+    """Return those cheaper than the best that may meet the goals, too."""
+    best = found.best
+    if best is None:
+        return []
+    return [each for each in found.candidates if each.cost < best.cost and each.verdict == "open"]
 
 
 def _rate(value: Estimate) -> str:

@@ -109,6 +109,7 @@ def find_size(
     largest = {path: float(max(values)) for path, values in vary.items()}
     costs = {tuple(settings.values()): cost for settings, cost in ordered}
     tried: dict[tuple[float, ...], _Tried] = {}
+    hopeful: set[tuple[float, ...]] = set()
     implied = 0
     best: _Tried | None = None
     beyond = 0
@@ -136,6 +137,19 @@ def find_size(
             tried[key] = _Tried(settings, cost, trial, kept)
         return tried[key]
 
+    def look_at(settings: Settings, number: int) -> None:
+        """Simulate for a moment, to know whether there is no hope for anything smaller."""
+        key = tuple(settings.values())
+        if key in tried or key in hopeful:
+            return
+        if on_trial is not None:
+            on_trial(settings, number, len(ordered))
+        trial, found = _glance(plan, goals, settings, seed, processes)
+        if _is_clear(trial, found):
+            tried[key] = _Tried(settings, costs[key], trial, None)
+        else:
+            hopeful.add(key)
+
     doubt, stopped = 0.0, False
     try:
         with shared(jobs) as processes:
@@ -149,7 +163,7 @@ def find_size(
                 if best is None and found.hopeless:
                     # What it has too little of: is there any hope with so much of that?
                     field = _field_of(found.trial.busiest, vary)
-                    attempt({**largest, field: settings[field]}, number)
+                    look_at({**largest, field: settings[field]}, number)
                 if best is not None:
                     beyond += 1
                 elif found.trial.margin < 1.0:
@@ -264,11 +278,8 @@ def _try(
             part=part,
         )
 
-    # What is overloaded, or misses by far, needs no second opinion.
-    glance = simulated(1, part=GLANCE)
-    trial = judge_trial(glance, goals)
-    piled_up = plan.open_and_steady and overloaded(glance.runs[0], CLEARLY)
-    if piled_up or FAR < trial.margin < math.inf:
+    trial, glance = _glance(plan, goals, settings, seed, jobs)
+    if _is_clear(trial, glance):
         return trial, glance
     replications = FIRST_REPLICATIONS
     found = glance if plan.has_a_course else None
@@ -281,9 +292,31 @@ def _try(
         found = simulated(replications, found)
         trial = judge_trial(found, goals)
         clear = not 1.0 - SURE < trial.meets < SURE
-        if clear or replications >= most:
+        if clear or replications >= most or trial.needed(SURE) > most:
             return trial, found
         replications = min(2 * replications, most)
+
+
+def _glance(
+    plan: Plan, goals: Sequence[Slo], settings: Settings, seed: int, jobs: Jobs
+) -> tuple[Trial, Replications]:
+    """Simulate a deployment once, for a part of the time that a trial lasts."""
+    found = replicate_trial(
+        plan,
+        goals,
+        deployment=with_settings(plan, settings),
+        replications=1,
+        seed=seed,
+        jobs=jobs,
+        part=GLANCE,
+    )
+    return judge_trial(found, goals), found
+
+
+def _is_clear(trial: Trial, glance: Replications) -> bool:
+    """Tell whether one glance is enough: what is overloaded, or misses by far."""
+    piled_up = glance.plan.open_and_steady and overloaded(glance.runs[0], CLEARLY)
+    return piled_up or FAR < trial.margin < math.inf
 
 
 def _doubt(plan: Plan, goals: Sequence[Slo], best: _Tried, seed: int, jobs: Jobs) -> float:

@@ -28,6 +28,9 @@ NEEDED = {"p50": 2_000, "p90": 3_000, "p95": 4_000, "p99": 10_000, "p999": 60_00
 """Requests per replication that a goal on a percentile needs."""
 
 LEAST_REQUESTS = 3_000
+_FREEDOM_OF_DOUBT = 7
+_SPREAD_KNOWN = 8
+"""Replications from which they say how many more it takes."""
 SHORTEST_S = 5.0
 """A queue needs time to show that it grows."""
 
@@ -72,22 +75,38 @@ class Trial:
         """Probability that the true margin is below 1, by Student's t on its logarithm."""
         return self.meets_within(0.0)
 
+    def needed(self, sure: float) -> float:
+        """Return how many replications would make it as sure, were they as those there are.
+
+        Infinite where it could be either way whatever their number.
+        """
+        count = len(self.margins)
+        if count < _SPREAD_KNOWN or not np.isfinite(self.margins).all():
+            return float(count)
+        logs = np.log(np.maximum(self.margins, 1e-9))
+        apart, spread = abs(float(logs.mean())), float(logs.std(ddof=1))
+        return math.inf if apart <= 0.0 else float((stats.norm.ppf(sure) * spread / apart) ** 2)
+
     def meets_within(self, doubt: float) -> float:
         """Return that probability where the model may move the margin, too.
 
         Parameters
         ----------
         doubt
-            Standard deviation of the logarithm of the margin for want of a better recording.
+            Standard deviation of the logarithm of the margin for want of a better recording, as
+            eight models tell it.
         """
         if not np.isfinite(self.margins).all():
             return 0.0
         logs = np.log(np.maximum(self.margins, 1e-9))
-        spread = float(logs.std(ddof=1)) if len(logs) > 1 else 0.0
-        error = math.hypot(spread / math.sqrt(len(logs)), doubt)
-        if error <= 0.0:
+        freedom = max(len(logs) - 1, 1)
+        by_chance = float(logs.var(ddof=1)) / len(logs) if len(logs) > 1 else 0.0
+        total = by_chance + doubt**2
+        if total <= 0.0:
             return float(self.margin < 1.0)
-        return float(stats.t.cdf(-float(logs.mean()) / error, max(len(logs) - 1, 1)))
+        # Welch and Satterthwaite: as sure as that of both is which weighs more.
+        both = total**2 / (by_chance**2 / freedom + doubt**4 / _FREEDOM_OF_DOUBT)
+        return float(stats.t.cdf(-float(logs.mean()) / math.sqrt(total), both))
 
 
 def trial_duration_s(rate_per_s: float, goals: Sequence[Slo]) -> float:

@@ -1,9 +1,11 @@
 """``size``: the choice is that of trying everything."""
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fastsim.answers import Size
@@ -34,7 +36,7 @@ from fastsim.twin.size import (
     find_size,
     with_settings,
 )
-from fastsim.twin.trial import judge_trial, replicate_trial, trial_duration_s
+from fastsim.twin.trial import Trial, judge_trial, replicate_trial, trial_duration_s
 
 WORKERS, SLOTS = "deployment.workers", "deployment.resources.db.capacity"
 
@@ -215,3 +217,53 @@ def test_what_is_dearer_than_the_choice_is_simulated_a_few_times_alone(
     assert found.best is not None
     assert found.best.settings[WORKERS] == 2
     assert simulated == {2: MOST_REPLICATIONS, 3: FIRST_REPLICATIONS, 4: FIRST_REPLICATIONS}
+
+
+def test_a_moment_tells_whether_there_is_any_hope(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest with so few workers can do it: that is all there is to know of it."""
+    simulated: Counter[tuple[int, int]] = Counter()
+
+    def once(asked: Plan, seed: int) -> Measures:
+        deployment = asked.deployment
+        simulated[deployment.workers, deployment.resources["db"]] += 1
+        return simulate_once(asked, seed)
+
+    monkeypatch.setattr("fastsim.twin.processes.simulate_once", once)
+    vary = {WORKERS: [2, 3, 4, 5, 6], SLOTS: [4, 6, 9, 12, 80]}
+    found = find_size(plan(rate=340.0), GOAL, vary, prices={WORKERS: 10.0, SLOTS: 1.0})
+    assert found.best is not None
+    assert found.best.settings == {WORKERS: 2.0, SLOTS: 6.0}
+    assert simulated[6, 4] == 1
+    assert all(each.settings != {WORKERS: 6.0, SLOTS: 4.0} for each in found.candidates)
+
+
+def of_margins(*margins: float) -> Trial:
+    return Trial(
+        rate_per_s=100.0,
+        margins=np.array(margins),
+        deciding=0,
+        uses=np.full(len(margins), 0.9),
+        busiest="event loop",
+        served_per_s=np.full(len(margins), 100.0),
+        p95_s=0.1,
+        errors=0.0,
+    )
+
+
+def test_how_many_more_would_tell_is_known_from_how_they_differ() -> None:
+    apart = of_margins(*np.exp([0.1, 0.3] * 4))
+    # The mean of the logarithms is 0.2, their standard deviation 0.107: (1.645 * 0.107 / 0.2)^2.
+    assert apart.needed(0.95) == pytest.approx(0.773, abs=0.001)
+    assert of_margins(*np.exp([-0.1, 0.14] * 4)).needed(0.95) > MOST_REPLICATIONS
+    assert of_margins(*np.exp([-0.1, 0.1] * 4)).needed(0.95) > 1e6
+    assert of_margins(0.9, 1.1).needed(0.95) == 2
+    assert of_margins(*[math.inf] * 8).needed(0.95) == 8
+
+
+def test_one_simulation_that_misses_by_far_is_no_coin_toss() -> None:
+    """Its doubt is known from eight models, not from itself: Student's t of one would say 6 %."""
+    assert of_margins(3.4).meets_within(0.25) < 0.001
+    assert of_margins(3.4).meets_within(0.0) == 0.0
+    # Where simulations decide, it is the t of their number.
+    few = of_margins(*np.exp([-0.2, 0.1, -0.3]))
+    assert few.meets_within(1e-9) == pytest.approx(few.meets)
