@@ -12,21 +12,21 @@ from threadpoolctl import threadpool_limits
 
 from fastsim import __version__, spans
 from fastsim.calibrate.arrivals import describe_arrivals
-from fastsim.calibrate.background import background_warnings, fit_background
+from fastsim.calibrate.background import fit_background
 from fastsim.calibrate.closing import close_account
 from fastsim.calibrate.code_runs import code_runs
 from fastsim.calibrate.cold import fit_cold
 from fastsim.calibrate.exposure import processes_at_a_time, watched_times_s
-from fastsim.calibrate.growth import stand_for, unsampled
+from fastsim.calibrate.growth import looked_at, stand_for, unsampled
 from fastsim.calibrate.loop_costs import fit_loop_costs, fit_thread_use, utilisation
 from fastsim.calibrate.loop_queueing import without_queueing
 from fastsim.calibrate.loop_windows import loop_windows, stolen_per_request_s
-from fastsim.calibrate.observed import walk
 from fastsim.calibrate.pauses import fit_pauses
 from fastsim.calibrate.peers import called
 from fastsim.calibrate.plain import PlainSpans, plain_spans
 from fastsim.calibrate.readers import Columns, open_traces, trace_files
 from fastsim.calibrate.recorder_cost import without_recorder
+from fastsim.calibrate.remarks import language, recording_warnings, thinned
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.calibrate.steps import StepFitter
@@ -54,14 +54,6 @@ from fastsim.spans import Attributes
 
 LEAST_REQUESTS = 50
 """Fewer recorded requests than this say nothing about percentiles."""
-
-FEW = 200
-"""Requests of an endpoint below which its tail is not known."""
-
-MUCH_POOLED = 0.1
-"""Share of an endpoint's requests, or of their code, in rare paths that is worth a warning."""
-
-_LISTED = 3
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the part done, 0 to 1."""
@@ -120,8 +112,9 @@ def build_model(
             hint=f"record at least {LEAST_REQUESTS}; a few hundred per endpoint are good"
             + ("" if recorded else " (with fastsim record, to tell CPU from waits)"),
         )
-    remarks: list[str] = []
-    used = utilisation(requests)
+    everything, requests = requests, looked_at(requests)
+    remarks = thinned(everything)
+    used = utilisation(everything)
     plain = None
     if not recorded:
         plain = plain_spans(requests, code_share=assume_cpu, busy=busy, workers=loops)
@@ -159,7 +152,10 @@ def build_model(
         }
     )
     fitter = StepFitter(requests, costs.cold, speed, fit_thread_use(requests, observed))
-    shares = _shares(requests)
+    shares = _shares(everything)
+    routed = everything.endpoint[~everything.rejected]
+    counts = np.bincount(routed, minlength=len(everything.endpoints)).tolist()
+    count_of = dict(zip(everything.endpoints, counts, strict=True))
     # Endpoints without a request that was answered are left out.
     total = sum(shares[endpoint.name] for endpoint in observed)
     endpoints = []
@@ -169,18 +165,19 @@ def build_model(
             if on_progress is not None:
                 on_progress(endpoint.name, position / len(observed))
             share = shares[endpoint.name] / total
-            endpoints.append(_endpoint(endpoint, fitter, share))
-    traffic, more = _traffic(requests, used)
+            fitted = _endpoint(endpoint, fitter, share)
+            endpoints.append(fitted.model_copy(update={"requests": count_of[endpoint.name]}))
+    traffic, more = _traffic(everything, used)
     model = ServiceModel(
         service=requests.service,
         provenance=Provenance(
             command=command,
             fastsim=__version__,
             data_sha256=data_sha256,
-            recorded_at=_recorded_at(requests),
+            recorded_at=_recorded_at(everything),
         ),
-        warnings=[*remarks, *_warnings(requests, observed), *more],
-        process=_process(requests, loops),
+        warnings=[*remarks, *recording_warnings(requests, observed), *more],
+        process=_process(everything, loops),
         traffic=traffic,
         loop=costs,
         resources=resources | calls.resources,
@@ -257,17 +254,10 @@ def _process(requests: RequestSet, loops: int) -> Process:
         cores=_number(used, spans.PROCESS_CORES, 1),
         cpu_quota=float(quota) if isinstance(quota, (int, float)) else None,
         thread_tokens=_number(used, spans.PROCESS_THREAD_TOKENS, 40),
-        python="" if _language(requests) else str(versions.get("process.runtime.version", "")),
+        python="" if language(requests) else str(versions.get("process.runtime.version", "")),
         gil=used.get(spans.PROCESS_GIL) is not False,
         limit_concurrency=int(limit) if isinstance(limit, int) else None,
     )
-
-
-def _language(requests: RequestSet) -> str:
-    """Return the language of a service that is not written in Python, as far as is known."""
-    said = requests.instances[0].resource if requests.instances else {}
-    language = str(said.get("telemetry.sdk.language") or "python")
-    return "" if language == "python" else language
 
 
 def _number(facts: Attributes, name: str, default: int) -> int:
@@ -321,65 +311,3 @@ def _resources(requests: RequestSet, plain: PlainSpans | None) -> dict[str, Reso
         name: Resource(capacity=capacity, hand_over="wake" if name in wakes else "direct")
         for name, capacity in sorted(capacities.items())
     }
-
-
-def _warnings(requests: RequestSet, observed: list[ObservedEndpoint]) -> list[str]:
-    warnings = [f"reading {problem}" for problem in requests.reading[:_LISTED]]
-    if len(requests.reading) > _LISTED:
-        warnings.append(
-            f"reading: {len(requests.reading) - _LISTED} more files were not used whole"
-        )
-    busy = utilisation(requests)
-    if busy is not None and busy > 0.9:
-        warnings.append(
-            f"recorded at {busy:.0%} utilisation: hardly any wait ended on an idle loop, "
-            "so the fits are weak; record at 40 to 70 %"
-        )
-    warnings += background_warnings(requests)
-    missing = len(requests) - int(requests.recorded.sum())
-    if 0 < missing < len(requests):
-        warnings.append(f"{missing} requests have no timeline and were used for rates only")
-    dropped = max(int(requests.counters[spans.SPANS_DROPPED].max(initial=0)), 0)
-    if dropped:
-        warnings.append(f"the recorder dropped {dropped} spans; rates are corrected for it")
-    if _language(requests):
-        warnings.append(
-            f"a service in {_language(requests)}: the twin replays it as an asyncio event loop, "
-            "which it is not"
-        )
-    few = [endpoint for endpoint in observed if endpoint.requests < FEW]
-    if len(few) > _LISTED:
-        warnings.append(
-            f"{len(few)} endpoints have fewer than {FEW} requests, tail percentiles are guesses: "
-            + ", ".join(f"{endpoint.name} ({endpoint.requests})" for endpoint in few)
-        )
-    else:
-        warnings += [
-            f"{endpoint.name}: only {endpoint.requests} requests, tail percentiles are guesses"
-            for endpoint in few
-        ]
-    for endpoint in observed:
-        warnings += _rare_paths(endpoint)
-    return warnings
-
-
-def _rare_paths(endpoint: ObservedEndpoint) -> list[str]:
-    """Say how much of an endpoint is pooled, where it is much of its requests or their code."""
-    code_s = [_code_s(variant) for variant in endpoint.variants]
-    pooled_s = sum(
-        spent for spent, variant in zip(code_s, endpoint.variants, strict=True) if variant.pooled
-    )
-    recorded = sum(len(variant.requests) for variant in endpoint.variants)
-    share, of_code = endpoint.pooled / recorded, pooled_s / max(sum(code_s), 1e-12)
-    if max(share, of_code) <= MUCH_POOLED:
-        return []
-    return [
-        (
-            f"{endpoint.name}: {endpoint.pooled} of {recorded} requests took rare paths; they are "
-            f"pooled into one, with {of_code:.0%} of the endpoint's code"
-        )
-    ]
-
-
-def _code_s(variant: ObservedVariant) -> float:
-    return sum(step.cpu_s for steps in variant.requests for step in walk(steps) if step.do == "cpu")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastsim import spans
-from fastsim.calibrate.growth import loop_share, per_request_s, unsampled
+from fastsim.calibrate.growth import loop_share, per_request_s, replayed_s, unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.calibrate.taken import Taken
@@ -71,7 +71,7 @@ class _Replay:
         used = (endpoint >= 0) & ~requests.rejected & ~requests.warm_up
         order = np.argsort(requests.start_ns[used], kind="stable")
         start_ns = requests.start_ns[used]
-        self._arrival_s = (start_ns - start_ns.min())[order] / 1e9
+        self._arrival_s = replayed_s((start_ns - start_ns.min())[order] / 1e9, requests)
         self._endpoint = endpoint[used][order]
 
     def per_request_s(self, model: ServiceModel, replays: int) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from fastsim.calibrate.http_semconv import endpoint_of, is_request, status_of
 from fastsim.calibrate.inner_spans import InnerSpans
 from fastsim.calibrate.loop_series import is_loop_span
 from fastsim.calibrate.sampled import NOT_TOLD, kept_by, stands_for, told
+from fastsim.calibrate.thinning import MOST, Thinning
 from fastsim.calibrate.timeline import Timeline, decode_timeline
 from fastsim.errors import FileFormatError
 from fastsim.spans import Attributes, Span, StatusCode
@@ -86,6 +87,10 @@ class Collector:
         self.reasons: dict[int, str] = {}
         """Why a row has no timeline."""
         self.timelines: list[Timeline | None] = []
+        self.left_out = bytearray()
+        """Of each row whether its timeline was let go: others tell enough."""
+        self._thinning = Thinning(MOST)
+        self._with_timeline: list[int] = []
         self.trace_ids: list[str] = []
         self.inner_spans = InnerSpans()
         self.policies: set[str] = set()
@@ -143,12 +148,48 @@ class Collector:
         self._stand_for.append(stands_for(span))
         if (policy := kept_by(attributes)) is not None:
             self.policies.add(policy)
-        self.timelines.append(self._timeline(attributes))
+        self.timelines.append(self._kept_timeline(row[2], row[6], attributes))
+
+    def _kept_timeline(
+        self, start_ns: int, endpoint: int, attributes: Attributes
+    ) -> Timeline | None:
+        """Return the timeline of the row to come, unless others tell enough."""
+        row = len(self.timelines)
+        unwanted = spans.FORMAT in attributes and not self._thinning.wants(start_ns, endpoint)
+        self.left_out.append(unwanted)
+        if unwanted:
+            return None
+        found = self._timeline(attributes)
+        if found is not None:
+            self._with_timeline.append(row)
+            if len(self._with_timeline) > MOST:
+                self._thin()
+        return found
+
+    def _thin(self) -> None:
+        """Let timelines go; that of the row to come is kept."""
+        held = self._with_timeline[:-1]
+        width, start, endpoint = (
+            len(_COLUMNS),
+            _COLUMNS.index("start_ns"),
+            _COLUMNS.index("endpoint"),
+        )
+        gone = self._thinning.thinned(
+            [self._rows[row * width + start] for row in held],
+            [self._rows[row * width + endpoint] for row in held],
+        )
+        for place in gone:
+            self.timelines[held[place]] = None
+            self.left_out[held[place]] = True
+        self._with_timeline = [row for row in self._with_timeline if not self.left_out[row]]
 
     def finish(self) -> "Rows":
         """Return the rows gathered, without those that are part of another request."""
-        columns = _by_name(_COLUMNS, self._rows) | _by_name(COUNTERS, self._counters)
-        self._seen.clear()
+        columns = _by_name(_COLUMNS, self._rows)
+        self._rows = array("q")
+        columns |= _by_name(COUNTERS, self._counters)
+        self._counters = array("q")
+        self._seen = set()
         own = np.frombuffer(self._stand_for, np.float64).copy() if self._stand_for else np.empty(0)
         keys = np.fromiter(map(hash, self.trace_ids), np.int64, len(self.trace_ids))
         return Rows(self, columns, told(self._traces_stand_for, keys, own))
@@ -244,8 +285,10 @@ def _inside_another(columns: dict[str, IntArray]) -> npt.NDArray[np.bool_]:
 
 def _by_name(names: Sequence[str], rows: "array[int]") -> dict[str, IntArray]:
     """Return the columns of rows that lie one after the other."""
-    table = np.array(rows, np.int64).reshape(-1, len(names))
-    return dict(zip(names, np.ascontiguousarray(table.T), strict=True))
+    if not rows:
+        return {name: np.empty(0, np.int64) for name in names}
+    table = np.frombuffer(rows, np.int64).reshape(-1, len(names))
+    return {name: table[:, place].copy() for place, name in enumerate(names)}
 
 
 def _whole(attributes: Attributes, name: str) -> int:

@@ -27,6 +27,23 @@ def are_rests(gaps_s: FloatArray) -> BoolArray:
     return found
 
 
+def without_rests(times_s: FloatArray) -> FloatArray:
+    """Return times with every rest cut to the shortest that is one: who serves is idle after it.
+
+    Parameters
+    ----------
+    times_s
+        In order, seconds.
+    """
+    gaps_s = np.diff(times_s, prepend=times_s[:1])
+    rests = are_rests(gaps_s)
+    if not rests.any():
+        return times_s
+    shortest_s = max(LEAST_REST_S, REST_GAPS * float(np.median(gaps_s)))
+    cut: FloatArray = times_s[0] + np.cumsum(np.where(rests, shortest_s, gaps_s))
+    return cut
+
+
 def watched_times_s(requests: RequestSet) -> FloatArray:
     """Return when requests came, in seconds of the time in which some process was watched.
 

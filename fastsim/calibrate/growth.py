@@ -5,11 +5,13 @@ what it does then (the recorder's own thread, timers, a garbage collection) belo
 growth across a rest does not count, nor does that of the warm-up.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from fastsim import spans
-from fastsim.calibrate.exposure import are_rests
+from fastsim.calibrate.exposure import are_rests, without_rests
 from fastsim.calibrate.requests import RequestSet
 
 FloatArray = npt.NDArray[np.float64]
@@ -90,6 +92,8 @@ def unsampled(requests: RequestSet) -> float:
 
     As the recorder counted them; where it did not run, as far as the traces say.
     """
+    if requests.served_per_recorded is not None:
+        return requests.served_per_recorded
     seen = recorded = 0
     for instance in range(len(requests.instances)):
         rows = requests.instance == instance
@@ -99,6 +103,28 @@ def unsampled(requests: RequestSet) -> float:
             # Those that share the last reading may have come after it.
             recorded += int((counters < counters.max()).sum())
     return max(seen / recorded, 1.0) if recorded else float(requests.stand_for.mean())
+
+
+def looked_at(requests: RequestSet) -> RequestSet:
+    """Return the requests without those whose timelines were let go.
+
+    Between them, it is as if nobody had come.
+    """
+    if not requests.left_out.any():
+        return requests
+    part = requests.part(~requests.left_out)
+    return replace(part, served_per_recorded=unsampled(requests))
+
+
+def replayed_s(arrival_s: FloatArray, requests: RequestSet) -> FloatArray:
+    """Return when requests come in a replay: not after days of which nothing was looked at.
+
+    Parameters
+    ----------
+    arrival_s
+        In order, seconds.
+    """
+    return arrival_s if requests.served_per_recorded is None else without_rests(arrival_s)
 
 
 def stand_for(requests: RequestSet) -> FloatArray:

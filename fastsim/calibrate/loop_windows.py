@@ -22,11 +22,15 @@ from fastsim.calibrate.variants import ObservedEndpoint
 from fastsim.model import ColdCost
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 WINDOW_S = 0.05
 LEAST_WINDOWS = 20
 LEAST_STOLEN_S = 10e-6
 """Of a request; below, it is what clocks and rounding leave."""
+_NEARLY_ALL = 1.25
+"""Requests begun for each that ended in a window, where all are known: some are still going on."""
 _WAITS = frozenset({"wait", "thread", "parallel"})
 _COUNTERS = (
     spans.REQUESTS_SEEN,
@@ -92,6 +96,8 @@ def loop_windows(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> Loo
         edges = np.flatnonzero(np.diff(np.floor((read_s - read_s[0]) / WINDOW_S))) + 1
         rests = np.cumsum([0, *rested(requests, rows)])[edges]
         kept = np.diff(rests) == 0
+        if requests.served_per_recorded is not None:
+            kept &= _all_looked_at(requests, instance, read_s, counted[spans.REQUESTS_SEEN], edges)
 
         totals = np.stack(
             [
@@ -110,6 +116,17 @@ def loop_windows(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> Loo
         idle = 1.0 - np.minimum(busy_s / np.maximum(length_s, 1e-9), 1.0)
         columns.append(np.stack([*counts, idle, np.maximum(beside_s, 0.0), lost_s]))
     return LoopWindows(*np.concatenate([np.zeros((7, 0)), *columns], axis=1))
+
+
+def _all_looked_at(
+    requests: RequestSet, instance: int, read_s: FloatArray, seen: FloatArray, edges: IntArray
+) -> BoolArray:
+    """Tell in which windows timelines of nearly all requests were kept; shape (windows,)."""
+    mine = requests.instance == instance
+    ends_s = np.sort((requests.start_ns[mine] + requests.duration_ns[mine]) / 1e9)
+    ended = np.diff(np.searchsorted(ends_s, read_s[edges], side="right"))
+    found: BoolArray = np.diff(seen[edges]) <= _NEARLY_ALL * ended + 2.0
+    return found
 
 
 def stolen_per_request_s(windows: LoopWindows) -> float:

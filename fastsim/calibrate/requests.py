@@ -6,7 +6,8 @@ is its timeline, see ``fastsim.calibrate.timeline``.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -143,6 +144,10 @@ class RequestSet:
     """What of the files was not used, and why; empty if everything was."""
     loop_series: LoopSeries
     """How busy the event loops were and how late."""
+    left_out: BoolArray
+    """Whose timelines were let go: those of others tell enough (``fastsim.calibrate.thinning``)."""
+    served_per_recorded: float | None
+    """How many requests were served per request recorded, where the counters no longer tell."""
     _timelines: tuple[Timeline | None, ...]
 
     def __len__(self) -> int:
@@ -159,6 +164,23 @@ class RequestSet:
             timeline = self._timelines[index]
             if timeline is not None:
                 yield index, timeline
+
+    def part(self, chosen: BoolArray) -> "RequestSet":
+        """Return some of the requests."""
+        rows = np.flatnonzero(chosen).tolist()
+        arrays: dict[str, Any] = {
+            name: value[chosen]
+            for name in self.__slots__
+            if isinstance(value := getattr(self, name), np.ndarray)
+        }
+        return replace(
+            self,
+            **arrays,
+            counters={name: values[chosen] for name, values in self.counters.items()},
+            trace_ids=tuple(self.trace_ids[row] for row in rows),
+            waits=tuple(self.waits[row] for row in rows) if self.waits else (),
+            _timelines=tuple(self._timelines[row] for row in rows),
+        )
 
     @property
     def recorded(self) -> BoolArray:
@@ -319,6 +341,8 @@ def _build(
         loop_series=read_loop_series(
             attributes for name, attributes in collector.loop_spans if name == service
         ),
+        left_out=np.frombuffer(bytes(collector.left_out), np.bool_)[order],
+        served_per_recorded=None,
         _timelines=timelines,
     )
 

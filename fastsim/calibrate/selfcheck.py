@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.calibrate.growth import stand_for
+from fastsim.calibrate.growth import looked_at, replayed_s, stand_for
 from fastsim.calibrate.loop_costs import utilisation
 from fastsim.calibrate.parallel import ON_LOOP
 from fastsim.calibrate.requests import RequestSet
@@ -87,7 +87,7 @@ class _Replay:
         return cls(
             names=names,
             rows=rows,
-            arrival_s=arrival[order],
+            arrival_s=replayed_s(arrival[order], requests),
             endpoint=endpoint[rows],
             counted=~requests.warm_up[rows],
             recorded_s=served_s(requests)[rows],
@@ -153,7 +153,7 @@ def replay_recording(
     jobs
         Share the replays, if they are started.
     """
-    model = model.with_recorder()
+    model, requests = model.with_recorder(), looked_at(requests)
     replay_of = _Replay.of(model, requests)
     names, endpoint, counted = replay_of.names, replay_of.endpoint, replay_of.counted
     recorded = replay_of.recorded_s
@@ -197,7 +197,8 @@ def replay_recording(
             code = float(np.mean([run.running_s[mine].mean() for run in runs]))
             total = float(np.mean([run.latency_s[mine].mean() for run in runs]))
             reasons.append(_reason(name, live, _Parts(code, total - code)))
-    if off:
+    # With breaks between stretches the replay's share is another.
+    if off and requests.served_per_recorded is None:
         reasons += _use_reason(utilisation(requests), use)
     return SelfCheck(rows, waits, use, reasons)
 

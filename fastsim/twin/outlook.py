@@ -37,11 +37,11 @@ from fastsim.load.special_days import SpecialDays
 from fastsim.result import Estimate
 from fastsim.scenario import ResolvedDeployment, Slo
 from fastsim.twin.advice import more_of
+from fastsim.twin.grid import check_paths
 from fastsim.twin.limit import OnTrial, find_limit
 from fastsim.twin.outlook_cost import cost_ahead
 from fastsim.twin.plan import Plan
 from fastsim.twin.processes import Jobs, shared
-from fastsim.twin.size import check_paths
 
 FloatArray = npt.NDArray[np.float64]
 Method = Literal["seasons", "mstl"]

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from fastsim.answers import OutlookCost
 from fastsim.scenario import ResolvedDeployment
+from fastsim.twin.grid import check_paths, with_settings
 from fastsim.twin.plan import Plan
-from fastsim.twin.size import check_paths, with_settings
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -7,7 +7,6 @@ the largest of all with so few cores is tried next. All trials share their rando
 those too close to call get more replications.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastsim.answers import Candidate, Size
-from fastsim.errors import InputError, UnknownNameError
-from fastsim.scenario import (
-    MOST_PROCESSES,
-    ResolvedDeployment,
-    Slo,
-    handover_on,
-    require_few_processes,
-)
+from fastsim.errors import InputError
+from fastsim.scenario import MOST_PROCESSES, Slo
 from fastsim.twin.capacity import EVENT_LOOP, overloaded
 from fastsim.twin.demand import least_demand
+from fastsim.twin.grid import Settings, by_cost, check_paths, is_smaller, with_settings
 from fastsim.twin.metrics import PROCESSOR, THREAD_POOL
 from fastsim.twin.model_doubt import has_doubt
 from fastsim.twin.plan import Plan
@@ -32,12 +26,8 @@ from fastsim.twin.processes import Jobs, shared
 from fastsim.twin.replicate import Replications
 from fastsim.twin.trial import FloatArray, Trial, judge_trial, replicate_trial
 
-Settings = dict[str, float]
 OnTrial = Callable[[Settings, int, int], None]
 """Called with what is tried, how many were dealt with, and how many there are."""
-
-FIELDS = ("replicas", "workers", "cores", "thread_tokens", "limit_concurrency")
-"""Fields of the deployment that can vary, beside ``resources.NAME.capacity``."""
 
 SURE = 0.95
 FIRST_REPLICATIONS = 4
@@ -105,7 +95,7 @@ def find_size(
     for path in ("deployment.workers", "deployment.cores"):
         if max(vary.get(path, (1,))) > MOST_PROCESSES:
             raise InputError(f"{path} can be {MOST_PROCESSES} at most", where=f"--vary {path}")
-    ordered = _by_cost(vary, prices or {})
+    ordered = by_cost(vary, prices or {})
     largest = {path: float(max(values)) for path, values in vary.items()}
     costs = {tuple(settings.values()): cost for settings, cost in ordered}
     tried: dict[tuple[float, ...], _Tried] = {}
@@ -118,7 +108,7 @@ def find_size(
 
     def too_small(settings: Settings) -> bool:
         """Tell whether it cannot do the work, or something larger has missed for sure."""
-        if any(_smaller(settings, each.settings) for each in tried.values() if each.hopeless):
+        if any(is_smaller(settings, each.settings) for each in tried.values() if each.hopeless):
             return True
         if needs is None:
             return False
@@ -193,56 +183,6 @@ def find_size(
     )
 
 
-def check_paths(plan: Plan, paths: Sequence[str]) -> None:
-    """Refuse what cannot be varied or priced.
-
-    Raises
-    ------
-    UnknownNameError
-        Naming what can be.
-    """
-    known = [f"deployment.{name}" for name in FIELDS]
-    known += [f"deployment.resources.{name}.capacity" for name in plan.model.resources]
-    for path in paths:
-        if path not in known:
-            raise UnknownNameError("field to vary", path, known)
-
-
-def with_settings(plan: Plan, settings: Settings) -> ResolvedDeployment:
-    """Return the plan's deployment with other values."""
-    fixed = plan.deployment
-    resources, update = dict(fixed.resources), {}
-    for path, value in settings.items():
-        keys = path.split(".")
-        if keys[1] == "resources":
-            resources[".".join(keys[2:-1])] = int(value)
-        else:
-            update[keys[1]] = int(value)
-    changed = fixed.model_copy(update={**update, "resources": resources})
-    require_few_processes(changed.replicas, changed.workers)
-    handover = handover_on(plan.model, changed.workers, changed.cores)
-    return changed.model_copy(update={"handover": handover})
-
-
-def _by_cost(
-    vary: Mapping[str, Sequence[int]], prices: Mapping[str, float]
-) -> list[tuple[Settings, float]]:
-    grid = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
-    if prices:
-        costed = [({k: float(v) for k, v in s.items()}, _cost(s, prices)) for s in grid]
-        return sorted(costed, key=lambda item: (item[1], list(item[0].values())))
-    # Without prices: fewer of what was named first, then of the next.
-    in_order = sorted(grid, key=lambda settings: list(settings.values()))
-    return [
-        ({k: float(v) for k, v in settings.items()}, float(place))
-        for place, settings in enumerate(in_order)
-    ]
-
-
-def _cost(settings: Mapping[str, float], prices: Mapping[str, float]) -> float:
-    return sum(prices.get(path, 0.0) * value for path, value in settings.items())
-
-
 def _field_of(busiest: str, vary: Mapping[str, Sequence[int]]) -> str:
     """Return the field that there is too little of where something is full."""
     fields = {
@@ -252,10 +192,6 @@ def _field_of(busiest: str, vary: Mapping[str, Sequence[int]]) -> str:
     }
     field = fields.get(busiest, f"deployment.resources.{busiest}.capacity")
     return field if field in vary else next(iter(vary))
-
-
-def _smaller(settings: Settings, other: Settings) -> bool:
-    return all(settings[path] <= other[path] for path in settings)
 
 
 def _try(

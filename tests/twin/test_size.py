@@ -25,6 +25,7 @@ from fastsim.model import (
 )
 from fastsim.scenario import Deployment, TrafficPlan, parse_slo
 from fastsim.spans import StepKind
+from fastsim.twin.grid import with_settings
 from fastsim.twin.metrics import Measures
 from fastsim.twin.plan import Plan
 from fastsim.twin.planning import make_plan
@@ -34,7 +35,6 @@ from fastsim.twin.size import (
     GLANCE,
     MOST_REPLICATIONS,
     find_size,
-    with_settings,
 )
 from fastsim.twin.trial import Trial, judge_trial, replicate_trial, trial_duration_s
 

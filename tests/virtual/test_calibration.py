@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI, HTTPException
 
 from fastsim.calibrate.build import build_model, read_requests
+from fastsim.calibrate.selfcheck import replay_recording
 from fastsim.distributions import percentile
 from fastsim.means import step_mean_s
 from fastsim.model import (
@@ -157,6 +158,39 @@ def test_a_semaphore_hands_over_as_asyncio_does_and_a_pool_does_not(tmp_path: Pa
         [resource] = model.resources.values()
         assert resource.hand_over == hand_over
         assert resource.capacity in {5, 6}
+
+
+def test_a_part_of_a_long_recording_says_what_all_of_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stretches of two seconds, with breaks between them in which nothing is known."""
+    service = SERVICES["peer"]
+    arrivals = poisson(service.mix, rate_per_s=0.5 / service.code_s, requests=24_000, seed=7)
+    app = service.make(random.Random(3))
+    served = serve(app, arrivals, record=tmp_path, accept_s=50e-6, per_turn_s=5e-6)
+    monkeypatch.setattr("fastsim.calibrate.collecting.MOST", 4_000)
+    monkeypatch.setattr("fastsim.calibrate.thinning.STRETCHES", 5)
+    requests = read_requests([tmp_path], skip_first_s=0.0)
+    looked_at = int((~requests.left_out).sum())
+    assert 1_500 < looked_at <= 4_000
+    assert int(requests.recorded.sum()) == looked_at
+    model = build_model(requests)
+    assert model.warnings[0] == (
+        f"of 24,000 requests {looked_at:,} were looked at in detail, in stretches of the time; all "
+        "count for rates and shares"
+    )
+    # Of all requests, whatever was looked at of them.
+    assert model.endpoints[0].requests == 24_000
+    assert model.traffic is not None
+    assert model.traffic.rate == pytest.approx(24_000 / arrivals.at_s[-1], rel=0.01)
+    assert model.traffic.utilisation == pytest.approx(served.utilisation, abs=0.005)
+    # Laws, the peer's slots and the loop's costs, to which the breaks add nothing.
+    assert code_s(model) == pytest.approx(service.code_s, rel=0.03)
+    assert [peer.capacity for peer in model.resources.values()] == [4]
+    assert model.loop.accept == pytest.approx(50e-6, rel=0.05)
+    assert model.loop.per_pass == pytest.approx(5e-6, rel=0.05)
+    check = replay_recording(model, requests, replays=5)
+    assert {row.verdict for row in check.rows} <= {"agrees", "cannot tell"}
 
 
 def test_a_peer_has_as_many_slots_as_it_serves_at_a_time(tmp_path: Path) -> None:
