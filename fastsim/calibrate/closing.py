@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastsim import spans
-from fastsim.calibrate.growth import loop_share, per_request_s, replayed_s, unsampled
+from fastsim.calibrate.growth import loop_share, per_request_s, replayed_s, to_replay, unsampled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.calibrate.taken import Taken
@@ -65,6 +65,7 @@ class _Replay:
     """The recording's arrivals, to be replayed through models."""
 
     def __init__(self, model: ServiceModel, requests: RequestSet) -> None:
+        requests = to_replay(requests)
         names = [endpoint.name for endpoint in model.endpoints]
         known = np.array([names.index(n) if n in names else -1 for n in requests.endpoints])
         endpoint = known[requests.endpoint]

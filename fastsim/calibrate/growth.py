@@ -18,6 +18,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+MOST_REPLAYED, BLOCK = 10_000, 2_500
+"""Requests that are replayed, and how many in a row: more would say the same, later."""
+
 
 def processes(requests: RequestSet) -> list[IntArray]:
     """Rows of each process at which its counters were read, in that order.
@@ -113,6 +116,17 @@ def looked_at(requests: RequestSet) -> RequestSet:
     if not requests.left_out.any():
         return requests
     part = requests.part(~requests.left_out)
+    return replace(part, served_per_recorded=unsampled(requests))
+
+
+def to_replay(requests: RequestSet, most: int = MOST_REPLAYED) -> RequestSet:
+    """Return as many requests as a replay needs to be compared: some stretches of them."""
+    requests = looked_at(requests)
+    if len(requests) <= most:
+        return requests
+    block = np.arange(len(requests)) // BLOCK
+    wanted = np.linspace(0, block[-1], max(most // BLOCK, 1)).astype(np.int64)
+    part = requests.part(np.isin(block, wanted))
     return replace(part, served_per_recorded=unsampled(requests))
 
 

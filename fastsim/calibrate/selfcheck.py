@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.calibrate.growth import looked_at, replayed_s, stand_for
+from fastsim.calibrate.growth import replayed_s, stand_for, to_replay
 from fastsim.calibrate.loop_costs import utilisation
 from fastsim.calibrate.parallel import ON_LOOP
 from fastsim.calibrate.requests import RequestSet
@@ -153,7 +153,7 @@ def replay_recording(
     jobs
         Share the replays, if they are started.
     """
-    model, requests = model.with_recorder(), looked_at(requests)
+    model, requests = model.with_recorder(), to_replay(requests)
     replay_of = _Replay.of(model, requests)
     names, endpoint, counted = replay_of.names, replay_of.endpoint, replay_of.counted
     recorded = replay_of.recorded_s
@@ -261,6 +261,7 @@ def replayed_means(
     model: ServiceModel, requests: RequestSet, *, seed: int, replays: int = 3
 ) -> dict[str, tuple[float, float]]:
     """Return the mean latency of each endpoint's requests, recorded and of the twin, seconds."""
+    requests = to_replay(requests)
     replay = _Replay.of(model, requests)
     sums = np.zeros(len(replay.names))
     for number in range(replays):

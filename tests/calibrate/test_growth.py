@@ -11,8 +11,10 @@ from fastsim.calibrate.growth import (
     loop_share,
     per_request_s,
     processes,
+    replayed_s,
     rested,
     stand_for,
+    to_replay,
     unsampled,
 )
 from fastsim.calibrate.requests import RequestSet, collect_requests
@@ -120,3 +122,23 @@ def test_without_counters_traces_stand_for_as_many_as_they_say() -> None:
     found = replace(found, counters=found.counters | nobody, stand_for=np.array([1.0, 10.0, 10.0]))
     assert unsampled(found) == 7.0
     assert stand_for(found).tolist() == [1.0, 10.0, 10.0]
+
+
+def test_of_many_requests_some_stretches_are_replayed() -> None:
+    everything = collect_requests(trace(9_000), skip_first_s=0.0)
+    assert to_replay(everything) is everything
+    part = to_replay(everything, most=5_000)
+    # The first and the last block of 2,500, which is not full.
+    taken = np.isin(everything.start_ns, part.start_ns)
+    assert np.flatnonzero(np.diff(taken.astype(int))).tolist() == [2_499, 7_499]
+    assert len(part) == len(part.trace_ids) == 4_000
+    # What stands for what is as it was with all of them.
+    assert unsampled(part) == unsampled(everything)
+
+
+def test_replays_do_not_wait_for_what_was_not_looked_at() -> None:
+    requests = collect_requests(trace(10), skip_first_s=0.0)
+    at_s = np.array([0.0, 0.1, 0.2, 3600.0, 3600.1])
+    assert replayed_s(at_s, requests) is at_s
+    part = replace(requests, served_per_recorded=1.0)
+    assert replayed_s(at_s, part) == pytest.approx([0.0, 0.1, 0.2, 2.2, 2.3])
