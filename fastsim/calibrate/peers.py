@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from fastsim.calibrate.exposure import processes_at_a_time
 from fastsim.calibrate.observed import ObservedStep
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.slower_calls import (
@@ -57,7 +58,7 @@ class Peer:
     scope: Scope
     """Whether each process has so many, or all of them together."""
     processes: int
-    """That called it."""
+    """That called it at a time."""
     waited: float
     """Part of the calls that had to wait."""
     wait_s: float
@@ -101,7 +102,7 @@ def called(
     """
     calls = calls_by_name(requests, programs)
     slower = slower_calls(calls)
-    found = find_peers(calls) if all_seen else []
+    found = find_peers(calls, processes_at_a_time(requests)) if all_seen else []
     names = {
         peer.label: f"{peer.label} peer" if peer.label in taken else peer.label for peer, _ in found
     }
@@ -116,21 +117,22 @@ def called(
     )
 
 
-def find_peers(
-    calls: Mapping[str, Calls],
-) -> list[tuple[Peer, Starts]]:
+def find_peers(calls: Mapping[str, Calls], processes: int) -> list[tuple[Peer, Starts]]:
     """Return the peers that have a number of slots, and who waited how long for one.
 
     Parameters
     ----------
     calls
         All that were made.
+    processes
+        That made them, at a time.
     """
-    found = (_find(label, each) for label, each in calls.items() if len(each) >= LEAST_CALLS)
+    enough = {label: each for label, each in calls.items() if len(each) >= LEAST_CALLS}
+    found = (_find(label, each, processes) for label, each in enough.items())
     return [peer for peer in found if peer is not None]
 
 
-def _find(label: str, calls: Calls) -> tuple[Peer, Starts] | None:
+def _find(label: str, calls: Calls, processes: int) -> tuple[Peer, Starts] | None:
     instances = np.unique(calls.instance)
     ways: list[tuple[Scope, list[BoolArray]]] = [("service", [np.ones(len(calls), np.bool_)])]
     if len(instances) > 1:
@@ -149,7 +151,7 @@ def _find(label: str, calls: Calls) -> tuple[Peer, Starts] | None:
             continue
         waited = waits_s > 0.0
         peer = Peer(
-            *(label, capacity, scope, len(instances)),
+            *(label, capacity, scope, processes),
             waited=float(waited.mean()),
             wait_s=float(waits_s[waited].mean()),
         )

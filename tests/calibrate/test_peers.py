@@ -68,7 +68,7 @@ def arrivals(rng: np.random.Generator, rate: float, n: int = 1_500) -> FloatArra
 
 
 def found(each: Calls) -> Peer | None:
-    peers = find_peers({"db": each})
+    peers = find_peers({"db": each}, len(set(each.instance.tolist())))
     return peers[0][0] if peers else None
 
 
