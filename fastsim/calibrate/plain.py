@@ -17,6 +17,7 @@ from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.sampled import ALL_RECORDED
 from fastsim.calibrate.server_work import server_work_s
 from fastsim.calibrate.span_queues import BusyChains, busy_chains
+from fastsim.calibrate.thinning import looked_at_plainly
 from fastsim.calibrate.variants import Programs
 from fastsim.errors import NotEnoughDataError
 from fastsim.spans import StepKind
@@ -33,8 +34,6 @@ MOSTLY_SEEN = 0.9
 """Of a service with more of its gaps in code, calls are known without their queueing."""
 IMPURE = 0.75
 """Were the process one event loop, some place would be more code than that."""
-MOST_REQUESTS, BLOCK, ENOUGH = 40_000, 500, 200
-"""Requests that are fitted; how many in a row; and how many of an endpoint at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ def plain_spans(
     fittable = requests.fittable
     if not fittable.any():
         raise NotEnoughDataError("no request in the traces was answered by an endpoint")
-    taken = _taken(requests)
+    taken = looked_at_plainly(requests.endpoint)
     starts = requests.start_ns[taken]
     instances, endpoints = requests.instance[taken].tolist(), requests.endpoint[taken].tolist()
     served = unsampled(requests)
@@ -259,25 +258,6 @@ def _layouts(
             strict=True,
         )
     ]
-
-
-def _taken(requests: RequestSet) -> npt.NDArray[np.int64]:
-    """Return the rows that are looked at: all, or of many stretches of time, and rare endpoints.
-
-    What happens at the same time must stay together, and laws of so many requests are known.
-    """
-    number = np.arange(len(requests), dtype=np.int64)
-    if len(requests) <= MOST_REQUESTS:
-        return number
-    block = number // BLOCK
-    kept = np.zeros(int(block[-1]) + 1, np.bool_)
-    kept[np.linspace(0, len(kept) - 1, MOST_REQUESTS // BLOCK).astype(np.int64)] = True
-    for code in range(len(requests.endpoints)):
-        own = block[requests.endpoint == code]
-        missing = min(len(own), ENOUGH) - int(kept[own].sum())
-        if missing > 0:
-            kept[own[~kept[own]][:missing]] = True
-    return np.flatnonzero(kept[block])
 
 
 def _observed_s(start_ns: npt.NDArray[np.int64]) -> float:

@@ -17,6 +17,7 @@ from fastsim.calibrate.http_semconv import REJECTED_STATUS
 from fastsim.calibrate.inner_spans import Wait
 from fastsim.calibrate.loop_series import LoopSeries, read_loop_series
 from fastsim.calibrate.sampled import MOST, NOT_TOLD, Sampling, Told, fair_sample, slow_ones_kept
+from fastsim.calibrate.thinning import looked_at_plainly
 from fastsim.calibrate.timeline import Timeline
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.spans import Attributes, Outcome, Span, SpanKind
@@ -131,7 +132,8 @@ class RequestSet:
     """Cumulative counters of the process by ``fastsim.spans`` name; -1 where absent."""
     trace_ids: tuple[str, ...]
     waits: tuple[tuple[Wait, ...], ...]
-    """Calls found in spans, per request; only where no request has a timeline, else empty."""
+    """Calls found in spans, per request, of those that are looked at (``thinning``); only where no
+    request has a timeline, else empty."""
     last_end_ns: IntArray
     """When the last span ended that each request began after its answer; 0 without any, and where
     there are timelines."""
@@ -326,7 +328,7 @@ def _build(
         warm_up=warm_up,
         counters={name: columns[name] for name in COUNTERS},
         trace_ids=tuple(collector.trace_ids[row] for row in order.tolist()),
-        waits=_waits(collector, columns["key"]) if not any(timelines) else (),
+        waits=_waits(collector, columns["key"], endpoint) if not any(timelines) else (),
         last_end_ns=(
             np.zeros(len(order), np.int64)
             if any(timelines)
@@ -372,8 +374,15 @@ def _sample(
     return order, stand_for, Sampling(told, tuple(sorted(collector.policies)), slow_from_s)
 
 
-def _waits(collector: Collector, keys: IntArray) -> tuple[tuple[Wait, ...], ...]:
-    return tuple(map(tuple, collector.inner_spans.waits_of(keys)))
+def _waits(
+    collector: Collector, keys: IntArray, endpoint: IntArray
+) -> tuple[tuple[Wait, ...], ...]:
+    """Return the calls of the requests that are going to be looked at."""
+    found: list[tuple[Wait, ...]] = [()] * len(keys)
+    rows = looked_at_plainly(endpoint)
+    for row, waits in zip(rows.tolist(), collector.inner_spans.waits_of(keys[rows]), strict=True):
+        found[row] = tuple(waits)
+    return tuple(found)
 
 
 def _warm_up(start_ns: IntArray, instance: IntArray, skip_first_s: float | None) -> BoolArray:

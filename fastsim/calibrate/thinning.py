@@ -19,6 +19,8 @@ _FEW_ENOUGH = 0.75
 """Part of them with which thinning is content for a while."""
 ENOUGH = 200
 """Of an endpoint that are kept wherever they lie."""
+BLOCK = 500
+"""Requests without a timeline that are looked at in a row."""
 STRETCHES = 40
 """Into how many stretches the time of the first ``MOST`` is cut."""
 _SHORTEST_NS = 2_000_000_000
@@ -79,3 +81,27 @@ class Thinning:
             inside = int(np.sum((endpoint == code) & ~outside))
             gone[own[: max(ENOUGH - inside, 0)]] = False
         return gone
+
+
+def looked_at_plainly(endpoint: IntArray) -> IntArray:
+    """Return which requests without a timeline are looked at: all, or of many stretches of time.
+
+    Of rare endpoints more. What happens at the same time stays together.
+
+    Parameters
+    ----------
+    endpoint
+        Of each request, in the order in which they came.
+    """
+    number = np.arange(len(endpoint), dtype=np.int64)
+    if len(number) <= MOST:
+        return number
+    block = number // BLOCK
+    kept = np.zeros(int(block[-1]) + 1, np.bool_)
+    kept[np.linspace(0, len(kept) - 1, MOST // BLOCK).astype(np.int64)] = True
+    for code in np.unique(endpoint).tolist():
+        own = block[endpoint == code]
+        missing = min(len(own), ENOUGH) - int(kept[own].sum())
+        if missing > 0:
+            kept[own[~kept[own]][:missing]] = True
+    return np.flatnonzero(kept[block])

@@ -170,8 +170,8 @@ def test_breaks_between_recordings_are_no_time() -> None:
 def test_of_many_requests_stretches_are_looked_at_and_rare_endpoints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fastsim.calibrate.plain.MOST_REQUESTS", 600)
-    monkeypatch.setattr("fastsim.calibrate.plain.BLOCK", 100)
+    monkeypatch.setattr("fastsim.calibrate.thinning.MOST", 600)
+    monkeypatch.setattr("fastsim.calibrate.thinning.BLOCK", 100)
     spans = hopping(3_000, 0)
     rare: Attributes = {**HTTP, "http.route": "/rare"}
     # 40 of the 3,000, all in one place.
