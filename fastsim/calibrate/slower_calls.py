@@ -88,7 +88,7 @@ def calls_by_name(requests: RequestSet, programs: Programs) -> dict[str, Calls]:
         instance = int(requests.instance[row])
         for number, step in enumerate(walk(steps)):
             name = step.label or step.where
-            if step.do == "wait" and step.via is Via.SOCKET and name != UNKNOWN:
+            if step.do == "wait" and step.via is Via.SOCKET and name not in {"", UNKNOWN}:
                 place = places.setdefault((*kind, number), len(places))
                 begin_s = start_s + step.start_s
                 end_s = begin_s + step.wall_s

@@ -64,6 +64,7 @@ def test_other_waits_of_a_library_are_no_calls() -> None:
 
 def test_calls_without_a_name_are_those_of_their_place() -> None:
     call = ObservedStep("wait", 0.0, 0.020, via=Via.SOCKET, where="app.py:7 read")
-    unknown = replace(call, label=UNKNOWN, where="")
+    unknown, nobody = replace(call, label=UNKNOWN), replace(call, where="")
     requests = recording(2, 1)
-    assert list(calls_by_name(requests, dict.fromkeys(range(9), (call, unknown)))) == [call.where]
+    programs = dict.fromkeys(range(9), (call, unknown, nobody))
+    assert list(calls_by_name(requests, programs)) == [call.where]
