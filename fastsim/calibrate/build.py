@@ -51,6 +51,7 @@ from fastsim.model import (
 )
 from fastsim.program import nested
 from fastsim.spans import Attributes
+from fastsim.twin.processes import Processes
 
 LEAST_REQUESTS = 50
 """Fewer recorded requests than this say nothing about percentiles."""
@@ -84,6 +85,7 @@ def build_model(
     assume_cpu: float | None = None,
     busy: float | None = None,
     loops: int = 1,
+    jobs: Processes | None = None,
     on_progress: Progress | None = None,
 ) -> ServiceModel:
     """Fit a model to the requests of a recording.
@@ -98,6 +100,8 @@ def build_model(
         Where spans are all there is: CPU of each process while recorded, of one core.
     loops
         Where spans are all there is: event loops (workers) behind one instance of them.
+    jobs
+        Share the replays that close the account, if they are started.
 
     Raises
     ------
@@ -185,7 +189,7 @@ def build_model(
     )
     if plain is not None and plain.hidden:
         model = without_queueing(model, requests)
-    model, said = close_account(model, requests, stolen_s, fit_taken(requests))
+    model, said = close_account(model, requests, stolen_s, fit_taken(requests), jobs=jobs)
     model.warnings += said
     return without_recorder(model, requests)
 

@@ -9,8 +9,10 @@ request, so that a forecast starts from the utilisation that was measured.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from fastsim import spans
 from fastsim.calibrate.growth import loop_share, per_request_s, replayed_s, to_replay, unsampled
@@ -31,6 +33,10 @@ from fastsim.model import (
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin import sample_at, simulate
 from fastsim.twin.doubt import MUCH_TAKEN
+from fastsim.twin.processes import Processes
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 REPLAYS = 3
 LEAST = 0.03
@@ -64,8 +70,9 @@ class Balance:
 class _Replay:
     """The recording's arrivals, to be replayed through models."""
 
-    def __init__(self, model: ServiceModel, requests: RequestSet) -> None:
+    def __init__(self, model: ServiceModel, requests: RequestSet, jobs: Processes) -> None:
         requests = to_replay(requests)
+        self._jobs = jobs
         names = [endpoint.name for endpoint in model.endpoints]
         known = np.array([names.index(n) if n in names else -1 for n in requests.endpoints])
         endpoint = known[requests.endpoint]
@@ -77,28 +84,41 @@ class _Replay:
 
     def per_request_s(self, model: ServiceModel, replays: int) -> tuple[float, float]:
         """Return busy time of the loop, and what threads took of it, per request."""
-        deployment = resolve_deployment(model, Deployment())
-        busy_s = lost_s = 0.0
-        for replay in range(replays):
-            workload = sample_at(model, self._arrival_s, self._endpoint, replay)
-            outcome = simulate(workload, deployment, model.loop, seed=replay)
-            busy_s += float(outcome.loop_busy_s.sum())
-            lost_s += outcome.gil_lost_s
+        once = partial(_busy_and_lost_s, model, self._arrival_s, self._endpoint)
+        found = self._jobs.each(once, range(replays))
         served = replays * max(len(self._arrival_s), 1)
-        return busy_s / served, lost_s / served
+        return sum(busy for busy, _ in found) / served, sum(lost for _, lost in found) / served
 
 
-def balance(model: ServiceModel, requests: RequestSet) -> Balance | None:
+def _busy_and_lost_s(
+    model: ServiceModel, arrival_s: FloatArray, endpoint: IntArray, replay: int
+) -> tuple[float, float]:
+    """Replay once, in whatever process: how long the loop is busy, and what threads take of it."""
+    workload = sample_at(model, arrival_s, endpoint, replay)
+    deployment = resolve_deployment(model, Deployment())
+    outcome = simulate(workload, deployment, model.loop, seed=replay)
+    return float(outcome.loop_busy_s.sum()), outcome.gil_lost_s
+
+
+def balance(
+    model: ServiceModel, requests: RequestSet, jobs: Processes | None = None
+) -> Balance | None:
     """Compare the loop's busy time with the twin's; None where the recording cannot tell."""
     recorded_s = per_request_s(requests, spans.LOOP_BUSY_NS)
     if recorded_s is None or unsampled(requests) > ALL_RECORDED:
         return None
     # What belongs to no request is not put on them; the twin has none of it.
     recorded_s -= per_request_s(requests, spans.BACKGROUND_WALL_NS) or 0.0
-    return Balance(max(recorded_s, 1e-9), _Replay(model, requests).per_request_s(model, REPLAYS)[0])
+    replay = _Replay(model, requests, jobs or Processes())
+    return Balance(max(recorded_s, 1e-9), replay.per_request_s(model, REPLAYS)[0])
 
 
-def fit_handover(model: ServiceModel, requests: RequestSet, stolen_s: float = 0.0) -> float | None:
+def fit_handover(
+    model: ServiceModel,
+    requests: RequestSet,
+    stolen_s: float = 0.0,
+    jobs: Processes | None = None,
+) -> float | None:
     """Fit what the loop loses each time a thread has had the GIL, seconds.
 
     The loop's busy time beyond its CPU is what other threads took from it: their own CPU, which
@@ -119,7 +139,7 @@ def fit_handover(model: ServiceModel, requests: RequestSet, stolen_s: float = 0.
         return None
     writer_s = (per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0) * share
     lost_s = busy_s - cpu_s - blocked_s - writer_s - stolen_s
-    replay = _Replay(model, requests)
+    replay = _Replay(model, requests, jobs or Processes())
     lost = []
     for handover_s in HANDOVERS_S:
         loop = model.loop.model_copy(update={"handover": handover_s})
@@ -194,7 +214,12 @@ def _blocked_s(model: ServiceModel) -> float:
 
 
 def close_account(
-    model: ServiceModel, requests: RequestSet, stolen_s: float = 0.0, taken: Taken | None = None
+    model: ServiceModel,
+    requests: RequestSet,
+    stolen_s: float = 0.0,
+    taken: Taken | None = None,
+    *,
+    jobs: Processes | None = None,
 ) -> tuple[ServiceModel, list[str]]:
     """Return the model with what is missing accounted for, and what must be said.
 
@@ -209,11 +234,13 @@ def close_account(
         What others than threads took, of a request, as far as the loop's own account tells.
     taken
         What the kernel says that other processes took; None where it was not asked.
+    jobs
+        Share the replays, if they are started.
     """
     busy_s = per_request_s(requests, spans.LOOP_BUSY_NS)
     if taken is not None and busy_s is not None:
         stolen_s = max(stolen_s, taken.share * busy_s)
-    handover_s = fit_handover(model, requests, stolen_s)
+    handover_s = fit_handover(model, requests, stolen_s, jobs)
     if taken is None:
         by_others_s = stolen_s
         if model.process.cores == 1:
@@ -239,7 +266,7 @@ def close_account(
             f"other processes took {taken.share:.0%} of the event loop's time while it was "
             "recorded; a forecast takes them along, and a comparison allows for their being gone"
         )
-    found = balance(model, requests)
+    found = balance(model, requests, jobs)
     if found is None or found.missing < LEAST:
         return model, said
     missing_s = found.recorded_s - found.twin_s

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from fastsim.calibrate.selfcheck import SelfCheck
     from fastsim.model import ServiceModel
     from fastsim.twin.live import LiveSample
+    from fastsim.twin.processes import Processes
+
+WORTH_PROCESSES = 3_000
+"""Requests from which replays of the recording are worth starting processes for, beside the fit."""
 
 
 def calibrate(
@@ -92,6 +96,7 @@ def calibrate(
     from fastsim.cli.calibrate_beside import against_lines, compare_beside, drift_lines
     from fastsim.cli.of_metrics import is_metrics, of_metrics, refuse_of_traces
     from fastsim.cli.output import note, print_json, progress, refuse_existing, save_text
+    from fastsim.twin.processes import shared
     from fastsim.yaml_writing import dump_yaml, write_new
 
     code_share = None if assume_cpu is None else parse_share(assume_cpu)
@@ -136,18 +141,22 @@ def calibrate(
     for problem in requests.reading:
         note(f"  {problem}")
     command = shlex.join(["fastsim", *sys.argv[1:]])
-    with progress("fitting", 1.0) as bar:
-        model = build_model(
-            requests,
-            command=command,
-            data_sha256=hash_inputs(traces),
-            assume_cpu=code_share,
-            busy=used,
-            loops=loops,
-            on_progress=lambda what, done: bar(done, f"fitting {what}"),
-        )
-    if check or client is not None:
-        model = _checked(model, requests, client, seed)
+    with shared(None) as jobs:
+        if len(requests) >= WORTH_PROCESSES:
+            jobs.start()  # beside the fit
+        with progress("fitting", 1.0) as bar:
+            model = build_model(
+                requests,
+                command=command,
+                data_sha256=hash_inputs(traces),
+                assume_cpu=code_share,
+                busy=used,
+                loops=loops,
+                jobs=jobs,
+                on_progress=lambda what, done: bar(done, f"fitting {what}"),
+            )
+        if check or client is not None:
+            model = _checked(model, requests, client, seed, jobs)
     write_new(output, dump_yaml(model), force=force)
     beside, answers = [], []
     if older is not None and diff is not None:
@@ -179,13 +188,17 @@ def _to_hold_against(
 
 
 def _checked(
-    model: "ServiceModel", requests: "RequestSet", client: Path | None, seed: int
+    model: "ServiceModel",
+    requests: "RequestSet",
+    client: Path | None,
+    seed: int,
+    jobs: "Processes",
 ) -> "ServiceModel":
     from fastsim.calibrate.selfcheck import check_warnings, replay_recording
     from fastsim.cli.output import progress
 
     with progress("replaying the recording"):
-        found: SelfCheck = replay_recording(model, requests, seed=seed)
+        found: SelfCheck = replay_recording(model, requests, seed=seed, jobs=jobs)
     updates: dict[str, object] = {
         "self_check": found.rows,
         "warnings": check_warnings(found) + model.warnings,

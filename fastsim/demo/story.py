@@ -155,7 +155,9 @@ def _calibrate(
     turns = undisturbed(measured.recorded)
     recorded = to_run(join([each.result for each in turns]))
     requests = _only(read_requests([recording], skip_first_s=0.0), turns)
-    model = build_model(requests, command="fastsim demo", data_sha256=hash_inputs([recording]))
+    model = build_model(
+        requests, command="fastsim demo", data_sha256=hash_inputs([recording]), jobs=jobs
+    )
     found = replay_recording(model, requests, jobs=jobs)
     overhead = fit_client_overhead(recorded, requests, found.before_application_s)
     model = model.model_copy(

@@ -11,6 +11,7 @@ from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.model import Counts, LoopCosts, RepeatStep, ServiceModel
 from fastsim.scenario import Deployment, resolve_deployment
 from fastsim.twin import sample, simulate
+from fastsim.twin.processes import shared
 from tests.calibrate.trace_formats import trace
 
 RATE, REQUESTS = 100.0, 1_500
@@ -199,3 +200,14 @@ def test_what_the_service_does_while_it_warms_up_or_rests_is_no_request_s(
     missing = balance(truth, disturbed)
     assert missing is not None
     assert abs(missing.missing) < 0.02
+
+
+def test_the_account_is_the_same_on_several_processes(template: RequestSet) -> None:
+    model = service(LoopCosts(), thread_cpu=0.0005)
+    requests = recorded(model, template, busy_more_s=0.001)
+    with shared(2) as jobs:
+        jobs.start()
+        closed, said = close_account(model, requests, jobs=jobs)
+    assert (closed, said) == close_account(model, requests)
+    assert closed.loop.handover is not None
+    assert closed.loop.accept > 0.0005

@@ -10,6 +10,7 @@ from fastsim.calibrate.observed import UNKNOWN, ObservedStep
 from fastsim.calibrate.plain import plain_spans
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.slower_calls import SlowerCalls, calls_by_name, slower_calls
+from fastsim.calibrate.variants import Programs
 from fastsim.spans import Attributes, Span, SpanKind, StepKind, Via
 
 START = 1_760_000_000_000_000_000
@@ -66,5 +67,5 @@ def test_calls_without_a_name_are_those_of_their_place() -> None:
     call = ObservedStep("wait", 0.0, 0.020, via=Via.SOCKET, where="app.py:7 read")
     unknown, nobody = replace(call, label=UNKNOWN), replace(call, where="")
     requests = recording(2, 1)
-    programs = dict.fromkeys(range(9), (call, unknown, nobody))
+    programs: Programs = dict.fromkeys(range(9), (call, unknown, nobody))
     assert list(calls_by_name(requests, programs)) == [call.where]
