@@ -3,7 +3,7 @@
 Files of 10,000, 100,000 and 1,000,000 spans are generated into a temporary directory; each
 is read in a process of its own, because peak memory is the process's. ``json.loads`` of
 the same lines is measured beside it: the ratio does not depend on the machine. What fitting takes
-after that is given in CPU.
+after that is given in CPU, with the peak memory of both.
 
     .venv/bin/python benchmarks/calibrate_scale.py [--spans 10000 --spans 100000]
 """
@@ -37,13 +37,13 @@ def main() -> None:
         return
     print(
         f"{'file':30} {'spans/s':>10} {'collected/s':>12} {'MiB peak':>9} {'of json.loads':>14} "
-        f"{'fit, CPU s':>11}"
+        f"{'fit, CPU s':>11} {'MiB':>6}"
     )
     with tempfile.TemporaryDirectory() as directory:
         for size in options.spans or SIZES:
             for kind in ("plain", "recorded"):
-                if kind == "recorded" and size > 100_000:
-                    continue  # 4 GB
+                if kind == "recorded" and size > 500_000:
+                    continue  # 2 GB
                 path = Path(directory) / f"{kind}.jsonl"
                 write(path, kind, size)
                 found = {what: child(what, path) for what in ("loads", "read", "collect", "fit")}
@@ -52,7 +52,7 @@ def main() -> None:
                     f"{size:>9,} {kind:20} {size / own:>10,.0f} "
                     f"{size / found['collect']['seconds']:>12,.0f} "
                     f"{found['read']['mib']:>9,.0f} {own / found['loads']['seconds']:>13.2f}× "
-                    f"{found['fit']['seconds']:>11.1f}",
+                    f"{found['fit']['seconds']:>11.1f} {found['fit']['mib']:>6,.0f}",
                     flush=True,
                 )
 
@@ -76,7 +76,7 @@ def measure(what: str, path: str) -> None:
         requests = collect_requests(read_spans([path]))
         begin = time.process_time()
         build_model(requests)
-        print(json.dumps({"seconds": time.process_time() - begin}))
+        print(json.dumps({"seconds": time.process_time() - begin, "mib": peak_mib()}))
         return
     if what == "loads":
         with Path(path).open("rb") as file:
@@ -88,8 +88,12 @@ def measure(what: str, path: str) -> None:
     else:
         collect_requests(read_spans([path]))
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "mib": peak}))
+    print(json.dumps({"seconds": seconds, "mib": peak_mib()}))
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process has used."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def write(path: Path, kind: str, size: int) -> None:

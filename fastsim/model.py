@@ -168,7 +168,7 @@ class Resource(Part):
     )
 
     @model_validator(mode="after")
-    def _wakes_within_a_process(self) -> Self:
+    def _hands_over_as_it_can(self) -> Self:
         if self.hand_over == "wake" and self.scope != "worker":
             raise ValueError("hand_over: wake is that of asyncio.Semaphore, which one process has")
         if self.hand_over == "peer" and self.timeout is not None:

@@ -70,9 +70,9 @@ class Balance:
 class _Replay:
     """The recording's arrivals, to be replayed through models."""
 
-    def __init__(self, model: ServiceModel, requests: RequestSet, jobs: Processes) -> None:
+    def __init__(self, model: ServiceModel, requests: RequestSet, jobs: Processes | None) -> None:
         requests = to_replay(requests)
-        self._jobs = jobs
+        self._jobs = jobs or Processes()
         names = [endpoint.name for endpoint in model.endpoints]
         known = np.array([names.index(n) if n in names else -1 for n in requests.endpoints])
         endpoint = known[requests.endpoint]
@@ -109,8 +109,8 @@ def balance(
         return None
     # What belongs to no request is not put on them; the twin has none of it.
     recorded_s -= per_request_s(requests, spans.BACKGROUND_WALL_NS) or 0.0
-    replay = _Replay(model, requests, jobs or Processes())
-    return Balance(max(recorded_s, 1e-9), replay.per_request_s(model, REPLAYS)[0])
+    twin_s, _ = _Replay(model, requests, jobs).per_request_s(model, REPLAYS)
+    return Balance(max(recorded_s, 1e-9), twin_s)
 
 
 def fit_handover(
@@ -139,7 +139,7 @@ def fit_handover(
         return None
     writer_s = (per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0) * share
     lost_s = busy_s - cpu_s - blocked_s - writer_s - stolen_s
-    replay = _Replay(model, requests, jobs or Processes())
+    replay = _Replay(model, requests, jobs)
     lost = []
     for handover_s in HANDOVERS_S:
         loop = model.loop.model_copy(update={"handover": handover_s})

@@ -90,7 +90,6 @@ class Collector:
         self.left_out = bytearray()
         """Of each row whether its timeline was let go: others tell enough."""
         self._thinning = Thinning(MOST)
-        self._with_timeline: list[int] = []
         self.trace_ids: list[str] = []
         self.inner_spans = InnerSpans()
         self.policies: set[str] = set()
@@ -129,15 +128,16 @@ class Collector:
         status = status_of(attributes)
         refused = 400 <= status < 500  # the client's fault, whatever the span's status says
         started = _whole(attributes, spans.START_UNIX_NS)
-        instance = self._instance(span)
+        start_ns = started if started > 0 else span.start_ns
+        endpoint, instance = self.endpoints[endpoint_of(span, status)], self._instance(span)
         row = (  # as _COLUMNS has them
             key,
             hash((span.trace_id, span.parent_id)) if span.parent_id else 0,
-            started if started > 0 else span.start_ns,
+            start_ns,
             span.start_ns,
             span.end_ns - span.start_ns,
             _whole(attributes, spans.START_CLOCK_NS),
-            self.endpoints[endpoint_of(span, status)],
+            endpoint,
             instance,
             status,
             status >= 500 or (span.status is StatusCode.ERROR and not refused),
@@ -148,40 +148,19 @@ class Collector:
         self._stand_for.append(stands_for(span))
         if (policy := kept_by(attributes)) is not None:
             self.policies.add(policy)
-        self.timelines.append(self._kept_timeline(row[2], row[6], attributes))
+        self._look_at(start_ns, endpoint, attributes)
 
-    def _kept_timeline(
-        self, start_ns: int, endpoint: int, attributes: Attributes
-    ) -> Timeline | None:
-        """Return the timeline of the row to come, unless others tell enough."""
+    def _look_at(self, start_ns: int, endpoint: int, attributes: Attributes) -> None:
+        """Keep the timeline of the last row, unless those of others tell enough."""
         row = len(self.timelines)
         unwanted = spans.FORMAT in attributes and not self._thinning.wants(start_ns, endpoint)
+        found = None if unwanted else self._timeline(attributes)
+        self.timelines.append(found)
         self.left_out.append(unwanted)
-        if unwanted:
-            return None
-        found = self._timeline(attributes)
         if found is not None:
-            self._with_timeline.append(row)
-            if len(self._with_timeline) > MOST:
-                self._thin()
-        return found
-
-    def _thin(self) -> None:
-        """Let timelines go; that of the row to come is kept."""
-        held = self._with_timeline[:-1]
-        width, start, endpoint = (
-            len(_COLUMNS),
-            _COLUMNS.index("start_ns"),
-            _COLUMNS.index("endpoint"),
-        )
-        gone = self._thinning.thinned(
-            [self._rows[row * width + start] for row in held],
-            [self._rows[row * width + endpoint] for row in held],
-        )
-        for place in gone:
-            self.timelines[held[place]] = None
-            self.left_out[held[place]] = True
-        self._with_timeline = [row for row in self._with_timeline if not self.left_out[row]]
+            for other in self._thinning.hold(row, start_ns, endpoint):
+                self.timelines[other] = None
+                self.left_out[other] = True
 
     def finish(self) -> "Rows":
         """Return the rows gathered, without those that are part of another request."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fastsim import spans
 from fastsim.calibrate.exposure import are_rests, without_rests
 from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.thinning import even_blocks
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -124,9 +125,8 @@ def to_replay(requests: RequestSet, most: int = MOST_REPLAYED) -> RequestSet:
     requests = looked_at(requests)
     if len(requests) <= most:
         return requests
-    block = np.arange(len(requests)) // BLOCK
-    wanted = np.linspace(0, block[-1], max(most // BLOCK, 1)).astype(np.int64)
-    part = requests.part(np.isin(block, wanted))
+    block, taken = even_blocks(len(requests), most, BLOCK)
+    part = requests.part(taken[block])
     return replace(part, served_per_recorded=unsampled(requests))
 
 

@@ -151,7 +151,10 @@ def _find(label: str, calls: Calls, processes: int) -> tuple[Peer, Starts] | Non
             continue
         waited = waits_s > 0.0
         peer = Peer(
-            *(label, capacity, scope, processes),
+            label=label,
+            capacity=capacity,
+            scope=scope,
+            processes=processes,
             waited=float(waited.mean()),
             wait_s=float(waits_s[waited].mean()),
         )

@@ -97,8 +97,9 @@ class _Replay:
 
     def run(self, model: ServiceModel, seed: int, number: int) -> "_Replayed":
         """Simulate them once, among requests as sampling left out."""
-        arrivals = with_unseen(self.arrival_s, self.endpoint, self.stand_for, seed=seed)
-        workload = sample_at(model, arrivals.at_s, arrivals.endpoint, seed)
+        own = seed * 1000 + number
+        arrivals = with_unseen(self.arrival_s, self.endpoint, self.stand_for, seed=own)
+        workload = sample_at(model, arrivals.at_s, arrivals.endpoint, own)
         outcome = simulate(workload, self.deployment, model.loop, seed=number)
         mine = np.flatnonzero(arrivals.of >= 0)
         start_s = outcome.start_s[mine]
@@ -157,7 +158,7 @@ def replay_recording(
     replay_of = _Replay.of(model, requests)
     names, endpoint, counted = replay_of.names, replay_of.endpoint, replay_of.counted
     recorded = replay_of.recorded_s
-    once = partial(_run_once, replay_of, model, seed)
+    once = partial(replay_of.run, model, seed)
     runs = (jobs or Processes()).each(once, range(replays))
     # All replay the same ones of the recording.
     of = runs[0].of
@@ -201,11 +202,6 @@ def replay_recording(
     if off and requests.served_per_recorded is None:
         reasons += _use_reason(utilisation(requests), use)
     return SelfCheck(rows, waits, use, reasons)
-
-
-def _run_once(replay: _Replay, model: ServiceModel, seed: int, number: int) -> _Replayed:
-    """Simulate a recording once, in whatever process."""
-    return replay.run(model, seed * 1000 + number, number)
 
 
 def _recorded_code_s(requests: RequestSet) -> FloatArray:
@@ -265,7 +261,7 @@ def replayed_means(
     replay = _Replay.of(model, requests)
     sums = np.zeros(len(replay.names))
     for number in range(replays):
-        run = replay.run(model, seed * 1000 + number, number)
+        run = replay.run(model, seed, number)
         sums += replay.means(run.of, run.latency_s) / replays
     live_s = replay.means(run.of, replay.recorded_s[run.of])
     return {

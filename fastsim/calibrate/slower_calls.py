@@ -102,8 +102,13 @@ def calls_by_name(requests: RequestSet, programs: Programs) -> dict[str, Calls]:
         order = np.argsort(begin_s, kind="stable")
         row, number_of, place_of, instance_of = np.array(rows[label], np.int64)[order].T
         calls = Calls(
-            *(row, number_of, place_of, instance_of),
-            *(begin_s[order], early_s[order], late_s[order]),
+            row=row,
+            number=number_of,
+            place=place_of,
+            instance=instance_of,
+            begin_s=begin_s[order],
+            early_s=early_s[order],
+            late_s=late_s[order],
         )
         found[label] = calls.chosen(_weighty(calls))
     return found

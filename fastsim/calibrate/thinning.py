@@ -5,7 +5,7 @@ same time has to stay together, so whole stretches of time are kept, and nothing
 the recorder had been switched on and off; but of rare endpoints some requests in any case.
 """
 
-from collections.abc import Sequence
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -28,37 +28,32 @@ _MOST_APART = 2**40
 
 
 class Thinning:
-    """Says of each request that is read whether its timeline is worth keeping."""
+    """Says of each request that is read whether its timeline is worth keeping, and for how long."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._every = 1
         """One of so many stretches is kept."""
         self._first_ns = self._stretch_ns = 0
-        self._kept_of: dict[int, int] = {}
+        self._held: list[tuple[int, int, int]] = []
+        """Row, begin and endpoint of those whose timelines are held."""
+        self._held_of: Counter[int] = Counter()
+        """How many of each endpoint."""
 
     def wants(self, start_ns: int, endpoint: int) -> bool:
-        """Tell whether to keep the timeline of the next request."""
-        kept = self._kept_of.get(endpoint, 0)
-        if self._every > 1 and kept >= ENOUGH and self._stretch(start_ns) % self._every:
-            return False
-        self._kept_of[endpoint] = kept + 1
-        return True
+        """Tell whether to look at the timeline of the next request."""
+        if self._every == 1 or self._held_of[endpoint] < ENOUGH:
+            return True
+        return (start_ns - self._first_ns) // self._stretch_ns % self._every == 0
 
-    def _stretch(self, start_ns: int) -> int:
-        return (start_ns - self._first_ns) // self._stretch_ns
+    def hold(self, row: int, start_ns: int, endpoint: int) -> list[int]:
+        """Hold one more timeline; return the rows of those to let go, mostly none."""
+        self._held.append((row, start_ns, endpoint))
+        self._held_of[endpoint] += 1
+        return self._thin() if len(self._held) > self._most else []
 
-    def thinned(self, start_ns: Sequence[int], endpoint: Sequence[int]) -> list[int]:
-        """Return which of those that are kept to let go now; none while they are few.
-
-        Parameters
-        ----------
-        start_ns, endpoint
-            Of all that are kept.
-        """
-        if len(start_ns) <= self._most:
-            return []
-        begins, of = np.array(start_ns, np.int64), np.array(endpoint, np.int64)
+    def _thin(self) -> list[int]:
+        rows, begins, of = np.array(self._held, np.int64).T
         if not self._stretch_ns:
             self._stretch_ns = max(int(np.ptp(begins)) // STRETCHES, _SHORTEST_NS)
             self._first_ns = int(begins.min())
@@ -68,9 +63,10 @@ class Thinning:
             self._every *= 2
             outside = (begins - self._first_ns) // self._stretch_ns % self._every != 0
             gone = self._beyond_enough(outside, of)
-        for code, count in zip(*np.unique(of[~gone], return_counts=True), strict=True):
-            self._kept_of[int(code)] = int(count)
-        return np.flatnonzero(gone).tolist()
+        self._held = [each for each, leaves in zip(self._held, gone, strict=True) if not leaves]
+        self._held_of = Counter(endpoint for _, _, endpoint in self._held)
+        leaving: list[int] = rows[gone].tolist()
+        return leaving
 
     @staticmethod
     def _beyond_enough(outside: BoolArray, endpoint: IntArray) -> BoolArray:
@@ -93,15 +89,24 @@ def looked_at_plainly(endpoint: IntArray) -> IntArray:
     endpoint
         Of each request, in the order in which they came.
     """
-    number = np.arange(len(endpoint), dtype=np.int64)
-    if len(number) <= MOST:
-        return number
-    block = number // BLOCK
-    kept = np.zeros(int(block[-1]) + 1, np.bool_)
-    kept[np.linspace(0, len(kept) - 1, MOST // BLOCK).astype(np.int64)] = True
+    block, kept = even_blocks(len(endpoint), MOST, BLOCK)
     for code in np.unique(endpoint).tolist():
         own = block[endpoint == code]
         missing = min(len(own), ENOUGH) - int(kept[own].sum())
         if missing > 0:
             kept[own[~kept[own]][:missing]] = True
     return np.flatnonzero(kept[block])
+
+
+def even_blocks(count: int, most: int, length: int) -> tuple[IntArray, BoolArray]:
+    """Return the block that each of so many is in, and which blocks to take, evenly spread.
+
+    All of them where they are no more than ``most``.
+    """
+    block = np.arange(count, dtype=np.int64) // length
+    blocks = int(block[-1]) + 1 if count else 0
+    if count <= most:
+        return block, np.ones(blocks, np.bool_)
+    taken = np.zeros(blocks, np.bool_)
+    taken[np.linspace(0, blocks - 1, max(most // length, 1)).astype(np.int64)] = True
+    return block, taken

@@ -131,31 +131,35 @@ def take_turns(
 ) -> Measured:
     """Record, measure, measure with the other pool, and saturate, in turns."""
     recording, live, other = shops
-    found = Measured()
+    found, rounds = Measured(), settings.rounds
     # The service that is measured has warmed up while its capacity was.
     _slice(recording, mix, settings.recorded * capacity, settings.warm_up_s, settings.seed)
     _slice(other, mix, settings.other * capacity, settings.warm_up_s, settings.seed)
-    for number in range(settings.rounds):
+    for number in range(rounds):
         bar(
-            f"recording and measuring, turn {number + 1} of {settings.rounds}",
-            0.15 + 0.56 * number / settings.rounds,
+            f"recording and measuring, turn {number + 1} of {rounds}",
+            0.15 + 0.56 * number / rounds,
         )
-        if number * settings.bursts // settings.rounds == len(found.capacity_per_s):
+        if _is_due(number, rounds, settings.bursts, len(found.capacity_per_s)):
             # The machine may be slower by now: loads are shares of what it can do at the moment.
             burst = partial(_burst, live, mix, settings.burst_s, number + 2)
             found.capacity_per_s.append(found.take(burst))
             capacity = float(np.median([each.result for each in found.capacity_per_s]))
-        for shop, share, length_s, kept in (
-            (recording, settings.recorded, settings.recorded_slice_s, found.recorded),
-            (live, settings.predicted, settings.predicted_slice_s, found.predicted),
-            (other, settings.other, settings.other_slice_s, found.other),
+        for shop, share, length_s, times, kept in (
+            (recording, settings.recorded, settings.recorded_slice_s, rounds, found.recorded),
+            (live, settings.predicted, settings.predicted_slice_s, rounds, found.predicted),
+            (other, settings.other, settings.other_slice_s, settings.others, found.other),
         ):
-            if shop is other and number * settings.others // settings.rounds < len(kept):
-                continue
-            seed = settings.seed * 1000 + number * 10 + len(kept)
-            attempt = partial(_slice, shop, mix, share * capacity, length_s, seed)
-            kept.append(found.take(attempt))
+            if _is_due(number, rounds, times, len(kept)):
+                seed = settings.seed * 1000 + number * 10 + len(kept)
+                attempt = partial(_slice, shop, mix, share * capacity, length_s, seed)
+                kept.append(found.take(attempt))
     return found
+
+
+def _is_due(turn: int, turns: int, times: int, taken: int) -> bool:
+    """Tell whether what is to be taken so many times, evenly spread over the turns, is due."""
+    return turn * times // turns == taken
 
 
 def _slice(shop: Shop, mix: Mix, rate_per_s: float, length_s: float, seed: int) -> Turn[LoadResult]:

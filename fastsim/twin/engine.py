@@ -167,18 +167,23 @@ class _Simulation:
 
     def _shared(self, scope: Scope) -> _Shared:
         """Make what all workers of a machine, or of the service, share."""
-        deployment, names = self.deployment, self.workload.program.stations
-        mine = {
-            number: deployment.resources[name]
-            for number, name in enumerate(names)
-            if deployment.scopes.get(name, "worker") == scope
-        }
-        peers = {n: Peer(size) for n, size in mine.items() if deployment.is_peer(names[n])}
         return _Shared(
             gates={n: Gate(limit) for n, limit in enumerate(self.limits) if limit.scope == scope},
-            slots={n: SharedSlots(size) for n, size in mine.items() if n not in peers},
-            peers=peers,
+            slots={n: SharedSlots(size) for n, size in self._sizes(scope, peers=False).items()},
+            peers=self._peers(scope),
         )
+
+    def _peers(self, scope: Scope) -> dict[int, Peer]:
+        return {n: Peer(size) for n, size in self._sizes(scope, peers=True).items()}
+
+    def _sizes(self, scope: Scope, *, peers: bool) -> dict[int, int]:
+        """Return how many slots peers, or other stations, have that are shared so, by number."""
+        deployment = self.deployment
+        return {
+            number: deployment.resources[name]
+            for number, name in enumerate(self.workload.program.stations)
+            if deployment.scopes.get(name, "worker") == scope and deployment.is_peer(name) == peers
+        }
 
     def _make_replica(self, replica: int, seed: int) -> None:
         """Make a machine and its workers."""
@@ -206,7 +211,7 @@ class _Simulation:
             or any(limit.full == "refuse" or limit.station for limit in self.limits),
         )
         tasks.leaves = stations.fallible
-        peers = shared.peers | self._shared("worker").peers
+        peers = shared.peers | self._peers("worker")
         for station, peer in peers.items():
             stations.usage[station] = peer.usage
         worker = Worker(

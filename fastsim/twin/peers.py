@@ -5,7 +5,7 @@ known as soon as the call is made: every call in line before it was made earlier
 """
 
 from collections import deque
-from heapq import heapify, heapreplace
+from heapq import heapreplace
 
 from fastsim.twin.records import Usage
 
@@ -25,7 +25,6 @@ class Peer:
         self._begins: deque[float] = deque()
         """When the calls begin to be served that wait in line."""
         self._closed = False
-        heapify(self._free_at)
 
     def call(self, now: float, served_s: float) -> float:
         """Take a call that needs a slot for so long; return how long it waits for one, seconds.

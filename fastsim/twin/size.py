@@ -200,9 +200,7 @@ def _try(
     """Simulate until it is clear whether goals are met, or it was done often enough."""
     deployment = with_settings(plan, settings)
 
-    def simulated(
-        replications: int, before: Replications | None = None, part: float = 1.0
-    ) -> Replications:
+    def simulated(replications: int, before: Replications | None = None) -> Replications:
         return replicate_trial(
             plan,
             goals,
@@ -211,7 +209,6 @@ def _try(
             seed=seed,
             jobs=jobs,
             before=before,
-            part=part,
         )
 
     trial, glance = _glance(plan, goals, settings, seed, jobs)

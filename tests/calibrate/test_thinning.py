@@ -8,17 +8,13 @@ START = 1_760_000_000 * SECOND
 
 def kept(start_ns: list[int], endpoint: list[int], most: int) -> list[int]:
     """Return which of the requests are kept in the end."""
-    thinning, held = Thinning(most), list[int]()
+    thinning, held = Thinning(most), set[int]()
     for row, (at, code) in enumerate(zip(start_ns, endpoint, strict=True)):
-        if not thinning.wants(at, code):
-            continue
-        held.append(row)
-        gone = set(
-            thinning.thinned([start_ns[each] for each in held], [endpoint[each] for each in held])
-        )
-        held = [each for place, each in enumerate(held) if place not in gone]
-        assert len(held) <= most
-    return held
+        if thinning.wants(at, code):
+            held.add(row)
+            held -= set(thinning.hold(row, at, code))
+            assert len(held) <= most
+    return sorted(held)
 
 
 def times(count: int, per_s: float) -> list[int]:
