@@ -6,7 +6,7 @@ while the other works, so that the machine's changing speed hits both alike. The
 to the recorded slices and sees nothing of the others but when their requests arrived.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,7 @@ from fastsim.calibrate.growth import loop_share
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.selfcheck import check_warnings, replay_recording
 from fastsim.calibrate.taken import fit_taken
+from fastsim.demo.saturation import RATE_TOLERANCE, compare_saturation
 from fastsim.demo.servers import EXAMPLES, Cores, Services
 from fastsim.demo.turns import (
     Bar,
@@ -44,20 +45,15 @@ from fastsim.result import CompareRow, Comparison, Run
 from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin import (
     ArrivalReplay,
-    Compared,
     Forecast,
     LiveSample,
     compare,
     forecast_run,
-    judge,
     together,
 )
-from fastsim.twin.capacity import find_capacity
 from fastsim.twin.compare import TOTAL
-from fastsim.twin.doubt import busy_loop_sd, in_surroundings, processor_warnings
-from fastsim.twin.planning import make_plan
+from fastsim.twin.doubt import in_surroundings, processor_warnings
 from fastsim.twin.processes import Processes, shared
-from fastsim.twin.statistics import normal_quantile, student_quantile
 from fastsim.yaml_writing import dump_yaml
 
 RECORDING, LIVE, LIVE_POOL = "recording", "live", "live-pool"
@@ -66,8 +62,6 @@ RECORDED_POOL = 5
 
 SAME_SPEED = 0.04
 """Code whose CPU differs by less between two recordings ran at the same speed."""
-
-CAPACITY_TOLERANCE = 0.10
 
 T = TypeVar("T")
 
@@ -140,7 +134,8 @@ def run_demo(directory: Path, settings: Settings, say: Say, bar: Bar) -> DemoRes
         model = _calibrate(recording, measured, directory, jobs)
         bar("predicting and comparing", 0.85)
         seen = {name: read_requests([directory / name]) for name in (LIVE, LIVE_POOL)}
-        result = _compare(model, measured, seen, settings, jobs)
+        shares = {entry.endpoint: entry.share for entry in mix}
+        result = _compare(model, measured, seen, settings, jobs, mix=shares)
     result.notes += _notes(cores, measured, settings)
     if result.table.verdict == "off":
         result.notes += _speeds(model, read_requests([recording]), seen[LIVE])
@@ -191,6 +186,8 @@ def _compare(
     seen: dict[str, RequestSet],
     settings: Settings,
     jobs: Processes,
+    *,
+    mix: Mapping[str, float],
 ) -> DemoResult:
     """Ask the twin at the arrivals that were live, and set both side by side.
 
@@ -198,6 +195,8 @@ def _compare(
     ----------
     seen
         What the recorder saw of the live services, which says what other processes took of them.
+    mix
+        Share of each endpoint in what all were asked.
     """
     other_pool = f"{settings.other:.0%}, pool {settings.other_pool}"
     cases = (
@@ -228,13 +227,22 @@ def _compare(
     bursts = undisturbed(measured.capacity_per_s)
     beside = in_surroundings(model, _taken(seen[LIVE], bursts))
     rates = [each.result for each in bursts]
-    rows.append(_saturation(beside, rates, settings))
+    saturation = compare_saturation(
+        beside,
+        rates,
+        mix=mix,
+        length_s=settings.burst_s * len(rates),
+        replications=settings.replications // 2,
+        seed=settings.seed,
+        jobs=jobs,
+    )
+    rows.append(saturation)
     result.table = Comparison(
         mode="arrival replay",
         title=f"shop, this machine saturates at {np.median(rates):.3g}/s",
         rows=rows,
         tolerance={metric: result.comparisons[0].tolerance[metric] for metric in ("p50", "p95")}
-        | {"rate": CAPACITY_TOLERANCE},
+        | {"rate": RATE_TOLERANCE},
         verdict=together([row.verdict for row in rows if row.counts or _refutes(row)]),
         needed_s=_needed_s(result.comparisons),
         warnings=model.warnings
@@ -292,42 +300,6 @@ def _titled(row: CompareRow, title: str) -> CompareRow:
 
 def _refutes(row: CompareRow) -> bool:
     return row.endpoint == TOTAL and row.metric == "errors" and row.verdict == "off"
-
-
-def _saturation(model: ServiceModel, measured: list[float], settings: Settings) -> CompareRow:
-    """Return the predicted saturation rate beside the measured one."""
-    start = TrafficPlan(rate=settings.predicted * float(np.mean(measured)))
-    plan = make_plan(model.with_recorder(), start, Deployment())
-    capacity = find_capacity(plan, seed=settings.seed)
-    twin = float("nan") if capacity is None else capacity.per_s
-    logs = np.log(measured)
-    # The mean of a few bursts: its standard error by Student's t.
-    bursts = student_quantile(len(logs) - 1) * float(logs.std(ddof=1)) / np.sqrt(len(logs))
-    # What the recording does not know about the processor, the twin's capacity does not either.
-    recorded = np.hypot(model.loop.doubt.error, busy_loop_sd(model.loop))
-    half = float(np.hypot(bursts, normal_quantile() * recorded))
-    compared = Compared(
-        float(logs.mean()),
-        float(np.log(twin)),
-        float(np.log1p(CAPACITY_TOLERANCE)),
-        least_half=half,
-        runs=2,
-        log=True,
-    )
-    [found] = judge([compared])
-    return CompareRow(
-        endpoint="saturation",
-        metric="rate",
-        unit="/s",
-        requests=0,
-        live=float(np.exp(logs.mean())),
-        twin=twin,
-        error=float(np.expm1(found.error)),
-        error_low=float(np.expm1(found.error - found.half)),
-        error_high=float(np.expm1(found.error + found.half)),
-        counts=True,
-        verdict=found.finding,
-    )
 
 
 def _speeds(model: ServiceModel, recorded: RequestSet, live: RequestSet) -> list[str]:

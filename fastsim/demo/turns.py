@@ -55,7 +55,7 @@ class Settings:
     """Load before anything counts: code runs slowly the first hundred times."""
     bursts: int = 4
     """Measurements of the capacity, in every second turn, too."""
-    burst_s: float = 1.2
+    burst_s: float = 1.6
     replications: int = 40
     seed: int = 7
 
@@ -142,7 +142,7 @@ def take_turns(
         )
         if _is_due(number, rounds, settings.bursts, len(found.capacity_per_s)):
             # The machine may be slower by now: loads are shares of what it can do at the moment.
-            burst = partial(_burst, live, mix, settings.burst_s, number + 2)
+            burst = partial(_burst, live, mix, settings.burst_s, number + 2, capacity)
             found.capacity_per_s.append(found.take(burst))
             capacity = float(np.median([each.result for each in found.capacity_per_s]))
         for shop, share, length_s, times, kept in (
@@ -171,10 +171,12 @@ def _slice(shop: Shop, mix: Mix, rate_per_s: float, length_s: float, seed: int) 
     return Turn(result, begin_ns, time.time_ns(), _taken(shop, before), _late(result))
 
 
-def _burst(shop: Shop, mix: Mix, length_s: float, seed: int) -> Turn[float]:
+def _burst(shop: Shop, mix: Mix, length_s: float, seed: int, expected_per_s: float) -> Turn[float]:
     before, begin_ns = CoreAccount.of(shop.pid), time.time_ns()
-    per_s = measure_capacity(shop.url, mix, duration_s=length_s, seed=seed).per_s
-    return Turn(per_s, begin_ns, time.time_ns(), _taken(shop, before))
+    found = measure_capacity(
+        shop.url, mix, duration_s=length_s, seed=seed, expected_per_s=expected_per_s
+    )
+    return Turn(found.per_s, begin_ns, time.time_ns(), _taken(shop, before))
 
 
 def _taken(shop: Shop, before: CoreAccount | None) -> float | None:

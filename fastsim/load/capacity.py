@@ -20,6 +20,9 @@ IN_FLIGHT = 16
 
 _FIRST_REQUESTS = 40
 _AT_ONCE_S = 0.01
+_FILLING = 3
+"""Times the requests in flight that are done before the rate counts. All slots begin together;
+until then fewer of them than usual hold requests that take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,8 @@ class Capacity:
 
     per_s: float
     """Requests completed per second."""
-    requests: int
-    """Requests that the rate rests on."""
+    requests: float
+    """Requests that the rate rests on; of those that began before or ended after, their part."""
     elapsed_s: float
 
 
@@ -40,11 +43,13 @@ def measure_capacity(
     duration_s: float = 3.0,
     in_flight: int = IN_FLIGHT,
     seed: int = 1,
+    expected_per_s: float | None = None,
 ) -> Capacity:
     """Measure the rate at which a service saturates under a mix of requests.
 
-    A short first burst finds the size of the second, which is measured. Requests that fail
-    do not count.
+    A short first burst finds the size of the second, which is measured. Requests are mixed as
+    their shares ask for: chance would have the rate of a few hundred requests vary with how many
+    of them are expensive. Requests that fail do not count.
 
     Parameters
     ----------
@@ -52,6 +57,8 @@ def measure_capacity(
         About how long to measure, seconds.
     in_flight
         Requests kept in flight.
+    expected_per_s
+        The rate as far as it is known, in place of the first burst.
 
     Raises
     ------
@@ -60,8 +67,10 @@ def measure_capacity(
     KeyboardInterrupt
         When it was stopped with Ctrl-C.
     """
-    first = _burst(base_url, mix, _FIRST_REQUESTS, in_flight, seed)
-    requests = max(_FIRST_REQUESTS, round(first.per_s * duration_s))
+    fewest = max(_FIRST_REQUESTS, 2 * _FILLING * in_flight)
+    if expected_per_s is None:
+        expected_per_s = _burst(base_url, mix, fewest, in_flight, seed).per_s
+    requests = max(fewest, round(expected_per_s * duration_s))
     return _burst(base_url, mix, requests, in_flight, seed + 1)
 
 
@@ -72,23 +81,33 @@ def _burst(base_url: str, mix: Mix, requests: int, in_flight: int, seed: int) ->
         duration_s=_AT_ONCE_S,
         seed=seed,
         arrivals="uniform",
+        evenly_mixed=True,
     )
     result = run_load(base_url, schedule, timeout_s=120.0, connections=in_flight)
     if result.stopped:
         raise KeyboardInterrupt
-    return _rate(result, in_flight, base_url)
+    return rate_of(result, in_flight, base_url)
 
 
-def _rate(result: LoadResult, in_flight: int, base_url: str) -> Capacity:
-    """Return the rate between the first completions and the last: when all slots were in use."""
+def rate_of(result: LoadResult, in_flight: int, base_url: str) -> Capacity:
+    """Return the rate while all slots were in use, until the last request leaves.
+
+    Requests count for the part of their time that lies
+    between: those that take long are many of what is under way, and were as much work as others.
+    """
     failed = np.array([bool(cause) for cause in result.cause])
-    done_s = np.sort(result.done_s[~failed & np.isfinite(result.done_s)])
-    if not len(done_s):
+    done_s = np.where(np.isfinite(result.done_s), result.done_s, result.elapsed_s)
+    if failed.all():
         causes = sorted({cause for cause in result.cause if cause})
         raise NotEnoughDataError(
             f"no request to {base_url} succeeded: {', '.join(causes) or 'no answer'}"
         )
-    # From the last request on, fewer than ``in_flight`` are left: they are not counted.
-    full = done_s[: max(len(done_s) - in_flight, 1)]
-    elapsed_s = max(float(full[-1]), 1e-9)
-    return Capacity(len(full) / elapsed_s, len(full), elapsed_s)
+    # Each request leaves when the one that many places before it among the finished ones is done.
+    order_s = np.sort(done_s)
+    left_s = np.concatenate([np.zeros(in_flight), order_s])[: len(done_s)]
+    begin_s = float(order_s[min(_FILLING * in_flight, len(order_s) - in_flight) - 1])
+    end_s = max(float(left_s[-1]), begin_s + 1e-9)
+    within_s = np.clip(done_s, begin_s, end_s) - np.clip(left_s, begin_s, end_s)
+    part = within_s / np.maximum(done_s - left_s, 1e-9)
+    served, elapsed_s = float(part[~failed].sum()), end_s - begin_s
+    return Capacity(served / elapsed_s, served, elapsed_s)

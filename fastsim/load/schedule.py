@@ -218,6 +218,7 @@ def draw_schedule(
     bursts: Bursts | None = None,
     source: Source | None = None,
     prefix: str = "",
+    evenly_mixed: bool = False,
 ) -> Schedule:
     """Draw every request of a run.
 
@@ -232,6 +233,9 @@ def draw_schedule(
         mix.
     prefix
         Put before every path, for a service that does not sit at the root of its host.
+    evenly_mixed
+        Have every entry of the mix as often as its share asks for, but for one request; their
+        order is drawn.
 
     Raises
     ------
@@ -254,7 +258,11 @@ def draw_schedule(
             rates = rates.jumping(Jumps.by_hand(bursts), stream(seed, "bursts"))
         at_s = rates.arrivals(np.random.default_rng(times), evenly=arrivals == "uniform")
     shares = np.cumsum([entry.share for entry in mix])
-    u = np.random.default_rng(targets).random(len(at_s))
+    chosen = np.random.default_rng(targets)
+    if evenly_mixed:
+        u = (chosen.permutation(len(at_s)) + chosen.random()) / max(len(at_s), 1)
+    else:
+        u = chosen.random(len(at_s))
     # Rounding may leave the last cumulative share a hair below 1.
     target = np.minimum(np.searchsorted(shares, u, side="right"), len(mix) - 1)
     if came is not None:

@@ -168,3 +168,14 @@ def test_impossible_runs_are_refused(
 ) -> None:
     with pytest.raises(InputError):
         draw_schedule(MIX, rate_per_s=rate, duration_s=duration, warmup_s=warmup, seed=seed)
+
+
+def test_an_even_mix_has_every_entry_as_often_as_its_share_asks_in_an_order_that_is_drawn() -> None:
+    schedules = [
+        draw_schedule(MIX, rate_per_s=101, duration_s=1, seed=seed, evenly_mixed=True)
+        for seed in range(20)
+    ]
+    for schedule in schedules:
+        counts = np.bincount(schedule.target, minlength=2)
+        assert abs(counts[1] - 0.4 * len(schedule)) <= 1.0
+    assert len({tuple(schedule.target[:20].tolist()) for schedule in schedules}) > 10
