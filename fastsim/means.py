@@ -21,6 +21,7 @@ from fastsim.model import (
     UseStep,
     WaitStep,
 )
+from fastsim.spans import Via
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,7 +34,11 @@ def step_mean_s(step: Step) -> float:
         case ThreadStep():
             return mean(step.cpu) + (mean(step.off_gil) if step.off_gil else 0.0)
         case StreamStep():
-            return mean_count(step.chunks) * (mean(step.gap) + mean(step.cpu))
+            gap_s, code_s, chunks = mean(step.gap), mean(step.cpu), mean_count(step.chunks)
+            if step.pushed and step.via is Via.SOCKET:
+                # While one is handled, the next is on its way.
+                return chunks * max(gap_s, code_s) + min(gap_s, code_s)
+            return chunks * (gap_s + code_s)
         case ParallelStep():
             return _parallel_mean_s(step)
         case UseStep() | CallStep():

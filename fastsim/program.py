@@ -119,6 +119,11 @@ class StreamStep(_Sized):
     """``chunks`` times: wait ``gap``, then ``cpu`` on the loop. A streamed LLM answer.
 
     Its ``size`` is that of the number of chunks.
+
+    A peer that streams writes by its own clock: ``gap`` is the time between two chunks as they
+    come. Who reads late finds the next ones there, and those that came by the time he read are
+    handled in one go. Through a timer or a thread, and where each chunk is asked for, ``gap``
+    begins when it is waited for.
     """
 
     do: Literal["stream"] = "stream"
@@ -127,6 +132,11 @@ class StreamStep(_Sized):
     chunks: Counts
     gap: Distribution
     cpu: Distribution
+    pushed: bool = Field(
+        True,
+        description="via socket: the peer writes each chunk at its own time, however late the one "
+        "before was read; false where each is asked for",
+    )
 
 
 class AcquireStep(_Step):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fastsim.means import endpoint_mean_s, times_run
-from fastsim.model import ServiceModel
+from fastsim.means import endpoint_mean_s, step_mean_s, times_run
+from fastsim.model import ServiceModel, StreamStep
 from fastsim.yaml_source import parse_yaml
 
 MODEL = """
@@ -45,3 +45,22 @@ def test_the_mean_of_an_endpoint_counts_rounds_ways_and_the_longest_branch(
 ) -> None:
     # 1 + 4 (2 + 2) + 30 + 5 ms, and 3 in the thread.
     assert endpoint_mean_s(model.endpoints[0]) == pytest.approx(0.055)
+
+
+def test_chunks_that_are_pushed_come_while_others_are_handled() -> None:
+    def stream(**fields: object) -> StreamStep:
+        return StreamStep.model_validate(
+            {
+                "do": "stream",
+                "kind": "llm",
+                "chunks": {"values": [10], "weights": [1.0]},
+                "gap": {"family": "constant", "value": "6ms"},
+                "cpu": {"family": "constant", "value": "1ms"},
+                **fields,
+            }
+        )
+
+    assert step_mean_s(stream()) == pytest.approx(0.061)
+    assert step_mean_s(stream(cpu={"family": "constant", "value": "8ms"})) == pytest.approx(0.086)
+    assert step_mean_s(stream(pushed=False)) == pytest.approx(0.070)
+    assert step_mean_s(stream(via="timer")) == pytest.approx(0.070)

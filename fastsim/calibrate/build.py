@@ -24,6 +24,7 @@ from fastsim.calibrate.loop_windows import loop_windows, stolen_per_request_s
 from fastsim.calibrate.pauses import fit_pauses
 from fastsim.calibrate.peers import called
 from fastsim.calibrate.plain import PlainSpans, plain_spans
+from fastsim.calibrate.pushed import pushing_peers
 from fastsim.calibrate.readers import Columns, open_traces, trace_files
 from fastsim.calibrate.recorder_cost import without_recorder
 from fastsim.calibrate.remarks import language, recording_warnings, thinned
@@ -155,7 +156,8 @@ def build_model(
             "timer_late": requests.loop_series.timer_late_s,
         }
     )
-    fitter = StepFitter(requests, costs.cold, speed, fit_thread_use(requests, observed))
+    thread_use, pushing = fit_thread_use(requests, observed), pushing_peers(observed)
+    fitter = StepFitter(requests, costs.cold, speed, thread_use, pushing)
     shares = _shares(everything)
     routed = everything.endpoint[~everything.rejected]
     counts = np.bincount(routed, minlength=len(everything.endpoints)).tolist()

@@ -40,6 +40,8 @@ _FOLDABLE = {"wait": FOLD_WAITS, "yield": FOLD_HOPS, "thread": FOLD_HOPS}
 class Chunk:
     """One repetition of a stream: a wait, then code on the loop."""
 
+    start_s: float
+    """When the wait began, from the start of the request."""
     wall_s: float
     """Length of the wait."""
     bound_s: float
@@ -178,7 +180,7 @@ def _alike(step: ObservedStep, other: ObservedStep) -> bool:
 def _stream(steps: Sequence[ObservedStep], units: Sequence[tuple[int, int]]) -> ObservedStep:
     begin, end = units[0][0], units[-1][1]
     first = steps[begin]
-    chunks = tuple(_chunk(steps[start:stop]) for start, stop in units)
+    chunks = tuple(chunk_of(steps[start:stop]) for start, stop in units)
     return ObservedStep(
         do="stream",
         start_s=first.start_s,
@@ -193,9 +195,11 @@ def _stream(steps: Sequence[ObservedStep], units: Sequence[tuple[int, int]]) -> 
     )
 
 
-def _chunk(unit: Sequence[ObservedStep]) -> Chunk:
+def chunk_of(unit: Sequence[ObservedStep]) -> Chunk:
+    """Return a wait and the code that follows it as one chunk of a stream."""
     wait, code = unit[0], [step for step in unit[1:] if step.do == "cpu"]
     return Chunk(
+        start_s=wait.start_s,
         wall_s=wait.wall_s,
         bound_s=wait.bound_s,
         late_s=wait.late_s,

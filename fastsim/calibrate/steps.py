@@ -13,10 +13,11 @@ from fastsim.calibrate.held_code import held
 from fastsim.calibrate.loop_costs import ThreadUse
 from fastsim.calibrate.observed import Chunk, ObservedStep
 from fastsim.calibrate.pauses import without_pauses
+from fastsim.calibrate.pushed import Peer, Stream, gaps_s, leading_chunks, streams_of
 from fastsim.calibrate.request_size import Scores, exact_scores, interval_scores, shared_sizes
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.token_times import fit_tokens
-from fastsim.calibrate.variants import ObservedVariant, branch_groups
+from fastsim.calibrate.variants import BranchGroup, ObservedVariant, branch_groups
 from fastsim.calibrate.wander import MachineSpeed
 from fastsim.model import (
     AcquireStep,
@@ -44,8 +45,6 @@ MINOR_S = 100e-6
 
 _MINOR_FAMILIES = ("gamma", "lognorm")
 _CODE_FAMILIES = ("expon", "gamma", "lognorm", "weibull", "invgauss", "light pareto", "mixture")
-_LEADING_CHUNKS = 3
-"""A stream's first chunks (headers, first token) may have laws of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +59,15 @@ class StepFitter:
         How the machine's speed wandered; divided out likewise.
     thread_use
         CPU of other threads per wait that they end.
+    pushing
+        Peers that write their streams by their own clocks.
     """
 
     requests: RequestSet
     cold: ColdCost
     speed: MachineSpeed
     thread_use: ThreadUse
+    pushing: frozenset[Peer] = frozenset()
 
     def fit(self, variant: ObservedVariant) -> list[Step]:
         """Return the steps of one variant, with the size that they share if they do."""
@@ -102,13 +104,16 @@ class StepFitter:
             case "parallel":
                 return [self._parallel(observed, rows)]
             case "repeat":
-                return [
-                    RepeatStep(
-                        count=fit_counts(np.array(rounds.counts)),
-                        steps=self._fit_parts(rounds.branches),
-                    )
-                    for rounds in branch_groups(observed, rows)
-                ]
+                return [self._loop(rounds) for rounds in branch_groups(observed, rows)]
+
+    def _loop(self, rounds: BranchGroup) -> RepeatStep | StreamStep:
+        """Return a loop; one that waits and handles what comes may be a stream."""
+        first, streams = rounds.branches.requests[0][0], streams_of(rounds)
+        if streams is not None and Peer.of(first) in self.pushing:
+            return self._chunks(first, streams, 0)
+        return RepeatStep(
+            count=fit_counts(np.array(rounds.counts)), steps=self._fit_parts(rounds.branches)
+        )
 
     def _fit_parts(self, variant: ObservedVariant) -> list[Step]:
         """Return the steps of branches or of rounds, several of which a request may have."""
@@ -191,7 +196,8 @@ class StepFitter:
 
     def _stream(self, observed: Sequence[ObservedStep]) -> list[Step]:
         first = observed[0]
-        leading = _leading([step.chunks for step in observed])
+        streams = [step.chunks for step in observed]
+        leading = leading_chunks(streams)
         fitted: list[Step] = []
         for position in range(leading):
             chunks = [step.chunks[position] for step in observed]
@@ -205,20 +211,23 @@ class StepFitter:
                 )
             )
             fitted.append(CpuStep(time=self._chunk_cpu(chunks)))
-        rest = [chunk for step in observed for chunk in step.chunks[leading:]]
-        counts = [len(step.chunks) - leading for step in observed]
-        fitted.append(
-            StreamStep(
-                kind=first.kind,
-                via=first.via,
-                chunks=fit_counts(np.array(counts)),
-                gap=self._gap(rest),
-                cpu=self._chunk_cpu(rest),
-                label=first.label,
-                where=first.where,
-            )
+        return [*fitted, self._chunks(first, streams, leading)]
+
+    def _chunks(self, first: ObservedStep, streams: Sequence[Stream], leading: int) -> StreamStep:
+        """Return the chunks of a stream, but for those at its beginning."""
+        pushed = Peer.of(first) in self.pushing
+        rest = [chunk for chunks in streams for chunk in chunks[leading:]]
+        counts = [len(chunks) - leading for chunks in streams]
+        return StreamStep(
+            kind=first.kind,
+            via=first.via,
+            chunks=fit_counts(np.array(counts)),
+            gap=_apart(streams, leading) if pushed else self._gap(rest),
+            cpu=self._chunk_cpu(rest),
+            pushed=pushed,
+            label=first.label,
+            where=first.where,
         )
-        return fitted
 
     def _gap(self, chunks: Sequence[Chunk]) -> Distribution:
         wall, bound, late = _columns(chunks, "wall_s", "bound_s", "late_s")
@@ -248,6 +257,12 @@ def _censored(wall: FloatArray, bound: FloatArray, late: FloatArray) -> Distribu
     return fit_distribution(wall - late, bound - late)
 
 
+def _apart(streams: Sequence[Stream], leading: int) -> Distribution:
+    """Fit the times between chunks as they came."""
+    low, high = gaps_s(streams, leading)
+    return fit_distribution(high, high - low)
+
+
 def _tokens(
     observed: Sequence[ObservedStep], low_s: FloatArray, high_s: FloatArray
 ) -> Tokens | None:
@@ -255,15 +270,3 @@ def _tokens(
         return None
     tokens = np.array([step.tokens for step in observed], np.int64)
     return fit_tokens(np.maximum(low_s, 0.0), high_s, tokens)
-
-
-def _leading(streams: Sequence[Sequence[Chunk]]) -> int:
-    """Count first chunks whose typical wait is far from that of the rest."""
-    shortest = min(len(chunks) for chunks in streams)
-    rest = np.median([chunk.wall_s for chunks in streams for chunk in chunks[_LEADING_CHUNKS:]])
-    leading = 0
-    for position in range(min(_LEADING_CHUNKS, shortest - 1)):
-        typical = float(np.median([chunks[position].wall_s for chunks in streams]))
-        if not 0.5 * rest <= typical <= 2.0 * rest:
-            leading = position + 1
-    return leading

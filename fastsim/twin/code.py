@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fastsim.twin.tables import Table
 
 CPU, WAIT, YIELD, ACQUIRE, RELEASE, THREAD, RESPOND = range(7)
-FORK, REPEAT, AGAIN, CHOOSE, JUMP, MARK, LIMIT, CALL, ASK, END = range(7, 17)
+FORK, REPEAT, AGAIN, CHOOSE, JUMP, MARK, LIMIT, CALL, ASK, NEXT, END = range(7, 18)
 """Operations.
 
 CPU
@@ -19,6 +19,9 @@ WAIT
     a waking thread.
 ASK
     Suspended until peer ``argument`` has served a call for ``value``, through a socket.
+NEXT
+    Suspended until a peer that writes by its own clock has written again: for ``value`` from when
+    it wrote before. Not suspended if that was read together with what came before.
 YIELD
     Back into the ready queue at once.
 ACQUIRE, RELEASE
@@ -32,7 +35,8 @@ RESPOND
 FORK
     Starts the tasks of ``forks[argument]`` and waits for what ``kind`` says.
 REPEAT, AGAIN
-    Run what is between them ``value`` times; ``argument`` is where the other one leads.
+    Run what is between them ``value`` times; ``argument`` is where the other one leads. With
+    ``kind`` 1 what a peer writes in it follows what the task waited for before.
 CHOOSE
     Goes on at ``choices[argument][value]``.
 JUMP

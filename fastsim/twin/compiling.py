@@ -146,7 +146,11 @@ class _Compiler:
 
     def _steps(self, steps: Sequence[Step], name: str, share: float) -> None:
         for position, step in enumerate(steps):
-            self._step(step, f"{name}/{position}", share)
+            if isinstance(step, StreamStep):
+                follows = _begins(steps[max(position - 2, 0) : position], step)
+                self._stream(step, f"{name}/{position}", share, follows=follows)
+            else:
+                self._step(step, f"{name}/{position}", share)
             if step is self._paused:
                 self._pause(name, share)
 
@@ -196,8 +200,6 @@ class _Compiler:
                 self._steps(step.steps, name, share)
                 code.add(ops.END)
                 code.argument[over] = len(code)
-            case StreamStep():
-                self._stream(step, name, share)
             case AcquireStep():
                 code.add(ops.ACQUIRE, self._stations.index(step.resource))
             case ReleaseStep():
@@ -280,13 +282,16 @@ class _Compiler:
             return -1, likely.pop()
         return self.code.draw(name, choice_of(counts), share, size), 0
 
-    def _stream(self, step: StreamStep, name: str, share: float) -> None:
+    def _stream(self, step: StreamStep, name: str, share: float, *, follows: bool) -> None:
+        """Add a stream; ``follows`` tells whether the wait before it was for the same peer."""
         code = self.code
         node, count = self._count(step.chunks, f"{name}/chunks", share, step.size)
-        begin = code.add(ops.REPEAT, node=node, value=float(count))
+        pushed = step.pushed and step.via is Via.SOCKET
+        begin = code.add(ops.REPEAT, node=node, value=float(count), kind=int(pushed and follows))
         kind, via = _KIND[step.kind], _VIA[step.via]
         with self._round(mean_count(step.chunks)):
-            self._timed(ops.WAIT, step.gap, f"{name}/gap", share, argument=via, kind=kind)
+            told = ops.NEXT if pushed else ops.WAIT
+            self._timed(told, step.gap, f"{name}/gap", share, argument=via, kind=kind)
             self._timed(ops.CPU, step.cpu, f"{name}/cpu", share)
         code.add(ops.AGAIN, begin + 1)
         code.argument[begin] = len(code)
@@ -337,3 +342,12 @@ class _Compiler:
                 self._steps(branch.steps, own, share)
             code.add(ops.END)
         code.argument[over] = len(code)
+
+
+def _begins(before: Sequence[Step], stream: StreamStep) -> bool:
+    """Tell whether the steps before a stream handle what its peer said first."""
+    match before:
+        case [WaitStep() as wait, CpuStep()]:
+            return (wait.kind, wait.via, wait.label) == (stream.kind, stream.via, stream.label)
+        case _:
+            return False

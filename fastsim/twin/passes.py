@@ -23,14 +23,13 @@ TIME, CPU, COMPUTE, HOLD, POLL, SLEEP = range(6)
 """What a loop waits for when it stops: the time of others; or, hosted, a core for ``cost_s``, one
 without the GIL, that time to pass, others to have had the GIL, something to happen."""
 
-_LAG_EVERY = 8
-_NEVER = math.inf
+_LAG_EVERY, _NEVER = 8, math.inf
 
 # Plain names: those of a module are looked up twice.
 _CPU, _WAIT, _ACQUIRE, _RELEASE, _RESPOND = ops.CPU, ops.WAIT, ops.ACQUIRE, ops.RELEASE, ops.RESPOND
 _END, _THREAD, _YIELD, _CHOOSE, _MARK = ops.END, ops.THREAD, ops.YIELD, ops.CHOOSE, ops.MARK
 _REPEAT, _AGAIN, _FORK, _LIMIT, _CALL = ops.REPEAT, ops.AGAIN, ops.FORK, ops.LIMIT, ops.CALL
-_ASK, _TIMER, _BY_THREAD = ops.ASK, ops.TIMER, ops.BY_THREAD
+_ASK, _NEXT, _TIMER, _BY_THREAD = ops.ASK, ops.NEXT, ops.TIMER, ops.BY_THREAD
 
 
 def passes(worker: "Worker") -> Iterator[int]:
@@ -53,17 +52,16 @@ def passes(worker: "Worker") -> Iterator[int]:
     started, ended, responds = records.start, worker.ended, records.respond
     rounds, window_s, speed = worker.rounds_timers, worker.window_s, worker.speed
     lags, window_busy = worker.lags, worker.window_busy
-    extra, memory = costs.cold.extra, costs.cold.memory
-    power, reach = costs.cold.power, costs.cold.reach
-    per_pass, per_accept = costs.per_pass, costs.accept
-    event_cost, suspend_cost = costs.per_event, costs.per_suspend
-    exp, ends, in_threads = math.exp, (_RESPOND, _END), (_THREAD, _CALL)
+    cold, stretch, dearer, all_of_it = costs.cold, 1.0, 0.0, 1.0
+    extra, memory, power, reach = cold.extra, cold.memory, cold.power, cold.reach
+    per_pass, per_accept, event_cost = costs.per_pass, costs.accept, costs.per_event
+    suspend_cost, exp = costs.per_suspend, math.exp
+    ends, in_threads, came, read = (_RESPOND, _END), (_THREAD, _CALL), tasks.came, tasks.read
+    pushed = _NEXT in operation
     fallible, held, gates = stations.fallible, tasks.held, worker.gates
-    peers, pool_wait = worker.peers, tasks.pool_wait
     failing, cancels, awaits = tasks.failing, tasks.cancels, tasks.awaits
     children = tasks.children
     exit_place = operation.index(_END) if fallible else -1
-    stretch, dearer, all_of_it = 1.0, 0.0, 1.0
     idle_at_wake, awake_since, idle_since = 1.0, 0.0, 0.0
     handles: list[int] = []
     ready = tasks.ready
@@ -189,6 +187,8 @@ def passes(worker: "Worker") -> Iterator[int]:
                 else:
                     now += cost
                 awaits[handle >> KIND_BITS] = 0
+                if pushed:
+                    read[handle >> KIND_BITS] = now
                 handles.append(handle & ~3)
         left = len(handles)
         if left > ready_max:
@@ -203,6 +203,8 @@ def passes(worker: "Worker") -> Iterator[int]:
                 if not cancels or handle & 3 == ARRIVE or awaits[task]:
                     ready.append(handle & ~3)
                     awaits[task] = 0
+                    if pushed:
+                        read[task] = now
                 cost = accept if handle & 3 == ARRIVE else per_event
                 if hosted and cost:
                     worker.cost_s = cost
@@ -329,18 +331,16 @@ def passes(worker: "Worker") -> Iterator[int]:
                     cost = suspend_cost * all_of_it
                     break
                 elif does == _ASK:
-                    delay = peers[argument[place]].call(now, value)
-                    if responded[task] < 0.0:
-                        waits[waits_at[task] + kind_of[place]] += value
-                        pool_wait[task] += delay
-                    since[task] = now + delay + value
-                    number = worker.number = worker.number + 1
-                    if cancels:
-                        awaits[task] = number
-                    heappush(sockets, (since[task], number, task << KIND_BITS | EVENT))
+                    worker.call_peer(task, place, now, value)
                     places[task] = place + 1
                     cost = suspend_cost * all_of_it
                     break
+                elif does == _NEXT:
+                    place += 1
+                    if worker.awaits_chunk(task, place - 1, now, value):
+                        places[task] = place
+                        cost = suspend_cost * all_of_it
+                        break
                 elif does == _LIMIT:
                     place += 1
                     delay = gates[argument[place - 1]].enter(now)
@@ -361,6 +361,7 @@ def passes(worker: "Worker") -> Iterator[int]:
                     if value < 1.0:
                         place = argument[place]
                     else:
+                        came[task] = since[task] if kind_of[place] else -1.0
                         repeats[task] += (int(value), occasions[task])
                         occasions[task] *= SPREAD
                         place += 1

@@ -48,6 +48,10 @@ class Tasks:
         """Branches that it waits for."""
         self.since: list[float] = []
         """When what it waits for was over; the event loop may be late."""
+        self.came: list[float] = []
+        """When the peer whose stream it reads wrote last; below 0 if it has not yet."""
+        self.read: list[float] = []
+        """When the loop was last told of the end of a wait, and read what was there."""
         self.began: list[float] = []
         self.responded: list[float] = []
         self.running: list[float] = []
@@ -90,6 +94,8 @@ class Tasks:
                 numbers.append(0)
             for times in (self.since, self.began, self.responded, self.running, self.pool_wait):
                 times.append(0.0)
+            self.came.append(NOT_YET)
+            self.read.append(NOT_YET)
             self.waits_at.append(0)
             self.woken.append(-1)
         self.request[task], self.place[task], self.occasion[task] = request, place, occasion

@@ -229,11 +229,34 @@ class Worker:
             self.take_calls()
         return end
 
-    def answer(self, task: int, now: float) -> None:
-        """Have something outside answer a task now, through a socket."""
+    def answer(self, task: int, at: float) -> None:
+        """Have something outside answer a task at a time, through a socket."""
         self.number += 1
-        heappush(self.sockets, (now, self.number, task << KIND_BITS | EVENT))
+        heappush(self.sockets, (at, self.number, task << KIND_BITS | EVENT))
         self.tasks.awaits[task] = self.number
+
+    def call_peer(self, task: int, place: int, now: float, served_s: float) -> None:
+        """Have a peer of so many slots serve a call, in its turn."""
+        tasks, code = self.tasks, self.tasks.code
+        delay_s = self.peers[code.argument[place]].call(now, served_s)
+        if tasks.responded[task] < 0.0:
+            tasks.records.waits[tasks.waits_at[task] + code.kind[place]] += served_s
+            tasks.pool_wait[task] += delay_s
+        tasks.since[task] = now + delay_s + served_s
+        self.answer(task, tasks.since[task])
+
+    def awaits_chunk(self, task: int, place: int, now: float, gap_s: float) -> bool:
+        """Have a task wait for a stream's next chunk; tell if it was not read with the last."""
+        tasks = self.tasks
+        before = tasks.came[task]
+        due = tasks.came[task] = (before if before >= 0.0 else now) + gap_s
+        if due <= tasks.read[task]:
+            return False
+        if due > now and tasks.responded[task] < 0.0:
+            tasks.records.waits[tasks.waits_at[task] + tasks.code.kind[place]] += due - now
+        tasks.since[task] = due if due > now else now  # noqa: FURB136
+        self.answer(task, due)
+        return True
 
     # --- patience ---------------------------------------------------------------------------
 

@@ -74,7 +74,15 @@ def test_slots_are_held_around_the_wait() -> None:
 
 
 def test_streams_threads_and_branches_keep_their_time() -> None:
-    chunk = Chunk(wall_s=0.010, bound_s=0.0, late_s=0.0, loop_s=0.001, cpu_s=0.001, idle_share=0.0)
+    chunk = Chunk(
+        start_s=0.0,
+        wall_s=0.010,
+        bound_s=0.0,
+        late_s=0.0,
+        loop_s=0.001,
+        cpu_s=0.001,
+        idle_share=0.0,
+    )
     stream = ObservedStep(do="stream", start_s=0.0, chunks=(chunk, chunk), kind=StepKind.LLM)
     thread = ObservedStep(
         do="thread", start_s=0.0, cpu_s=0.003, off_gil_s=0.007, kind=StepKind.THREAD, via=Via.THREAD

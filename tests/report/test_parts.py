@@ -131,7 +131,7 @@ def test_step_means_count_chunks_and_thread_parts() -> None:
         gap=Constant(value=0.02),
         cpu=Constant(value=0.001),
     )
-    assert step_mean_s(stream) == pytest.approx(0.315)
+    assert step_mean_s(stream) == pytest.approx(15 * 0.02 + 0.001)
     thread = ThreadStep(do="thread", cpu=Constant(value=0.01), off_gil=Constant(value=0.02))
     assert step_mean_s(thread) == pytest.approx(0.03)
 

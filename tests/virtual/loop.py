@@ -138,21 +138,61 @@ def starve(seconds: float) -> None:
     current().clock.starve(seconds)
 
 
-async def answer(seconds: float) -> None:
-    """Wait for a peer that answers, over a socket, after so long."""
+async def answer(seconds: float) -> float:
+    """Wait for a peer that answers, over a socket, after so long; return when that was read."""
     loop = current()
     future = loop.create_future()
     handle = loop.at(loop.time() + seconds, _resolve, future)
     try:
-        await future
+        read_s: float = await future
     except asyncio.CancelledError:
         handle.cancel()
         raise
+    return read_s
 
 
-def _resolve(future: "asyncio.Future[None]") -> None:
+def _resolve(future: "asyncio.Future[float]") -> None:
     if not future.done():
-        future.set_result(None)
+        future.set_result(current().time())
+
+
+class Feed:
+    """A peer that writes at times of its own, and who reads it only when nothing is left to handle.
+
+    What has come by the time the loop reads, it reads at once. What is still to come is known from
+    the start: the peer waits for nobody.
+
+    Parameters
+    ----------
+    came_s
+        When each chunk comes, seconds on the loop's clock.
+    read_s
+        When the loop last read what was there.
+    """
+
+    def __init__(self, came_s: list[float], read_s: float = -1.0) -> None:
+        self._loop = current()
+        self._came_s = came_s
+        self._read = sum(each_s <= read_s for each_s in came_s)
+        self._handled = 0
+
+    async def next(self) -> None:
+        """Return when a chunk is there that was not handled yet."""
+        if self._handled == self._read:
+            future = self._loop.create_future()
+            readable = self._loop.at(self._came_s[self._read], self._receive, future)
+            try:
+                await future
+            except asyncio.CancelledError:
+                readable.cancel()
+                raise
+        self._handled += 1
+
+    def _receive(self, future: "asyncio.Future[None]") -> None:
+        now_s = self._loop.time()
+        self._read = sum(each_s <= now_s for each_s in self._came_s)
+        if not future.done():
+            future.set_result(None)
 
 
 @contextmanager

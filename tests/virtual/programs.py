@@ -1,6 +1,7 @@
 """Run a Workload on CPython's own event loop: what the twin must do, request by request."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 from fastsim.twin import code as ops
 from fastsim.twin.draws import Draws
 from fastsim.twin.workload import FloatArray, Workload
-from tests.virtual.loop import VirtualLoop, answer, burn, virtual_loop
+from tests.virtual.loop import Feed, VirtualLoop, answer, burn, virtual_loop
 
 
 class Limit(Protocol):
@@ -131,6 +132,8 @@ class _Truth:
     async def _run(self, request: int, at: int, occasion: int, held: list[int]) -> None:
         code = self._code
         repeats: list[tuple[int, int]] = []
+        feeds: list[Feed | None] = []
+        came_s = read_s = 0.0
         while code.operation[at] != ops.END:
             op, arg = code.operation[at], code.argument[at]
             value = self._value(at, request, occasion)
@@ -138,9 +141,25 @@ class _Truth:
             if op == ops.CPU:
                 burn(value)
             elif op == ops.WAIT:
-                await (asyncio.sleep(value) if arg == ops.TIMER else answer(value))
+                came_s = self._loop.time() + value
+                if arg == ops.TIMER:
+                    await asyncio.sleep(value)
+                else:
+                    read_s = await answer(value)
             elif op == ops.ASK:
                 await self._servers[arg].call(self._loop.time(), value)
+            elif op == ops.NEXT:
+                feed = feeds[-1]
+                if feed is None:
+                    follows = bool(code.kind[at - 2])
+                    began_s = came_s if follows else self._loop.time()
+                    gaps_s = [
+                        self._value(at - 1, request, occasion + chunk)
+                        for chunk in range(repeats[-1][0])
+                    ]
+                    times_s = itertools.accumulate(gaps_s, initial=began_s)
+                    feed = feeds[-1] = Feed(list(times_s)[1:], read_s if follows else -1.0)
+                await feed.next()
             elif op == ops.YIELD:
                 await asyncio.sleep(0)
             elif op == ops.ACQUIRE:
@@ -153,9 +172,11 @@ class _Truth:
                 await self._fork(list(self._branches(request, arg, occasion)), code.kind[at - 1])
             elif op == ops.REPEAT:
                 repeats.append((int(value), occasion))
+                feeds.append(None)
                 occasion *= 65_537
                 if not value:
                     at = arg
+                    feeds.pop()
                     _, occasion = repeats.pop()
             elif op == ops.AGAIN:
                 left, before = repeats.pop()
@@ -164,6 +185,7 @@ class _Truth:
                     occasion += 1
                     at = arg
                 else:
+                    feeds.pop()
                     occasion = before
             elif op == ops.CHOOSE:
                 at = code.choices[arg][int(value)]

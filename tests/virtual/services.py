@@ -6,6 +6,7 @@ are shares of its capacity.
 
 import asyncio
 import heapq
+import itertools
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +16,7 @@ from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import StreamingResponse
 
 from fastsim.collector import resource
-from tests.virtual.loop import answer, block, burn, current, starve
+from tests.virtual.loop import Feed, answer, block, burn, current, starve
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,27 @@ def _stream(draw: random.Random) -> FastAPI:
     return _app(handler)
 
 
+def _relay(draw: random.Random) -> FastAPI:
+    """Pass on what a peer writes at times of its own."""
+
+    async def handler() -> StreamingResponse:
+        burn(gamma(draw, 0.0004, 4.0))
+        await answer(gamma(draw, 0.02, 4.0))
+        burn(0.0002)
+        gaps_s = [gamma(draw, 0.004, 3.0) for _ in range(draw.randint(4, 24))]
+        words = Feed(list(itertools.accumulate(gaps_s, initial=current().time()))[1:])
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in gaps_s:
+                await words.next()
+                burn(gamma(draw, 0.0002, 4.0))
+                yield b"piece of the answer."
+
+        return StreamingResponse(pieces())
+
+    return _app(handler)
+
+
 def _loop(draw: random.Random) -> FastAPI:
     async def handler() -> dict[str, int]:
         burn(gamma(draw, 0.0004, 4.0))
@@ -257,6 +279,7 @@ SERVICES: dict[str, Service] = {
     "Pareto waits": Service(_heavy, 0.001),
     "periodic job": Service(_sockets, 0.0005 * math.exp(0.08) + 0.0008, beside=_job),
     "stream": Service(_stream, 0.0024),
+    "relayed stream": Service(_relay, 0.0006 + 14 * 0.0002),
     "semaphore": Service(_semaphore, 0.001),
     "blocking": Service(_blocking, 0.002),
     "background task": Service(_background, 0.0016),

@@ -18,6 +18,7 @@ from fastsim.model import (
     RepeatStep,
     RespondStep,
     Step,
+    StreamStep,
     UseStep,
     WaitStep,
     Way,
@@ -45,6 +46,19 @@ plain: st.SearchStrategy[Step] = st.one_of(
         st.sampled_from([Via.SOCKET, Via.TIMER]),
     ),
     st.just(YieldStep()),
+    st.builds(
+        lambda chunks, ms, code_ms, pushed: StreamStep(
+            kind=StepKind.IO,
+            chunks=chunks,
+            gap=Expon(mean=ms / 1e3),
+            cpu=Expon(mean=code_ms / 1e3),
+            pushed=pushed,
+        ),
+        counts,
+        st.floats(0.1, 5.0),
+        st.floats(0.05, 1.0),
+        st.booleans(),
+    ),
 )
 
 

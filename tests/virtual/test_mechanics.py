@@ -183,6 +183,27 @@ PROGRAMS: dict[str, tuple[float, list[Step]]] = {
             cpu(1.0),
         ],
     ),
+    "a stream that a peer pushes": (
+        60.0,
+        [
+            cpu(1.0),
+            wait(Expon(mean=0.01)),
+            cpu(0.5),
+            StreamStep(
+                kind=StepKind.IO,
+                chunks=Counts(values=[4, 16], weights=[0.5, 0.5]),
+                gap=Expon(mean=0.002),
+                cpu=Expon(mean=0.0007),
+            ),
+            cpu(1.0),
+            StreamStep(
+                kind=StepKind.LLM,
+                chunks=Counts(values=[3], weights=[1.0]),
+                gap=Expon(mean=0.001),
+                cpu=Expon(mean=0.0004),
+            ),
+        ],
+    ),
     "a stream and work after the response": (
         80.0,
         [
@@ -192,6 +213,7 @@ PROGRAMS: dict[str, tuple[float, list[Step]]] = {
                 chunks=Counts(values=[3, 8], weights=[0.5, 0.5]),
                 gap=Expon(mean=0.004),
                 cpu=Expon(mean=0.0006),
+                pushed=False,
             ),
             RespondStep(),
             cpu(2.0),
