@@ -21,7 +21,7 @@ from starlette.routing import Route
 from llm.protocol import Answer, ChatRequest
 
 MODEL = "local-small"
-FEWEST_TOKENS, MOST_TOKENS = 10, 60
+FEWEST_TOKENS, MOST_TOKENS = 20, 50
 FIRST_TOKEN_SIGMA = 0.3
 TOKEN_SHAPE = 3.0
 TEXT = (

@@ -18,9 +18,11 @@ SATURATED = 0.98
 GROWING = 0.005
 """Share of the arrivals that must pile up to speak of overload."""
 
+ENOUGH_USE = 0.6
+"""Utilisation from which a simulation says what the resource can do when it is full."""
+PROBE_USE = 0.8
+"""Utilisation that is looked for to hear it."""
 _PROBES = 8
-_ENOUGH_USE = 0.6
-_PROBE_USE = 0.8
 _REQUESTS = 2_000
 _SHORTEST_S = 5.0
 
@@ -75,27 +77,29 @@ def capacity_of(run: Measures, processes: int) -> Capacity | None:
     return Capacity(rate_per_s / use, name, use * slots / rate_per_s)
 
 
-def find_capacity(plan: Plan, *, seed: int) -> Capacity | None:
+def find_capacity(plan: Plan, *, seed: int, start_per_s: float | None = None) -> Capacity | None:
     """Search a load at which the busiest resource is well used but not full; None if none is.
 
     Parameters
     ----------
     plan
-        Its rate is where the search starts; arrivals to replay are not used.
+        Arrivals to replay are not used.
+    start_per_s
+        Where the search starts; at the plan's rate when None.
     """
-    rate = plan.rate_per_s
+    rate = plan.rate_per_s if start_per_s is None else start_per_s
     found: Capacity | None = None
     for _ in range(_PROBES):
-        steady = replace(plan, replay=None, source=None)
+        steady = replace(plan, replay=None, source=None, doubtful=False)
         probe = steady.lasting(max(_SHORTEST_S, _REQUESTS / rate), rate)
         run = simulate_once(probe, seed)
         if overloaded(run) or busiest(run)[1] >= SATURATED:
             rate /= 2.0
             continue
         found = capacity_of(run, plan.deployment.processes)
-        if found is None or busiest(run)[1] >= _ENOUGH_USE:
+        if found is None or busiest(run)[1] >= ENOUGH_USE:
             return found
-        closer = _PROBE_USE * found.per_s
+        closer = PROBE_USE * found.per_s
         if not math.isfinite(closer) or closer <= rate:
             return found
         rate = closer

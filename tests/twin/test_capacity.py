@@ -155,3 +155,18 @@ def test_cores_are_named_when_workers_outnumber_them() -> None:
     assert found.capacity is not None
     assert found.capacity.resource == "processor"
     assert found.capacity.per_s == pytest.approx(200.0, rel=0.02)
+
+
+def test_what_a_quiet_loop_says_of_a_full_one_is_asked_again_where_idleness_costs() -> None:
+    """Code takes 4 ms on a busy loop, and nearly twice as long when it has slept."""
+    model = service({"do": "cpu", "time": {"family": "constant", "value": 0.004}})
+    cold = model.loop.cold.model_copy(update={"extra": 1.0, "reach": 1.0})
+    loop = model.loop.model_copy(update={"cold": cold})
+    model = model.model_copy(update={"loop": loop})
+    quiet = TrafficPlan(rate=20.0, duration=30.0, warmup=0.0)
+    found = forecast_run(model, traffic=quiet, replications=2).run
+    assert found.loop is not None
+    assert found.loop.utilisation.value > 1.6 * 20.0 * 0.004
+    assert found.capacity is not None
+    assert found.capacity.per_s == pytest.approx(250.0, rel=0.05)
+    assert found.capacity.demand_s == pytest.approx(0.004, rel=0.05)
