@@ -25,10 +25,11 @@ from fastsim.calibrate.variants import (
 from fastsim.spans import StepKind, Via
 
 FloatArray = npt.NDArray[np.float64]
-Pairs = tuple[FloatArray, FloatArray]
 
 LEADING = 5
 """A stream's first chunks (headers, first token) may have laws of their own."""
+WORDS_S = 0.25
+"""Words of a language model come faster; whole answers, one call after the other, do not."""
 HALFWAY = -0.5
 SURE = 2.0
 """Standard errors that the slope must be on one side by."""
@@ -56,15 +57,28 @@ class Peer:
         return cls(step.kind, step.via, step.label, step.where)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Pairs of chunks of one path that follow each other, seconds."""
+
+    late_s: FloatArray
+    """How late the second was waited for after the first had come, around the mean."""
+    waited_s: FloatArray
+    """How long, around the mean."""
+    apart_s: FloatArray
+    """How far they came from each other, of all pairs."""
+
+
 Stream = Sequence[Chunk]
 
 
 def pushing_peers(endpoints: Iterable[ObservedEndpoint]) -> frozenset[Peer]:
     """Return the peers that write their streams by their own clocks.
 
-    Where the recording cannot tell, a language model does and others do not.
+    Where the recording cannot tell, a language model does whose chunks come as fast as words, and
+    others do not.
     """
-    found: dict[Peer, list[Pairs]] = {}
+    found: dict[Peer, list[_Pairs]] = {}
     for variant in (variant for endpoint in endpoints for variant in endpoint.variants):
         if not variant.pooled:
             for peer, streams in _streams(variant):
@@ -157,11 +171,8 @@ def _after_the_first(streams: Sequence[Stream]) -> list[Stream]:
     return [chunks[leading:] for chunks in streams]
 
 
-def _pairs(streams: Sequence[Stream]) -> Pairs:
-    """Return how late each next chunk was waited for after one had come, and how long.
-
-    Seconds, around the means of readers that were not too late to tell.
-    """
+def _pairs(streams: Sequence[Stream]) -> _Pairs:
+    """Return what chunks say that were not waited for too late to tell."""
     late, waited = [], []
     for chunks in streams:
         for one, other in itertools.pairwise(chunks):
@@ -170,18 +181,21 @@ def _pairs(streams: Sequence[Stream]) -> Pairs:
                 late.append(other.start_s - one.start_s - (low + high) / 2.0)
                 waited.append(sum(_wait(other)) / 2.0)
     if not late:
-        return np.zeros(0), np.zeros(0)
+        return _Pairs(np.zeros(0), np.zeros(0), np.zeros(0))
     late_s, waited_s = np.array(late, np.float64), np.array(waited, np.float64)
     apart_s = late_s + waited_s
     told = late_s <= np.quantile(apart_s, _EARLY)
     told &= apart_s <= _FAR * np.median(apart_s)
     late_s, waited_s = late_s[told], waited_s[told]
-    return late_s - late_s.mean(), waited_s - waited_s.mean()
+    return _Pairs(late_s - late_s.mean(), waited_s - waited_s.mean(), apart_s)
 
 
-def _pushes(peer: Peer, pairs: Sequence[Pairs]) -> bool:
-    late_s, waited_s = map(np.concatenate, zip(*pairs, strict=True))
-    usual = peer.kind is StepKind.LLM
+def _pushes(peer: Peer, pairs: Sequence[_Pairs]) -> bool:
+    late_s = np.concatenate([each.late_s for each in pairs])
+    waited_s = np.concatenate([each.waited_s for each in pairs])
+    apart_s = np.concatenate([each.apart_s for each in pairs])
+    usual = peer.kind is StepKind.LLM and len(apart_s) > 0
+    usual = usual and float(np.median(apart_s)) < WORDS_S
     square = float((late_s**2).sum())
     if len(late_s) < FEWEST or square <= 0.0:
         return usual

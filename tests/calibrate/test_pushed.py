@@ -1,6 +1,7 @@
 """Streams that a peer pushes, and streams each chunk of which is asked for."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,19 @@ def test_of_a_few_chunks_only_a_language_model_is_taken_to_push() -> None:
     assert pushing_peers([endpoint_of(few, StepKind.LLM)])
     assert not pushing_peers([endpoint_of(few, StepKind.HTTP)])
     assert not pushing_peers([endpoint_of([stream_of(rng, pushed=True)[:1]], StepKind.HTTP)])
+
+
+def test_calls_of_a_language_model_one_after_the_other_are_asked_for() -> None:
+    """An agent asks again with what it has heard; a few requests tell nothing of milliseconds."""
+    rng = np.random.default_rng(1)
+    calls = [
+        tuple(
+            replace(chunk, start_s=200.0 * chunk.start_s, wall_s=200.0 * chunk.wall_s)
+            for chunk in stream_of(rng, pushed=False, chunks=4)
+        )
+        for _ in range(6)
+    ]
+    assert not pushing_peers([endpoint_of(calls, StepKind.LLM)])
 
 
 def test_timers_and_threads_push_nothing() -> None:
