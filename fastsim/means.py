@@ -21,7 +21,6 @@ from fastsim.model import (
     UseStep,
     WaitStep,
 )
-from fastsim.spans import Via
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,7 +34,7 @@ def step_mean_s(step: Step) -> float:
             return mean(step.cpu) + (mean(step.off_gil) if step.off_gil else 0.0)
         case StreamStep():
             gap_s, code_s, chunks = mean(step.gap), mean(step.cpu), mean_count(step.chunks)
-            if step.pushed and step.via is Via.SOCKET:
+            if step.by_peers_clock:
                 # While one is handled, the next is on its way.
                 return chunks * max(gap_s, code_s) + min(gap_s, code_s)
             return chunks * (gap_s + code_s)

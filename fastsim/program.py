@@ -138,6 +138,11 @@ class StreamStep(_Sized):
         "before was read; false where each is asked for",
     )
 
+    @property
+    def by_peers_clock(self) -> bool:
+        """Whether chunks come however late they are read."""
+        return self.pushed and self.via is Via.SOCKET
+
 
 class AcquireStep(_Step):
     """Take one slot of a resource; waits in first-come order when none is free."""

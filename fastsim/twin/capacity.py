@@ -18,11 +18,11 @@ SATURATED = 0.98
 GROWING = 0.005
 """Share of the arrivals that must pile up to speak of overload."""
 
-ENOUGH_USE = 0.6
-"""Utilisation from which a simulation says what the resource can do when it is full."""
-PROBE_USE = 0.8
-"""Utilisation that is looked for to hear it."""
 _PROBES = 8
+_ENOUGH_USE = 0.6
+"""Utilisation from which a simulation says what the resource can do when it is full."""
+_PROBE_USE = 0.8
+"""Utilisation that is looked for to hear it."""
 _REQUESTS = 2_000
 _SHORTEST_S = 5.0
 
@@ -97,10 +97,21 @@ def find_capacity(plan: Plan, *, seed: int, start_per_s: float | None = None) ->
             rate /= 2.0
             continue
         found = capacity_of(run, plan.deployment.processes)
-        if found is None or busiest(run)[1] >= ENOUGH_USE:
+        if found is None or busiest(run)[1] >= _ENOUGH_USE:
             return found
-        closer = PROBE_USE * found.per_s
+        closer = _PROBE_USE * found.per_s
         if not math.isfinite(closer) or closer <= rate:
             return found
         rate = closer
     return found
+
+
+def looked_at_closer(found: Capacity, plan: Plan, *, seed: int) -> Capacity:
+    """Return what a busier simulation says, where a quiet one does not tell.
+
+    Code is dearer on an idle loop: how much a full one can do is not in proportion.
+    """
+    told = plan.rate_per_s >= _ENOUGH_USE * found.per_s
+    if told or plan.model.loop.cold.extra <= 0.0 or plan.users is not None:
+        return found
+    return find_capacity(plan, seed=seed, start_per_s=_PROBE_USE * found.per_s) or found

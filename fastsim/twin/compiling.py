@@ -286,7 +286,7 @@ class _Compiler:
         """Add a stream; ``follows`` tells whether the wait before it was for the same peer."""
         code = self.code
         node, count = self._count(step.chunks, f"{name}/chunks", share, step.size)
-        pushed = step.pushed and step.via is Via.SOCKET
+        pushed = step.by_peers_clock
         begin = code.add(ops.REPEAT, node=node, value=float(count), kind=int(pushed and follows))
         kind, via = _KIND[step.kind], _VIA[step.via]
         with self._round(mean_count(step.chunks)):

@@ -29,13 +29,12 @@ from fastsim.scenario import (
 from fastsim.twin.advice import advise
 from fastsim.twin.by_phase import judge_phases, overload_sentences, phase_results, phases_of
 from fastsim.twin.capacity import (
-    ENOUGH_USE,
     EVENT_LOOP,
-    PROBE_USE,
     SATURATED,
     Capacity,
     capacity_of,
     find_capacity,
+    looked_at_closer,
     uses,
 )
 from fastsim.twin.goals import judge, parse_goals
@@ -240,12 +239,7 @@ def _capacity(found: Replications, overload: Overload | None, seed: int) -> Capa
     known = sorted((one for one in each if one is not None), key=lambda one: one.per_s)
     if not known:
         return None
-    middle = known[len(known) // 2]
-    use = found.plan.rate_per_s / middle.per_s
-    if use < ENOUGH_USE and found.plan.model.loop.cold.extra > 0.0 and found.plan.users is None:
-        # Code is dearer on an idle loop: how much a full one can do, a quiet one does not say.
-        return find_capacity(found.plan, seed=seed, start_per_s=PROBE_USE * middle.per_s)
-    return middle
+    return looked_at_closer(known[len(known) // 2], found.plan, seed=seed)
 
 
 def _capacity_found(found: Replications, capacity: Capacity) -> CapacityFound:

@@ -252,9 +252,10 @@ class Worker:
         due = tasks.came[task] = (before if before >= 0.0 else now) + gap_s
         if due <= tasks.read[task]:
             return False
-        if due > now and tasks.responded[task] < 0.0:
-            tasks.records.waits[tasks.waits_at[task] + tasks.code.kind[place]] += due - now
-        tasks.since[task] = due if due > now else now  # noqa: FURB136
+        there = max(due, now)
+        if tasks.responded[task] < 0.0:
+            tasks.records.waits[tasks.waits_at[task] + tasks.code.kind[place]] += there - now
+        tasks.since[task] = there
         self.answer(task, due)
         return True
 
