@@ -1,5 +1,8 @@
 """Which tests start servers and which measure, and their order: what needs no server first."""
 
+import os
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
@@ -9,6 +12,18 @@ settings.load_profile("anywhere")
 
 _SLOW = ("live", "examples")
 """Folders whose tests start processes and wait for them."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_core_for_each_that_runs_tests() -> Iterator[None]:
+    """Keep simulations here where tests run side by side: the other cores have tests of their own.
+
+    Starting processes costs more than most of these simulations do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            patch.setattr("fastsim.twin.processes.available_cores", lambda: 1)
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)

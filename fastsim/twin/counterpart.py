@@ -11,7 +11,7 @@ from fastsim.twin.doubt import speed_sd
 from fastsim.twin.equivalence import Compared
 from fastsim.twin.live import LiveSample
 from fastsim.twin.live_summary import LiveSummary
-from fastsim.twin.metrics import IN_FLIGHT, View
+from fastsim.twin.metrics import View
 from fastsim.twin.replicate import Replications
 from fastsim.twin.statistics import (
     METRICS,
@@ -141,12 +141,9 @@ class FromReplications:
         self, endpoint: str | None, failed: int, finished: int, tolerance: float
     ) -> tuple[Compared, Estimate] | None:
         """Return the mean share of failures, and how it varies."""
-        ratios = self._found.each(lambda run: run.error_ratio(endpoint))
-        all_finished = self._found.each(
-            lambda run: float((run.state[run.chosen(endpoint)] != IN_FLIGHT).sum())
-        )
-        ratios = ratios[~np.isnan(ratios)]
-        return _errors(ratios, int(all_finished.sum()), failed, finished, tolerance)
+        counts = self._found.failures(endpoint)
+        some = counts[counts[:, 1] > 0.0]
+        return _errors(some[:, 0] / some[:, 1], int(some[:, 1].sum()), failed, finished, tolerance)
 
     def differences(self, live: LiveSample | LiveSummary) -> list[str]:
         """Say where twin and live were not asked the same."""

@@ -160,11 +160,14 @@ class Measures:
 
     def error_ratio(self, endpoint: str | None) -> float:
         """Return failed over finished requests; NaN without any."""
+        failed, finished = self.failures(endpoint)
+        return failed / finished if finished else math.nan
+
+    def failures(self, endpoint: str | None) -> tuple[int, int]:
+        """Return how many requests failed, and how many were answered or failed."""
         state = self.state[self.chosen(endpoint)]
-        finished = int((state != IN_FLIGHT).sum())
-        if not finished:
-            return math.nan
-        return int(((state == FAILED) | (state == REJECTED)).sum()) / finished
+        failed = int(((state == FAILED) | (state == REJECTED)).sum())
+        return failed, int((state != IN_FLIGHT).sum())
 
 
 def summarise(

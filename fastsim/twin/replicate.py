@@ -34,6 +34,7 @@ class Replications:
     _known: dict[tuple[str | None, View], tuple[Floats, Floats]] = field(
         default_factory=dict, init=False, repr=False
     )
+    _failures: dict[str | None, Floats] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -63,6 +64,13 @@ class Replications:
     def pooled_statistics(self, endpoint: str | None, view: View = "client") -> Floats:
         """Return the latency statistics of all replications together, shape (len(METRICS),)."""
         return self._summary(endpoint, view)[1]
+
+    def failures(self, endpoint: str | None) -> Floats:
+        """Return how many requests failed, and how many were had an end, shape (runs, 2)."""
+        if endpoint not in self._failures:
+            counts = [run.failures(endpoint) for run in self.runs]
+            self._failures[endpoint] = np.array(counts, np.float64).reshape(len(self.runs), 2)
+        return self._failures[endpoint]
 
     def stretches(self, endpoint: str | None, view: View = "client") -> Floats:
         """Return on how many separate stretches of time each statistic rests, all together."""

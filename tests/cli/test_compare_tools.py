@@ -25,6 +25,7 @@ endpoints:
   GET /items/{id}: {share: 60%, steps: [cpu: 2ms, db: {expon: {mean: 10ms}}]}
   POST /items: {share: 40%, steps: [cpu: 3ms]}
 """
+SECONDS = 20.0
 PATHS = {"GET /items/{id}": "/items/7", "POST /items": "/items"}
 
 
@@ -36,11 +37,11 @@ def model(tmp_path: Path) -> Path:
 
 
 def measured(slower: float = 1.0) -> Measures:
-    """60 s at 200/s of a service whose code takes so many times as long."""
+    """20 s at 200/s of a service whose code takes so many times as long."""
     text = MODEL.replace("cpu: 2ms", f"cpu: {2 * slower}ms")
     _, found = forecast_run(
         parse_yaml(text, ServiceModel),
-        traffic=TrafficPlan(rate=200.0, duration=60.0),
+        traffic=TrafficPlan(rate=200.0, duration=SECONDS),
         replications=1,
         seed=99,
     )
@@ -74,7 +75,15 @@ def locust(live: Measures) -> str:
         values = [round(float(np.quantile(latency, share))) for share in shares]
         kind, _, path = ("", "", "Aggregated") if name is None else name.partition(" ")
         path = path.replace("{id}", "[id]")
-        cells = [kind, path, len(latency), 0, float(latency.mean()), len(latency) / 60.0, *values]
+        cells = [
+            kind,
+            path,
+            len(latency),
+            0,
+            float(latency.mean()),
+            len(latency) / SECONDS,
+            *values,
+        ]
         rows.append(",".join(map(str, cells)))
     return "\n".join(rows)
 
@@ -103,7 +112,7 @@ def test_metrics_tell_the_mean_and_percentiles_to_their_buckets(
     live.write_text(prometheus(measured()))
     assert run("compare", model, live) == 2
     assert "--over 10min" in capsys.readouterr().err
-    over = ("--over", "60s", "--json", "--tolerance", "mean=10%")
+    over = ("--over", "20s", "--json", "--tolerance", "mean=10%")
     assert run("compare", model, live, *over) in {0, 3}
     answer = json.loads(capsys.readouterr().out)
     assert "server view" in answer["title"]

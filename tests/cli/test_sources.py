@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastsim.load.schedule import Schedule
+from fastsim.twin import trial
 from tests.cli.running import run
 
 Capture = pytest.CaptureFixture[str]
@@ -83,8 +84,10 @@ def test_a_rate_scales_it_and_less_time_makes_it_denser(
 
 
 def test_a_limit_is_a_multiple_of_what_was_recorded(
-    files: tuple[Path, Path], capsys: Capture
+    files: tuple[Path, Path], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Long enough to see both rush and calm.
+    monkeypatch.setattr(trial, "LEAST_REQUESTS", 3_000)
     model, traces = files
     asked = ("--slo", "p95 < 60ms", "--replications", "2", "--json")
     assert run("limit", model, "--source", traces, *asked) == 0

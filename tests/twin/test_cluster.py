@@ -69,7 +69,7 @@ def test_two_choices_shorten_queues_as_theory_has_it() -> None:
     limit = sum(load ** (2**i - 2) for i in range(1, 12))
     found = {}
     for policy in ("random", "power of two"):
-        drawn, outcome = farm(60, policy, 120_000, load)
+        drawn, outcome = farm(60, policy, 60_000, load)
         found[policy] = interval(latency(drawn, outcome))
     low, high = found["power of two"]
     # Finitely many servers are worse, by about 1/60.

@@ -175,8 +175,9 @@ def test_intervals_hold_the_truth_that_a_short_recording_misses() -> None:
     A 95 % interval misses the truth in at most 4 of 16 with a probability of 99.9 %. What chance
     alone does to the simulation misses it most of the time.
     """
-    plan = make_plan(service(), BUSY, Deployment())
-    truth = replicate(plan, replications=20, seed=99).pooled_statistics(None)
+    brief = BUSY.model_copy(update={"duration": 10.0})
+    plan = make_plan(service(), brief, Deployment())
+    truth = replicate(plan, replications=40, seed=99).pooled_statistics(None)
     missed = {True: 0, False: 0}
     for seed in range(16):
         rng = np.random.default_rng(seed)
@@ -185,7 +186,7 @@ def test_intervals_hold_the_truth_that_a_short_recording_misses() -> None:
         for with_doubt in missed:
             run = forecast(
                 service(code, query), replications=6, seed=seed, with_doubt=with_doubt,
-                traffic=BUSY,
+                traffic=brief,
             )  # fmt: skip
             found = p50(run)
             inside = (found.low or 0.0) <= truth[METRICS.index("p50")] <= (found.high or 0.0)

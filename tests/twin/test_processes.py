@@ -16,6 +16,7 @@ from fastsim.twin.processes import Processes, shared
 from fastsim.twin.replicate import replicate, replication_seeds, silent
 from fastsim.twin.simulation import simulate_once
 from fastsim.twin.size import find_size
+from tests.trials import short_trials
 from tests.twin.replication_story import plan
 
 SEEDS = replication_seeds(1, 4)
@@ -166,10 +167,11 @@ def test_what_ended_before_the_first_is_kept_with_it(monkeypatch: pytest.MonkeyP
 def test_searches_find_the_same_on_two_processes() -> None:
     goals = [parse_slo("p95 < 60ms")]
     vary = {"deployment.workers": [1, 2], "deployment.resources.db.capacity": [4, 8]}
-    alone = find_limit(plan(), goals, replications=2, seed=2, curve=False)
-    assert find_limit(plan(), goals, replications=2, seed=2, curve=False, jobs=2) == alone
-    one = find_size(plan(rate=300.0), goals, vary, seed=2)
-    assert find_size(plan(rate=300.0), goals, vary, seed=2, jobs=2) == one
+    with short_trials(8):
+        alone = find_limit(plan(), goals, replications=2, seed=2, curve=False)
+        assert find_limit(plan(), goals, replications=2, seed=2, curve=False, jobs=2) == alone
+        one = find_size(plan(rate=300.0), goals, vary, seed=2)
+        assert find_size(plan(rate=300.0), goals, vary, seed=2, jobs=2) == one
 
 
 def test_less_than_one_is_refused() -> None:

@@ -67,8 +67,8 @@ def machine_repair(users: int, think_s: float, service_s: float) -> tuple[float,
 
 @pytest.mark.parametrize(("users", "think_s"), [(1, 0.1), (5, 0.1), (20, 0.1), (50, 0.6)])
 def test_machine_repair(users: int, think_s: float) -> None:
-    # 20 runs of 100 s: off by more than 4 standard errors once in 1,300 tries (Student).
-    traffic = TrafficPlan(users=Users(count=users, think=think_s), duration=100.0)
+    # 20 runs of 50 s: off by more than 4 standard errors once in 1,300 tries (Student).
+    traffic = TrafficPlan(users=Users(count=users, think=think_s), duration=50.0)
     _, found = forecast_run(model(EXPONENTIAL), traffic=traffic, replications=20, seed=3)
     throughput, response = machine_repair(users, think_s, 0.01)
     for each, expected in (
@@ -81,7 +81,7 @@ def test_machine_repair(users: int, think_s: float) -> None:
 
 def test_as_many_users_as_there_are_are_somewhere() -> None:
     # Little: users = throughput * (response + thinking).
-    traffic = TrafficPlan(users=Users(count=40, think=0.05), duration=60.0)
+    traffic = TrafficPlan(users=Users(count=40, think=0.05), duration=30.0)
     run, _ = forecast_run(model(SHOP), traffic=traffic, replications=6)
     assert run.total.latency is not None
     rounds = run.total.throughput.value * (run.total.latency.mean.value + 0.05)

@@ -15,6 +15,7 @@ from fastsim.twin.limit import find_limit
 from fastsim.twin.planning import make_plan
 from fastsim.twin.replicate import replicate
 from fastsim.twin.warmup import LONGEST_S, SHORTEST_S, filling_s, still_filling
+from tests.trials import short_trials
 
 
 def service(*programs: list[Step]) -> ServiceModel:
@@ -95,7 +96,8 @@ def test_long_answers_are_measured_when_all_of_them_are_there() -> None:
 def test_a_limit_is_that_of_a_full_service() -> None:
     """The loop of the chat is full at 1 / 92 ms = 10.9/s."""
     plan = make_plan(service(CHAT), TrafficPlan(rate=5.0), Deployment())
-    found = find_limit(plan, [], replications=2, seed=1, curve=False)
+    with short_trials():
+        found = find_limit(plan, [], replications=2, seed=1, curve=False)
     assert found.saturation.value == pytest.approx(1.0 / 0.092, rel=0.06)
 
 

@@ -1,0 +1,13 @@
+"""Commands are tested for what they say, on fewer requests than users ask them about."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.trials import short_trials
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _short_trials() -> Iterator[None]:
+    with short_trials():
+        yield
