@@ -165,7 +165,7 @@ def test_a_part_of_a_long_recording_says_what_all_of_it_does(
 ) -> None:
     """Stretches of two seconds, with breaks between them in which nothing is known."""
     service = SERVICES["peer"]
-    arrivals = poisson(service.mix, rate_per_s=0.5 / service.code_s, requests=24_000, seed=7)
+    arrivals = poisson(service.mix, rate_per_s=0.5 / service.code_s, requests=12_000, seed=7)
     app = service.make(random.Random(3))
     served = serve(app, arrivals, record=tmp_path, accept_s=50e-6, per_turn_s=5e-6)
     monkeypatch.setattr("fastsim.calibrate.collecting.MOST", 4_000)
@@ -176,13 +176,13 @@ def test_a_part_of_a_long_recording_says_what_all_of_it_does(
     assert int(requests.recorded.sum()) == looked_at
     model = build_model(requests)
     assert model.warnings[0] == (
-        f"of 24,000 requests {looked_at:,} were looked at in detail, in stretches of the time; all "
+        f"of 12,000 requests {looked_at:,} were looked at in detail, in stretches of the time; all "
         "count for rates and shares"
     )
     # Of all requests, whatever was looked at of them.
-    assert model.endpoints[0].requests == 24_000
+    assert model.endpoints[0].requests == 12_000
     assert model.traffic is not None
-    assert model.traffic.rate == pytest.approx(24_000 / arrivals.at_s[-1], rel=0.01)
+    assert model.traffic.rate == pytest.approx(12_000 / arrivals.at_s[-1], rel=0.01)
     assert model.traffic.utilisation == pytest.approx(served.utilisation, abs=0.005)
     # Laws, the peer's slots and the loop's costs, to which the breaks add nothing.
     assert code_s(model) == pytest.approx(service.code_s, rel=0.03)

@@ -46,7 +46,7 @@ def code_s(model: ServiceModel) -> float:
 def test_a_sample_says_as_much_as_all_when_it_is_known_for_one(tmp_path: Path) -> None:
     """One request in five of a loop that is busy for 70 %: by themselves they leave it idle."""
     service = SERVICES["sockets"]
-    model = plain_model("sockets", tmp_path, load=0.7, sampled=0.2)
+    model = plain_model("sockets", tmp_path, load=0.7, requests=1_500, sampled=0.2)
     assert model.warnings[0].startswith("the traces are 20% of all requests, as asked")
     assert model.traffic is not None
     assert model.traffic.rate * service.code_s == pytest.approx(0.7, rel=0.06)
