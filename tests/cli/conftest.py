@@ -7,7 +7,7 @@ import pytest
 from tests.trials import short_trials
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _short_trials() -> Iterator[None]:
     with short_trials():
         yield
