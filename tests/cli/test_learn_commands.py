@@ -45,7 +45,6 @@ def test_record_does_not_mix_recordings(capsys: Capture, tmp_path: Path) -> None
 
 
 @pytest.mark.live
-@pytest.mark.timed
 def test_record_says_when_the_service_does_not_start(capfd: Capture, tmp_path: Path) -> None:
     code = subprocess.run(
         [sys.executable, "-m", "uvicorn", "no_such_module:app"], check=False, capture_output=True
@@ -56,7 +55,6 @@ def test_record_says_when_the_service_does_not_start(capfd: Capture, tmp_path: P
 
 
 @pytest.mark.live
-@pytest.mark.timed
 def test_record_says_when_nothing_was_sent(capfd: Capture, tmp_path: Path) -> None:
     from fastsim.demo.servers import free_port
 
@@ -169,7 +167,17 @@ def test_a_recording_becomes_a_model_that_answers(capfd: Capture, tmp_path: Path
     ]
     assert fitted.resources["slots"].capacity == 1
     # A slot is held for 10 ms: one slot serves at most 100 of the 30 % per second.
-    arguments = ["run", str(model), "--rate", "60/s", "--duration", "20s", "--json"]
+    arguments = [
+        "run",
+        str(model),
+        "--rate",
+        "60/s",
+        "--duration",
+        "20s",
+        "--replications",
+        "2",
+        "--json",
+    ]
     assert run(*arguments) == 0
     one = json.loads(capfd.readouterr().out)
     more = "deployment.resources.slots.capacity=3"
