@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,13 @@ from fastsim.calibrate.loop_series import is_loop_span
 from fastsim.calibrate.sampled import NOT_TOLD, kept_by, stands_for, told
 from fastsim.calibrate.thinning import MOST, Thinning
 from fastsim.calibrate.timeline import Timeline, decode_timeline
+from fastsim.calibrate.trace_ids import TraceIds
 from fastsim.errors import FileFormatError
 from fastsim.spans import Attributes, Span, StatusCode
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 NO_TIMELINE = "request recorded without FastSim"
 
@@ -84,13 +86,14 @@ class Collector:
         self.endpoints = Codes()
         self.instances: list[tuple[str, str, Attributes]] = []
         """Service, name and resource of every process."""
-        self.reasons: dict[int, str] = {}
-        """Why a row has no timeline."""
+        self._reasons = Codes()
+        self._why = array("i")
+        """Of each row why it has no timeline, as a number of ``_reasons``; -1 where it has one."""
         self.timelines: list[Timeline | None] = []
         self.left_out = bytearray()
         """Of each row whether its timeline was let go: others tell enough."""
         self._thinning = Thinning(MOST)
-        self.trace_ids: list[str] = []
+        self.trace_ids = TraceIds()
         self.inner_spans = InnerSpans()
         self.policies: set[str] = set()
         """By which policies a collector kept whole traces, after they had ended."""
@@ -101,7 +104,10 @@ class Collector:
         self._seen: set[int] = set()
         self._last_counted: dict[int, Sequence[int]] = {}
         self._rows, self._counters = array("q"), array("q")
-        """One row of ``_COLUMNS``, and one of ``COUNTERS``, after the other."""
+        """One row of ``_COLUMNS``, and one of ``COUNTERS``, after the other.
+
+        The latter are empty for as long as no request says anything of them.
+        """
 
     def add(self, span: Span) -> None:
         """Take one more span."""
@@ -143,7 +149,7 @@ class Collector:
             status >= 500 or (span.status is StatusCode.ERROR and not refused),
         )
         self._rows.extend(row)
-        self._counters.extend(self._counted(instance, attributes))
+        self._count(instance, attributes)
         self.trace_ids.append(span.trace_id)
         self._stand_for.append(stands_for(span))
         if (policy := kept_by(attributes)) is not None:
@@ -154,8 +160,9 @@ class Collector:
         """Keep the timeline of the last row, unless those of others tell enough."""
         row = len(self.timelines)
         unwanted = spans.FORMAT in attributes and not self._thinning.wants(start_ns, endpoint)
-        found = None if unwanted else self._timeline(attributes)
+        found, reason = (None, None) if unwanted else _timeline(attributes)
         self.timelines.append(found)
+        self._why.append(-1 if reason is None else self._reasons[reason])
         self.left_out.append(unwanted)
         if found is not None:
             for other in self._thinning.hold(row, start_ns, endpoint):
@@ -166,7 +173,12 @@ class Collector:
         """Return the rows gathered, without those that are part of another request."""
         columns = _by_name(_COLUMNS, self._rows)
         self._rows = array("q")
-        columns |= _by_name(COUNTERS, self._counters)
+        rows = len(columns["key"])
+        columns |= (
+            _by_name(COUNTERS, self._counters)
+            if self._counters
+            else dict.fromkeys(COUNTERS, np.full(rows, -1, np.int64))
+        )
         self._counters = array("q")
         self._seen = set()
         own = np.frombuffer(self._stand_for, np.float64).copy() if self._stand_for else np.empty(0)
@@ -181,25 +193,26 @@ class Collector:
             self.instances.append((*key, span.resource))
         return code
 
-    def _counted(self, instance: int, attributes: Attributes) -> Sequence[int]:
+    def _count(self, instance: int, attributes: Attributes) -> None:
+        """Keep the counters of the last row."""
         counted: Sequence[int] = _NOTHING
         if not _COUNTED.isdisjoint(attributes):
             counted = [_whole(attributes, name) for name in COUNTERS]
         if max(counted) < 0 and spans.FORMAT in attributes:
-            return self._last_counted.get(instance, counted)
-        self._last_counted[instance] = counted
-        return counted
+            counted = self._last_counted.get(instance, counted)
+        else:
+            self._last_counted[instance] = counted
+        if self._counters or counted is not _NOTHING:
+            before = len(self._rows) // len(_COLUMNS) - 1
+            if not self._counters:
+                self._counters.extend(_NOTHING * before)
+            self._counters.extend(counted)
 
-    def _timeline(self, attributes: Attributes) -> Timeline | None:
-        reason = NO_TIMELINE
-        try:
-            timeline = decode_timeline(attributes)
-            if timeline is not None:
-                return timeline
-        except FileFormatError as error:
-            reason = error.message
-        self.reasons[len(self.timelines)] = reason
-        return None
+    def reasons_of(self, rows: IntArray) -> Counter[str]:
+        """Count why some of the rows have no timeline."""
+        why = np.frombuffer(self._why, np.int32)[rows] if self._why else np.empty(0, np.int32)
+        counts = np.bincount(why[why >= 0], minlength=len(self._reasons.names)).tolist()
+        return Counter({name: n for name, n in zip(self._reasons.names, counts, strict=True) if n})
 
 
 class Rows:
@@ -237,7 +250,22 @@ class Rows:
         return self._instances[int(self.columns["instance"][row])][0]
 
 
-def _inside_another(columns: dict[str, IntArray]) -> npt.NDArray[np.bool_]:
+def picked(columns: Mapping[str, IntArray], rows: IntArray | BoolArray) -> dict[str, IntArray]:
+    """Return some rows of columns; what is one column under several names stays one."""
+    found = {id(column): column[rows] for column in {id(c): c for c in columns.values()}.values()}
+    return {name: found[id(column)] for name, column in columns.items()}
+
+
+def _timeline(attributes: Attributes) -> tuple[Timeline | None, str | None]:
+    """Return a request's timeline, or why it has none."""
+    try:
+        timeline = decode_timeline(attributes)
+    except FileFormatError as error:
+        return None, error.message
+    return timeline, NO_TIMELINE if timeline is None else None
+
+
+def _inside_another(columns: dict[str, IntArray]) -> BoolArray:
     """Mark requests whose parent is a request of the same process that still ran.
 
     A mounted application with its own instrumentation makes such spans. A parent that had
@@ -251,7 +279,7 @@ def _inside_another(columns: dict[str, IntArray]) -> npt.NDArray[np.bool_]:
     above = order[place]
     start, length = columns["span_start_ns"], columns["duration_ns"]
     since = start - start[above]
-    inside: npt.NDArray[np.bool_] = (
+    inside: BoolArray = (
         (parent != 0)
         & (key[above] == parent)
         & (above != np.arange(len(key)))

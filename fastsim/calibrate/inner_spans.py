@@ -22,6 +22,7 @@ _WIDTH = 5
 _KEY, _PARENT, _START, _END, _WHAT = range(_WIDTH)
 _in_order = attrgetter("start_ns", "end_ns")
 _DEEPEST = 64
+_AT_A_TIME = 50_000
 _CHECKOUT = "connect"
 _CACHES = frozenset({"redis", "memcached", "valkey"})
 _PEERS = ("server.address", "net.peer.name", "peer.service", "net.sock.peer.name", "http.host")
@@ -86,7 +87,7 @@ class InnerSpans:
         what = self._column(_WHAT)
         # A wait below another one is a part of it.
         rows, owner = self._owners(requests, what >= 0, through=what < 0)
-        columns = (rows, owner, self._column(_START)[rows], self._column(_END)[rows], what[rows])
+        columns = (rows, owner, self._of(rows, _START), self._of(rows, _END), what[rows])
         for row, request, start_ns, end_ns, code in zip(
             *map(np.ndarray.tolist, columns), strict=True
         ):
@@ -109,9 +110,8 @@ class InnerSpans:
         found = np.zeros(len(requests), np.int64)
         everything = np.ones(len(self), np.bool_)
         rows, owner = self._owners(requests, everything, through=everything)
-        begun = self._column(_START)[rows]
-        after = begun >= respond_ns[owner]
-        np.maximum.at(found, owner[after], self._column(_END)[rows[after]])
+        after = self._of(rows, _START) >= respond_ns[owner]
+        np.maximum.at(found, owner[after], self._of(rows[after], _END))
         return found
 
     def _column(self, number: int) -> IntArray:
@@ -120,6 +120,10 @@ class InnerSpans:
             return np.zeros(0, np.int64)
         return np.frombuffer(self._rows, np.int64)[number::_WIDTH].copy()
 
+    def _of(self, rows: IntArray, number: int) -> IntArray:
+        """Return one column of some spans."""
+        return np.frombuffer(self._rows, np.int64)[rows * _WIDTH + number]
+
     def _owners(
         self, requests: IntArray, chosen: BoolArray, *, through: BoolArray
     ) -> tuple[IntArray, IntArray]:
@@ -127,30 +131,37 @@ class InnerSpans:
         rows = np.flatnonzero(chosen)
         if not len(rows) or not len(requests):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        key, parent = self._column(_KEY), self._column(_PARENT)
-        inner_order, request_order = np.argsort(key), np.argsort(requests)
-        above = parent[rows]
+        inner, outer, parent = _Index(self._column(_KEY)), _Index(requests), self._column(_PARENT)
         owner = np.full(len(rows), -1, np.int64)
-        alive = np.ones(len(rows), np.bool_)
-        for _ in range(_DEEPEST):
-            if not alive.any():
-                break
-            at = _find(requests, request_order, above)
-            reached = alive & (at >= 0)
-            owner[reached] = at[reached]
-            alive &= ~reached
-            up = _find(key, inner_order, above)
-            # A span without a known parent is lost.
-            alive &= (up >= 0) & through[np.maximum(up, 0)]
-            above = np.where(alive, parent[np.maximum(up, 0)], 0)
+        # A part at a time: what is on the way is larger than what is found.
+        for begin in range(0, len(rows), _AT_A_TIME):
+            part = rows[begin : begin + _AT_A_TIME]
+            mine = owner[begin : begin + _AT_A_TIME]
+            left, above = np.arange(len(part)), parent[part]
+            for _ in range(_DEEPEST):
+                at = outer.find(above)
+                mine[left] = at
+                up = inner.find(above)
+                # A span without a known parent is lost.
+                on = (at < 0) & (up >= 0) & through[np.maximum(up, 0)]
+                left, above = left[on], parent[up[on]]
+                if not len(left):
+                    break
         return rows[owner >= 0], owner[owner >= 0]
 
 
-def _find(keys: IntArray, order: IntArray, wanted: IntArray) -> IntArray:
-    """Return where each wanted key is, -1 for none."""
-    place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    at = order[place]
-    return np.asarray(np.where((keys[at] == wanted) & (wanted != 0), at, -1), np.int64)
+class _Index:
+    """Where each of many keys is."""
+
+    def __init__(self, keys: IntArray) -> None:
+        self._order = np.argsort(keys)
+        self._keys = keys[self._order]
+
+    def find(self, wanted: IntArray) -> IntArray:
+        """Return where each wanted key is, -1 for none."""
+        place = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+        there = (self._keys[place] == wanted) & (wanted != 0)
+        return np.where(there, self._order[place], -1)
 
 
 def wait_of(span: Span) -> tuple[StepKind, str] | None:

@@ -5,6 +5,7 @@ from fastsim.calibrate.background import background_warnings
 from fastsim.calibrate.loop_costs import utilisation
 from fastsim.calibrate.observed import walk
 from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.thinning import looked_at_plainly
 from fastsim.calibrate.variants import ObservedEndpoint, ObservedVariant
 
 FEW = 200
@@ -18,10 +19,12 @@ _LISTED = 3
 
 def thinned(requests: RequestSet) -> list[str]:
     """Say how many of the requests are looked at, where that is not all."""
-    gone = int(requests.left_out.sum())
-    if not gone:
+    known = int((~requests.left_out).sum())
+    if requests.waits:
+        known = len(looked_at_plainly(requests.endpoint))
+    if known == len(requests):
         return []
-    looked = f"of {len(requests):,} requests {len(requests) - gone:,} were looked at in detail"
+    looked = f"of {len(requests):,} requests {known:,} were looked at in detail"
     return [f"{looked}, in stretches of the time; all count for rates and shares"]
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastsim.calibrate.collecting import COUNTERS, Collector, Rows
+from fastsim.calibrate.collecting import COUNTERS, Collector, Rows, picked
 from fastsim.calibrate.http_semconv import REJECTED_STATUS
 from fastsim.calibrate.inner_spans import Wait
 from fastsim.calibrate.loop_series import LoopSeries, read_loop_series
 from fastsim.calibrate.sampled import MOST, NOT_TOLD, Sampling, Told, fair_sample, slow_ones_kept
 from fastsim.calibrate.thinning import looked_at_plainly
 from fastsim.calibrate.timeline import Timeline
+from fastsim.calibrate.trace_ids import TraceIds
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.spans import Attributes, Outcome, Span, SpanKind
 
@@ -130,7 +131,7 @@ class RequestSet:
     """To be left out of fitting."""
     counters: dict[str, IntArray]
     """Cumulative counters of the process by ``fastsim.spans`` name; -1 where absent."""
-    trace_ids: tuple[str, ...]
+    trace_ids: TraceIds
     waits: tuple[tuple[Wait, ...], ...]
     """Calls found in spans, per request, of those that are looked at (``thinning``); only where no
     request has a timeline, else empty."""
@@ -178,8 +179,8 @@ class RequestSet:
         return replace(
             self,
             **arrays,
-            counters={name: values[chosen] for name, values in self.counters.items()},
-            trace_ids=tuple(self.trace_ids[row] for row in rows),
+            counters=picked(self.counters, chosen),
+            trace_ids=self.trace_ids.of(rows),
             waits=tuple(self.waits[row] for row in rows) if self.waits else (),
             _timelines=tuple(self._timelines[row] for row in rows),
         )
@@ -287,7 +288,7 @@ def _build(
 ) -> RequestSet:
     everything = rows.of_service(service)
     order, stand_for, sampling = _sample(collector, rows, everything, sampled)
-    columns = {name: column[order] for name, column in rows.columns.items()}
+    columns = picked(rows.columns, order)
     instances, instance = np.unique(columns["instance"], return_inverse=True)
     endpoints, endpoint = np.unique(columns["endpoint"], return_inverse=True)
     rejected = np.isin(columns["status"], list(REJECTED_STATUS))
@@ -304,9 +305,7 @@ def _build(
         repeated=collector.repeated,
         other_services=len(rows.kept) - len(everything),
         thinned=len(everything) - len(order),
-        without_timeline=Counter(
-            collector.reasons[row] for row in order.tolist() if row in collector.reasons
-        ),
+        without_timeline=collector.reasons_of(order),
         rejected=int(rejected.sum()),
         failed=int(failed.sum()),
         cut=int(cut.sum()),
@@ -327,7 +326,7 @@ def _build(
         cut=cut,
         warm_up=warm_up,
         counters={name: columns[name] for name in COUNTERS},
-        trace_ids=tuple(collector.trace_ids[row] for row in order.tolist()),
+        trace_ids=collector.trace_ids.of(order.tolist()),
         waits=_waits(collector, columns["key"], endpoint) if not any(timelines) else (),
         last_end_ns=(
             np.zeros(len(order), np.int64)
@@ -367,7 +366,7 @@ def _sample(
     else:
         told = "by the traces" if (stand_for != NOT_TOLD).any() else ""
         stand_for = np.where(stand_for == NOT_TOLD, 1.0, stand_for)
-        ids = tuple(collector.trace_ids[row] for row in order.tolist())
+        ids = collector.trace_ids.of(order.tolist())
         fair, stand_for = fair_sample(ids, rows.columns["endpoint"][order], stand_for)
         order = order[fair]
     slow_from_s = slow_ones_kept(rows.columns["duration_ns"][order] / 1e9)

@@ -16,7 +16,7 @@ endpoint stand for as many; otherwise all that can be done is to say so.
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -161,7 +161,7 @@ def _inverse(probability: float) -> float:
 
 
 def fair_sample(
-    trace_ids: tuple[str, ...], endpoint: IntArray, stand_for: FloatArray
+    trace_ids: Sequence[str], endpoint: IntArray, stand_for: FloatArray
 ) -> tuple[BoolArray, FloatArray]:
     """Mark requests of which those of one endpoint stand for as many, chosen by their trace ids.
 

@@ -19,6 +19,8 @@ _FEW_ENOUGH = 0.75
 """Part of them with which thinning is content for a while."""
 ENOUGH = 200
 """Of an endpoint that are kept wherever they lie."""
+MOST_PLAIN = 20_000
+"""Requests without a timeline that are looked at, but for those of rare endpoints."""
 BLOCK = 500
 """Requests without a timeline that are looked at in a row."""
 STRETCHES = 40
@@ -89,7 +91,7 @@ def looked_at_plainly(endpoint: IntArray) -> IntArray:
     endpoint
         Of each request, in the order in which they came.
     """
-    block, kept = even_blocks(len(endpoint), MOST, BLOCK)
+    block, kept = even_blocks(len(endpoint), MOST_PLAIN, BLOCK)
     for code in np.unique(endpoint).tolist():
         own = block[endpoint == code]
         missing = min(len(own), ENOUGH) - int(kept[own].sum())

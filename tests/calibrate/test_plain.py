@@ -170,7 +170,7 @@ def test_breaks_between_recordings_are_no_time() -> None:
 def test_of_many_requests_stretches_are_looked_at_and_rare_endpoints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fastsim.calibrate.thinning.MOST", 600)
+    monkeypatch.setattr("fastsim.calibrate.thinning.MOST_PLAIN", 600)
     monkeypatch.setattr("fastsim.calibrate.thinning.BLOCK", 100)
     spans = hopping(3_000, 0)
     rare: Attributes = {**HTTP, "http.route": "/rare"}
@@ -190,3 +190,5 @@ def test_of_many_requests_stretches_are_looked_at_and_rare_endpoints(
     names = [requests.endpoints[code] for code in requests.endpoint[rows]]
     assert names.count("GET /rare") == 40
     assert found.utilisation == pytest.approx(0.25, abs=0.03)
+    said = f"of 3,000 requests {len(rows)} were looked at in detail"
+    assert any(warning.startswith(said) for warning in build_model(requests).warnings)

@@ -82,7 +82,7 @@ def test_rows_are_sorted_by_start_and_complete() -> None:
     assert requests.duration_ns.tolist() == [5 * MS, 5 * MS]
     assert requests.clock_ns.tolist() == [123, -1]
     assert requests.status.tolist() == [200, 200]
-    assert requests.trace_ids == (f"{3:032x}", f"{2:032x}")
+    assert list(requests.trace_ids) == [f"{3:032x}", f"{2:032x}"]
     assert requests.recorded.tolist() == [True, False]
     assert requests.counters[spans.REQUESTS_SEEN].tolist() == [7, -1]
     assert set(requests.counters) == set(COUNTERS)
@@ -196,7 +196,7 @@ def test_a_mounted_application_makes_no_second_request() -> None:
     inner = span(2, at_ms=1, trace_id=outer.trace_id, parent_id=outer.span_id)
     requests = collect_requests([inner, outer])  # inner spans end, and are written, first
     assert endpoints(requests) == ["GET /items/{id}"]
-    assert requests.trace_ids == (outer.trace_id,)
+    assert list(requests.trace_ids) == [outer.trace_id]
     assert requests.account.nested == 1
     assert balanced(requests)
 
@@ -283,6 +283,17 @@ def test_requests_without_counters_share_the_reading_before_them_in_their_proces
     ]
     requests = collect_requests(recorded, skip_first_s=0.0)
     assert requests.counters[spans.REQUESTS_SEEN].tolist() == [7, 40, 7, 40, -1, -1]
+
+
+def test_who_says_nothing_before_the_first_that_counts_has_counted_nothing() -> None:
+    plain = [span(n, float(n)) for n in range(3)]
+    counting = span(3, 3.0, attributes={**TIMELINE, spans.REQUESTS_SEEN: 7}, instance="two")
+    requests = collect_requests([*plain, counting, span(4, 4.0)], skip_first_s=0.0)
+    assert requests.counters[spans.REQUESTS_SEEN].tolist() == [-1, -1, -1, 7, -1]
+    assert requests.account.without_timeline == {"request recorded without FastSim": 4}
+    some = requests.part(np.array([False, True, False, True, False]))
+    assert some.counters[spans.REQUESTS_SEEN].tolist() == [-1, 7]
+    assert list(some.trace_ids) == [plain[1].trace_id, counting.trace_id]
 
 
 def test_counters_out_of_range_count_as_absent() -> None:
