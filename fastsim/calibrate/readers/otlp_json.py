@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 from fastsim.calibrate.readers.account import FileAccount, Skip
 from fastsim.calibrate.readers.bytestream import head_text, text_lines
 from fastsim.calibrate.readers.documents import documents, rows
+from fastsim.calibrate.readers.otlp_attributes import KnownAttributes
 from fastsim.calibrate.readers.otlp_typed import Export, Row, Status, export_of
 from fastsim.calibrate.readers.otlp_values import (
     attributes_of,
-    attributes_of_pairs,
     of_tail_sampling,
     printable,
 )
@@ -73,13 +73,13 @@ def read(stream: io.BufferedReader, account: FileAccount) -> Iterator[Span]:
     FileFormatError
         When not a single document could be read.
     """
-    resources = _Resources(account)
+    resources, known = _Resources(account), KnownAttributes()
     for document in documents(text_lines(stream), account, _is_export, export_of):
         if isinstance(document, Export):
             for typed in document.resource_spans:
                 for group in typed.scope_spans:
                     common = _Common.of(typed.resource, group.scope, resources, account)
-                    yield from _spans(group.spans, common, attributes_of_pairs, account)
+                    yield from _spans(group.spans, common, known, account)
             continue
         for batch in _batches(document, account):
             for name in _SCOPE_LISTS:
@@ -232,7 +232,7 @@ def _spans(
         parent, status, state, name = row.parent_span_id, row.status, row.trace_state, row.name
         attributes = read_attributes(row.attributes, account)
         if kept_by:
-            attributes.update(kept_by)
+            attributes = attributes | kept_by
         yield Span(
             trace_id=trace_id,
             span_id=span_id,

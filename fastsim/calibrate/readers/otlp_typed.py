@@ -33,7 +33,8 @@ class Row(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
     name: str = ""
     parent_span_id: str | None = None
     kind: int | str | None = None
-    attributes: list[Pair] = []
+    attributes: msgspec.Raw = msgspec.Raw(b"[]")
+    """Decoded apart: many spans have the same (``otlp_attributes``)."""
     status: Status | None = None
     trace_state: str | None = None
     flags: int | None = None
