@@ -1,5 +1,6 @@
-"""``--against``: what an answer is worth, by how the twin did against what was measured live."""
+"""How to repeat an answer, and what it is worth (``--against``): how the twin did against live."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,18 @@ REPLICATIONS = 40
 
 
 def provenance_of(
-    question: "Question", file: Path, against: Path | None, *, seed: int, jobs: int | None
+    question: "Question",
+    file: Path,
+    against: Path | None,
+    *,
+    others: Sequence[Path] = (),
+    seed: int,
+    jobs: int | None,
 ) -> "RunProvenance":
     """Return how to repeat an answer, and how the twin did against a live run.
+
+    Every file that the answer rests on is named with its SHA-256; a directory of traces with one
+    over all of them.
 
     Parameters
     ----------
@@ -21,11 +31,34 @@ def provenance_of(
         The model or scenario as it stands there: what options changed was not measured.
     against
         What was measured, of any kind that ``fastsim compare`` takes; None for nothing.
+    others
+        Files besides the question's own and these.
     """
     made = question.provenance()
+    files = [*others]
     if against is not None:
         made.against = _held_against(file, against, seed, jobs)
+        files.append(against)
+    if (source := question.scenario.traffic.source) is not None:
+        files.append(_file_of(source, question.folder))
+    for path in files:
+        if digest := hash_of(path):
+            made.inputs[str(path)] = digest
     return made
+
+
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file or of a directory's traces; empty for standard input."""
+    from fastsim.calibrate.build import hash_inputs
+
+    return hash_inputs([path])
+
+
+def _file_of(source: str, folder: Path) -> Path:
+    """Return the recording, or the file with the function, that a source of requests names."""
+    from fastsim.cli.sources import check_source_text
+
+    return folder / check_source_text(source, folder=folder).path
 
 
 def _held_against(file: Path, live: Path, seed: int, jobs: int | None) -> str:

@@ -112,6 +112,7 @@ def compare(
 
     Example: fastsim compare model.yaml live.json
     """
+    from fastsim.cli.against import provenance_of
     from fastsim.cli.output import Delivery, progress
     from fastsim.cli.question import apply_settings, apply_traffic, read_question
     from fastsim.report.text import render_comparison
@@ -169,7 +170,7 @@ def compare(
             view=seen,
             tolerance=limits,
         )
-        result.provenance = question.provenance()
+        result.provenance = provenance_of(question, twin, None, others=[live], seed=0, jobs=jobs)
         if result.verdict == "off" and requests is not None:
             from fastsim.cli.calibrate_beside import reasons
 

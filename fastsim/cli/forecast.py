@@ -138,7 +138,9 @@ def forecast(
         special = holidays_of(holidays, past.start_s, float(past.hours_s()[-1]) + ahead_s)
     plan, goals = search_plan(question, slo, from_anywhere=True)
     chosen_seed = scenario.seed if seed is None else seed
-    provenance = provenance_of(question, file, against, seed=chosen_seed, jobs=jobs)
+    provenance = provenance_of(
+        question, file, against, others=[history], seed=chosen_seed, jobs=jobs
+    )
     with progress("searching", total=1.0) as move:
         answer = look_ahead(
             plan,

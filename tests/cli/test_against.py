@@ -54,6 +54,7 @@ def test_what_was_changed_is_not_held_against_what_was_measured(
     assert run(*arguments, "--slow", "db=3x", "--set", "deployment.workers=3") == 0
     changed = json.loads(capsys.readouterr().out)
     assert changed["total"] != usual["total"]
+    assert usual["provenance"]["inputs"].keys() == {str(model), str(live)}
     assert changed["provenance"]["against"] == usual["provenance"]["against"] != ""
 
 

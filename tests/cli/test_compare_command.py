@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from fastsim.cli.against import hash_of
 from fastsim.cli.main import app
 from fastsim.errors import FastSimError
 from fastsim.loop_costs import RecorderCost
@@ -222,7 +223,9 @@ def test_the_view_must_be_what_the_file_holds(model: Path, live: Path, traces: P
 def test_the_result_is_written_and_not_overwritten(model: Path, live: Path, tmp_path: Path) -> None:
     target = tmp_path / "comparison.json"
     fastsim_compare(model, live, *FEW, "-o", target)
-    assert Comparison.model_validate_json(target.read_text()).provenance.inputs
+    inputs = Comparison.model_validate_json(target.read_text()).provenance.inputs
+    assert inputs.keys() == {str(model), str(live)}
+    assert inputs[str(live)] == hash_of(live)
     assert problem(model, live, *FEW, "-o", target).exit_code == 2
 
 

@@ -132,6 +132,7 @@ def test_same_seed_same_bytes(files: tuple[Path, Path], tmp_path: Path) -> None:
     for output in outputs:
         run(*asked(files, "--horizon", "2d", "-o", str(output)))
     first, second = (json.loads(path.read_text()) for path in outputs)
+    assert first["provenance"]["inputs"].keys() == set(map(str, files))
     assert {**first, "provenance": 0} == {**second, "provenance": 0}
 
 

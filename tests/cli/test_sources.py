@@ -79,6 +79,7 @@ def test_a_rate_scales_it_and_less_time_makes_it_denser(
     assert answered(capsys)["rate_per_s"] == 20.0
     assert run("run", model, "--source", f"{traces} in 20s", *few) == 0
     found = answered(capsys)
+    assert found["provenance"]["inputs"].keys() == {str(model), str(traces)}  # type: ignore[index]
     assert found["duration_s"] == 20.0
     assert found["rate_per_s"] == pytest.approx(20.0, rel=0.02)
 
@@ -113,6 +114,7 @@ def test_a_function_is_asked_by_run_sweep_and_size(
     assert run("run", model, *source, "--replications", "2", "--duration", "10s") == 0
     found = answered(capsys)
     assert found["endpoints"]["POST /orders"]["requests"] == 2 * 500  # type: ignore[index]
+    assert found["provenance"]["inputs"].keys() == {str(model), str(own)}  # type: ignore[index]
     varied = ("--vary", "deployment.workers=1,2")
     assert run("sweep", model, *source, "--replications", "2", "--duration", "10s", *varied) == 0
     assert len(answered(capsys)["points"]) == 2  # type: ignore[arg-type]
