@@ -58,7 +58,7 @@ uvloop = parse_yaml(MODEL + 'process: {loop: uvloop}', ServiceModel)
 for name, deployment in {**DEPLOYMENTS, 'uvloop': Deployment()}.items():
     for users in (None, Users(count=20, think=0.05)):
         rate = 250.0 if users is None else None
-        traffic = TrafficPlan(rate=rate, users=users, duration=4.0, warmup=1.0)
+        traffic = TrafficPlan(rate=rate, users=users, duration=2.0, warmup=0.5)
         asked = uvloop if name == 'uvloop' else model
         run = simulate_once(make_plan(asked, traffic, deployment), 7)
         digest = hashlib.sha256()

@@ -37,6 +37,7 @@ from fastsim.twin.size import (
     find_size,
 )
 from fastsim.twin.trial import Trial, judge_trial, replicate_trial, trial_duration_s
+from tests.trials import short_trials
 
 WORKERS, SLOTS = "deployment.workers", "deployment.resources.db.capacity"
 
@@ -204,16 +205,18 @@ def test_what_is_dearer_than_the_choice_is_simulated_a_few_times_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     simulated: Counter[int] = Counter()
-    whole_s = trial_duration_s(400.0, GOAL)
+    whole_s: list[float] = []
 
     def once(asked: Plan, seed: int) -> Measures:
-        simulated[asked.deployment.workers] += asked.duration_s == pytest.approx(whole_s)
+        simulated[asked.deployment.workers] += asked.duration_s == pytest.approx(whole_s[0])
         return simulate_once(asked, seed)
 
     monkeypatch.setattr("fastsim.twin.processes.simulate_once", once)
     # Nothing is ever clear: the choice is simulated as often as anything is.
     monkeypatch.setattr("fastsim.twin.size.SURE", 1.1)
-    found = find_size(plan(), GOAL, {WORKERS: [2, 3, 4], SLOTS: [12]})
+    with short_trials():
+        whole_s.append(trial_duration_s(400.0, GOAL))
+        found = find_size(plan(), GOAL, {WORKERS: [2, 3, 4], SLOTS: [12]})
     assert found.best is not None
     assert found.best.settings[WORKERS] == 2
     assert simulated == {2: MOST_REPLICATIONS, 3: FIRST_REPLICATIONS, 4: FIRST_REPLICATIONS}
