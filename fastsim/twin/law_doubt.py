@@ -96,8 +96,10 @@ def draw_model(model: ServiceModel, seed: int) -> ServiceModel:
         if name not in known:
             first, second = stream(seed, name).standard_normal(2)
             if size:
-                shared = float(stream(seed, f"{path}/size").standard_normal())
-                first = size * shared + sqrt(1.0 - size * size) * first
+                middles, spreads = stream(seed, f"{path}/size").standard_normal(2)
+                first = size * middles + sqrt(1.0 - size**2) * first
+                # Squares of normal values correlate by the square of their correlation.
+                second = size**2 * spreads + sqrt(1.0 - size**4) * second
             kept = sqrt(1.0 - errors.correlation**2)
             level = errors.level * float(first)
             spread = errors.spread * float(errors.correlation * first + kept * second)

@@ -114,6 +114,20 @@ def test_the_same_law_moves_together_and_another_by_itself() -> None:
     assert draw_model(service(law), 3) == draw_model(service(law), 3)
 
 
+def test_steps_that_share_a_size_err_together_as_far_as_they_do() -> None:
+    fit = Fit(n=100, level_error=0.1, spread_error=0.2)
+    model = service(*(Lognorm(median=median, sigma=0.5, fit=fit) for median in (0.01, 0.02)))
+    [variant] = model.endpoints[0].variants
+    variant.steps = [step.model_copy(update={"size": 0.8}) for step in variant.steps]
+    drawn = [waits(draw_model(model, seed)) for seed in range(800)]
+    levels = np.log([[law.median for law in laws if isinstance(law, Lognorm)] for laws in drawn])
+    spreads = np.log([[law.sigma for law in laws if isinstance(law, Lognorm)] for laws in drawn])
+    # Correlations of 800 values are known to 0.03: values by 0.8^2, their squares by its square.
+    assert np.corrcoef(levels.T)[0, 1] == pytest.approx(0.64, abs=0.09)
+    assert np.corrcoef(spreads.T)[0, 1] == pytest.approx(0.41, abs=0.12)
+    assert spreads.std(axis=0) == pytest.approx([0.2, 0.2], rel=0.1)
+
+
 def test_shares_of_paths_are_those_of_a_sample() -> None:
     model = service(Constant(value=0.01), counts=(17, 983))
     model.endpoints[0].variants[0].share = 0.017
