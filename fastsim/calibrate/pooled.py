@@ -2,14 +2,19 @@
 
 Each request of a rare path becomes the same short program: code, one wait, code, the response,
 code after it; inside the slots of a resource where the paths take one. CPU, waits and failures
-are those of the requests; their order within a request is not kept.
+are those of the requests; their order within a request is not kept. Requests that wait many times,
+as those do that pass on a stream, have a loop of waits and code instead: all their code in one
+piece would hold the event loop for as long as no request ever did.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastsim.calibrate.observed import ObservedStep
 from fastsim.spans import StepKind, Via
+
+MANY = 8
+"""Waits of a request from which they are a loop."""
 
 
 @dataclass
@@ -50,22 +55,43 @@ class _Request:
     bound_s: float = 0.0
     late_s: float = 0.0
     waits: dict[tuple[StepKind, Via], float] = field(default_factory=dict)
+    peers: dict[tuple[StepKind, Via, str, str], float] = field(default_factory=dict)
+    """Waits by kind, via, label and the user's line."""
+    rounds: list[tuple[ObservedStep, _Sums]] = field(default_factory=list)
+    """Each wait, and the code up to the next one."""
 
     def code(self, step: ObservedStep, wall_s: float, cpu_s: float) -> None:
         if step.after_response:
             self.after.add(wall_s, cpu_s, step.idle_share)
+        elif self.rounds:
+            self.later.add(wall_s, cpu_s, step.idle_share)
+            self.rounds[-1][1].add(wall_s, cpu_s, step.idle_share)
         else:
-            sums = self.later if self.waits else self.first
-            sums.add(wall_s, cpu_s, step.idle_share)
+            self.first.add(wall_s, cpu_s, step.idle_share)
 
-    def wait(self, step: ObservedStep, wall_s: float, bound_s: float, late_s: float) -> None:
+    def wait(
+        self,
+        step: ObservedStep,
+        wall_s: float,
+        bound_s: float,
+        late_s: float,
+        *,
+        start_s: float | None = None,
+    ) -> None:
         if step.after_response:
             return
+        begin_s = step.start_s if start_s is None else start_s
+        one = ObservedStep(
+            "wait", begin_s, wall_s, bound_s=min(bound_s, wall_s), late_s=min(late_s, wall_s)
+        )
+        self.rounds.append((one, _Sums()))
         self.wait_s += wall_s
         self.bound_s += bound_s
         self.late_s += late_s
         key = (step.kind, step.via)
         self.waits[key] = self.waits.get(key, 0.0) + wall_s
+        peer = (*key, step.label, step.where)
+        self.peers[peer] = self.peers.get(peer, 0.0) + wall_s
 
 
 def resources_of(steps: Iterable[ObservedStep]) -> tuple[str, ...]:
@@ -105,14 +131,43 @@ def pooled(steps: Sequence[ObservedStep]) -> tuple[ObservedStep, ...]:
         via=Via.SOCKET if via is Via.LOOP else via,
     )
     end_s = at_s + request.wait_s + request.later.wall_s
+    middle = [*held, wait, *given, request.later.step(at_s + request.wait_s)]
+    if waits_often(steps):
+        middle = [*held, _loop(request, wait), *given]
     return (
         request.first.step(0.0),
-        *held,
-        wait,
-        *given,
-        request.later.step(at_s + request.wait_s),
+        *middle,
         ObservedStep(do="respond", start_s=end_s),
         request.after.step(end_s, after=True),
+    )
+
+
+def waits_often(steps: Iterable[ObservedStep]) -> bool:
+    """Tell whether a request waits so often that its program has a loop."""
+    request = _Request()
+    for step in steps:
+        _take_in(request, step)
+    return len(request.rounds) >= MANY
+
+
+def _loop(request: _Request, usual: ObservedStep) -> ObservedStep:
+    """Return the waits of a request, each with the code that follows it; all of the usual kind."""
+    kind, via, label, where = max(request.peers, key=request.peers.__getitem__)
+    via = Via.SOCKET if via is Via.LOOP else via
+    rounds = [
+        (
+            replace(wait, kind=kind, via=via, label=label, where=where),
+            code.step(wait.start_s + wait.wall_s),
+        )
+        for wait, code in request.rounds
+    ]
+    return ObservedStep(
+        do="repeat",
+        start_s=usual.start_s,
+        wall_s=request.wait_s + request.later.wall_s,
+        cpu_s=request.later.cpu_s,
+        branches=tuple(rounds),
+        unit="waits of rare paths",
     )
 
 
@@ -128,7 +183,7 @@ def _take_in(request: _Request, step: ObservedStep) -> None:
             request.wait(step, inside_s, 0.0, 0.0)
         case "stream":
             for chunk in step.chunks:
-                request.wait(step, chunk.wall_s, chunk.bound_s, chunk.late_s)
+                request.wait(step, chunk.wall_s, chunk.bound_s, chunk.late_s, start_s=chunk.start_s)
                 request.code(step, chunk.loop_s, chunk.cpu_s)
         case "repeat":
             for each in step.branches:

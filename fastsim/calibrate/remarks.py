@@ -95,4 +95,9 @@ def _rare_paths(endpoint: ObservedEndpoint) -> list[str]:
 
 
 def _code_s(variant: ObservedVariant) -> float:
-    return sum(step.cpu_s for steps in variant.requests for step in walk(steps) if step.do == "cpu")
+    return sum(
+        step.cpu_s
+        for steps in variant.requests
+        for step in walk(steps)
+        if step.do in {"cpu", "stream"}
+    )

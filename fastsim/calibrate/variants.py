@@ -14,7 +14,7 @@ import numpy as np
 from fastsim.calibrate.branch_positions import places_differ
 from fastsim.calibrate.loops import fold_loops
 from fastsim.calibrate.observed import ObservedStep, Signature, fold_streams, signature
-from fastsim.calibrate.pooled import pooled, resources_of
+from fastsim.calibrate.pooled import pooled, resources_of, waits_often
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.timeline import normalise
 from fastsim.errors import NotEnoughDataError
@@ -192,11 +192,12 @@ def _pooled(
     rare: Sequence[tuple[tuple[bool, Signature], list[int]]],
     rows: dict[int, tuple[ObservedStep, ...]],
 ) -> list[ObservedVariant]:
-    """Put rare paths together, those that fail and those that take other resources apart."""
-    groups: dict[tuple[bool, tuple[str, ...]], list[int]] = {}
+    """Put rare paths together, those apart that fail, take other resources or wait often."""
+    groups: dict[tuple[bool, tuple[str, ...], bool], list[int]] = {}
     for (failed, _), indices in rare:
         for index in indices:
-            groups.setdefault((failed, resources_of(rows[index])), []).append(index)
+            key = failed, resources_of(rows[index]), waits_often(rows[index])
+            groups.setdefault(key, []).append(index)
     return [
         ObservedVariant(
             failed=failed,
@@ -205,7 +206,7 @@ def _pooled(
             share=len(indices) / len(rows),
             pooled=True,
         )
-        for (failed, _), indices in sorted(groups.items(), key=lambda item: -len(item[1]))
+        for (failed, _, _), indices in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fastsim.calibrate.observed import Chunk, ObservedStep
-from fastsim.calibrate.pooled import pooled, resources_of
+from fastsim.calibrate.pooled import MANY, pooled, resources_of
 from fastsim.spans import StepKind, Via
 
 
@@ -50,6 +50,43 @@ def test_code_and_waits_add_up() -> None:
     assert (found[1].bound_s, found[1].late_s) == pytest.approx((0.004, 0.002))
     assert found[0].wall_s == pytest.approx(0.001)
     assert found[0].idle_share == pytest.approx(0.5)
+
+
+def test_who_waits_many_times_does_not_hold_the_loop_for_all_of_it_at_once() -> None:
+    rounds = [step for n in range(MANY) for step in (wait(0.010 + 0.001 * n), cpu(0.002))]
+    found = pooled([cpu(0.001), slot("acquire"), *rounds, slot("release"), RESPOND])
+    kinds = ["cpu", "acquire", "repeat", "release", "respond", "cpu"]
+    assert [step.do for step in found] == kinds
+    loop = found[2]
+    assert [[step.do for step in each] for each in loop.branches] == [["wait", "cpu"]] * MANY
+    assert [each[0].wall_s for each in loop.branches] == [0.010 + 0.001 * n for n in range(MANY)]
+    assert [each[1].cpu_s for each in loop.branches] == pytest.approx([0.0018] * MANY)
+    assert loop.wall_s == pytest.approx(sum(step.wall_s for step in rounds))
+    # One wait less, and it is one wait.
+    few = pooled([cpu(0.001), *rounds[2:], RESPOND])
+    assert [step.do for step in few] == ["cpu", "wait", "cpu", "respond", "cpu"]
+
+
+def test_the_chunks_of_a_stream_are_waits_like_others() -> None:
+    chunks = tuple(
+        Chunk(
+            start_s=0.010 * n,
+            wall_s=0.008,
+            bound_s=0.001,
+            late_s=0.0,
+            loop_s=0.002,
+            cpu_s=0.0015,
+            idle_share=0.5,
+        )
+        for n in range(MANY)
+    )
+    stream = ObservedStep(
+        "stream", 0.0, kind=StepKind.LLM, via=Via.SOCKET, label="openai", chunks=chunks
+    )
+    [loop] = [step for step in pooled([stream, wait(0.003), RESPOND]) if step.do == "repeat"]
+    assert [each[0].start_s for each in loop.branches[:-1]] == [0.010 * n for n in range(MANY)]
+    # Of several kinds the one that takes most of the time, so that all rounds are alike.
+    assert {(each[0].kind, each[0].label) for each in loop.branches} == {(StepKind.LLM, "openai")}
 
 
 def test_the_longest_kind_of_wait_names_it() -> None:
