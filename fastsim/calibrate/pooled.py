@@ -132,7 +132,7 @@ def pooled(steps: Sequence[ObservedStep]) -> tuple[ObservedStep, ...]:
     )
     end_s = at_s + request.wait_s + request.later.wall_s
     middle = [*held, wait, *given, request.later.step(at_s + request.wait_s)]
-    if waits_often(steps):
+    if len(request.rounds) >= MANY:
         middle = [*held, _loop(request, wait), *given]
     return (
         request.first.step(0.0),
@@ -140,14 +140,6 @@ def pooled(steps: Sequence[ObservedStep]) -> tuple[ObservedStep, ...]:
         ObservedStep(do="respond", start_s=end_s),
         request.after.step(end_s, after=True),
     )
-
-
-def waits_often(steps: Iterable[ObservedStep]) -> bool:
-    """Tell whether a request waits so often that its program has a loop."""
-    request = _Request()
-    for step in steps:
-        _take_in(request, step)
-    return len(request.rounds) >= MANY
 
 
 def _loop(request: _Request, usual: ObservedStep) -> ObservedStep:

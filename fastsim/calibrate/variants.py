@@ -14,7 +14,7 @@ import numpy as np
 from fastsim.calibrate.branch_positions import places_differ
 from fastsim.calibrate.loops import fold_loops
 from fastsim.calibrate.observed import ObservedStep, Signature, fold_streams, signature
-from fastsim.calibrate.pooled import pooled, resources_of, waits_often
+from fastsim.calibrate.pooled import pooled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.timeline import normalise
 from fastsim.errors import NotEnoughDataError
@@ -193,20 +193,21 @@ def _pooled(
     rows: dict[int, tuple[ObservedStep, ...]],
 ) -> list[ObservedVariant]:
     """Put rare paths together, those apart that fail, take other resources or wait often."""
-    groups: dict[tuple[bool, tuple[str, ...], bool], list[int]] = {}
+    programs = {index: pooled(rows[index]) for _, indices in rare for index in indices}
+    groups: dict[tuple[bool, tuple[tuple[str, str], ...]], list[int]] = {}
     for (failed, _), indices in rare:
         for index in indices:
-            key = failed, resources_of(rows[index]), waits_often(rows[index])
-            groups.setdefault(key, []).append(index)
+            shape = tuple((step.do, step.resource) for step in programs[index])
+            groups.setdefault((failed, shape), []).append(index)
     return [
         ObservedVariant(
             failed=failed,
-            requests=tuple(pooled(rows[index]) for index in indices),
+            requests=tuple(programs[index] for index in indices),
             indices=tuple(indices),
             share=len(indices) / len(rows),
             pooled=True,
         )
-        for (failed, _, _), indices in sorted(groups.items(), key=lambda item: -len(item[1]))
+        for (failed, _), indices in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
 
 

@@ -1,5 +1,6 @@
 """How to repeat an answer, and what it is worth (``--against``): how the twin did against live."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,10 +49,16 @@ def provenance_of(
 
 
 def hash_of(path: Path) -> str:
-    """Return the SHA-256 of a file or of a directory's traces; empty for standard input."""
+    """Return the SHA-256 of a file, or one over those of a directory's traces.
+
+    Empty for what can be read only once: standard input, a pipe.
+    """
     from fastsim.calibrate.build import hash_inputs
 
-    return hash_inputs([path])
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return "" if path.exists() and not path.is_dir() else hash_inputs([path])
 
 
 def _file_of(source: str, folder: Path) -> Path:

@@ -66,7 +66,7 @@ class Replications:
         return self._summary(endpoint, view)[1]
 
     def failures(self, endpoint: str | None) -> Floats:
-        """Return how many requests failed, and how many were had an end, shape (runs, 2)."""
+        """Return how many requests failed, and how many had an end, shape (runs, 2)."""
         if endpoint not in self._failures:
             counts = [run.failures(endpoint) for run in self.runs]
             self._failures[endpoint] = np.array(counts, np.float64).reshape(len(self.runs), 2)

@@ -35,6 +35,19 @@ def slot(do: str) -> ObservedStep:
     return ObservedStep(do=do, start_s=0.0, resource="db")  # type: ignore[arg-type]
 
 
+def chunk(start_s: float) -> Chunk:
+    """10 ms of waiting and 1 ms of code."""
+    return Chunk(
+        start_s=start_s,
+        wall_s=0.010,
+        bound_s=0.0,
+        late_s=0.0,
+        loop_s=0.001,
+        cpu_s=0.001,
+        idle_share=0.0,
+    )
+
+
 RESPOND = ObservedStep(do="respond", start_s=0.0)
 
 
@@ -68,18 +81,7 @@ def test_who_waits_many_times_does_not_hold_the_loop_for_all_of_it_at_once() -> 
 
 
 def test_the_chunks_of_a_stream_are_waits_like_others() -> None:
-    chunks = tuple(
-        Chunk(
-            start_s=0.010 * n,
-            wall_s=0.008,
-            bound_s=0.001,
-            late_s=0.0,
-            loop_s=0.002,
-            cpu_s=0.0015,
-            idle_share=0.5,
-        )
-        for n in range(MANY)
-    )
+    chunks = tuple(chunk(0.010 * n) for n in range(MANY))
     stream = ObservedStep(
         "stream", 0.0, kind=StepKind.LLM, via=Via.SOCKET, label="openai", chunks=chunks
     )
@@ -111,16 +113,8 @@ def test_slots_are_held_around_the_wait() -> None:
 
 
 def test_streams_threads_and_branches_keep_their_time() -> None:
-    chunk = Chunk(
-        start_s=0.0,
-        wall_s=0.010,
-        bound_s=0.0,
-        late_s=0.0,
-        loop_s=0.001,
-        cpu_s=0.001,
-        idle_share=0.0,
-    )
-    stream = ObservedStep(do="stream", start_s=0.0, chunks=(chunk, chunk), kind=StepKind.LLM)
+    chunks = (chunk(0.0), chunk(0.011))
+    stream = ObservedStep(do="stream", start_s=0.0, chunks=chunks, kind=StepKind.LLM)
     thread = ObservedStep(
         do="thread", start_s=0.0, cpu_s=0.003, off_gil_s=0.007, kind=StepKind.THREAD, via=Via.THREAD
     )
