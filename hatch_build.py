@@ -16,6 +16,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ENGINE = (
     "connections",
     "draws",
+    "footprints",
     "host",
     "hosted",
     "passes",

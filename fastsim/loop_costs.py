@@ -9,25 +9,37 @@ from fastsim.units import Duration, Share, Surcharge
 
 
 class ColdCost(Part):
-    """What idleness adds to the cost of code: caches are cold and the processor slept.
+    """What caches do to the cost of code: idleness makes it dearer, having run just now cheaper.
 
     Code that runs when the loop slept a share ``s`` of the recent past (exponentially
-    weighted over ``memory``) costs ``1 + extra * s**power`` times what it costs on a busy
-    loop: little until it slept most of the time (docs/decisions/0004). Only its first
-    ``reach`` does: then the caches are full again (docs/decisions/0013). Step times and loop
-    costs in the model are those of a busy loop.
+    weighted over ``memory``), and of which a part ``w`` is still warm, costs
+    ``1 + extra * s**power * (1 - w) - less * w`` times what it costs on a busy loop that has not
+    run it for long (docs/decisions/0004 and 0026). Only its first ``reach`` does: then the caches
+    are full again (docs/decisions/0013). Of what ran an ``age`` ago ``exp(-sqrt(age / forgets))``
+    is warm: ``w`` is the mean of that since the same step of its endpoint ran, and since any
+    endpoint's step after the same kind of wait did. Without ``less``, ``w`` is 0. Step times and
+    loop costs in the model are those of a busy loop, and of code that has not run for long.
     """
 
     extra: Surcharge = 0.0
+    less: Share = 0.0
+    forgets: Duration = Field(0.004, gt=0.0)
     memory: Duration = Field(0.02, gt=0.0)
     power: float = Field(3.0, gt=0.0)
     reach: Duration = Field(0.0005, gt=0.0)
     error: Surcharge = Field(0.0, description="standard error of extra; a comparison allows for it")
     seen: Share = Field(
         0.0,
-        description="mean of s**power over the recorded code within reach, relative to all code: "
-        "there, the total is known",
+        description="mean of s**power * (1 - w) over the recorded code within reach, relative to "
+        "all code: there, the total is known",
     )
+    less_error: Share = Field(0.0, description="standard error of less; likewise")
+    warm: Share = Field(0.0, description="mean of w over the same code, likewise")
+
+    @property
+    def in_the_mean(self) -> float:
+        """Mean cost of the recorded code, of what it costs on a busy loop."""
+        return 1.0 + self.extra * self.seen - self.less * self.warm
 
 
 class Wander(Part):

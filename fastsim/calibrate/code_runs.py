@@ -44,6 +44,8 @@ class CodeRuns:
     """CPU over the step's own mean."""
     idle: FloatArray
     """Share of the last 20 ms that the loop slept."""
+    warm: FloatArray
+    """How much of the code was still in the caches."""
     demand: FloatArray
     """Code per time that other arrivals of the last 20 ms ask for, however long it took."""
     lasting: FloatArray
@@ -55,7 +57,7 @@ class CodeRuns:
     def none(cls) -> "CodeRuns":
         """Return those of a recording without code."""
         count, value = np.zeros(0, np.int64), np.zeros(0)
-        return cls(value, count, count, value, value, value, value, value, value)
+        return cls(value, count, count, *[value] * 7)
 
     def __len__(self) -> int:
         return len(self.at_s)
@@ -90,12 +92,13 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
                     np.full(len(ratio), min(reach_s / mean, 1.0)),
                     ratio,
                     np.array([step.idle_share for step in steps])[tame],
+                    np.array([step.warm for step in steps])[tame],
                     np.full(len(ratio), mean / spread**2),
                 )
             )
     if not columns:
         return CodeRuns.none()
-    at_s, row, number, reached, ratio, idle, weight = map(
+    at_s, row, number, reached, ratio, idle, warm, weight = map(
         np.concatenate, zip(*columns, strict=True)
     )
     request, step = row.astype(np.int64), number.astype(np.int64)
@@ -108,7 +111,7 @@ def code_runs(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> CodeRu
             of_all = recent_demand(arrived_s[of_it], usual_s[of_it], at_s[own], memory_s)
             of_itself = _own_demand(arrived_s, usual_s, request[own], at_s[own], memory_s)
             asked[own] = of_all - of_itself
-    return CodeRuns(at_s, request, step, reached, ratio, idle, demand, lasting, weight)
+    return CodeRuns(at_s, request, step, reached, ratio, idle, warm, demand, lasting, weight)
 
 
 def _code_per_request(requests: RequestSet, endpoints: list[ObservedEndpoint]) -> FloatArray:

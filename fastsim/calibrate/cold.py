@@ -1,8 +1,10 @@
-"""How much more code costs on an idle loop than on a busy one.
+"""What caches do to code: how much dearer an idle loop makes it, and how much cheaper a warm one.
 
 The same code costs more when the loop has slept most of the last 20 ms; the ratio of each run
 to its step's own mean grows with a power of that share, mostly about the cube. Recent idleness
-predicts better, and more alike over loads, than the last idle gap (docs/decisions/0004).
+predicts better, and more alike over loads, than the last idle gap (docs/decisions/0004). Code that
+ran just now costs less, whatever the loop did before (docs/decisions/0026); how warm a run was,
+``fastsim.calibrate.warmth`` tells. Both are found together: each leaves the other's share out.
 
 How idle the loop was cannot be taken as it is for a cause: a machine that is slow for a moment
 makes code dear and the loop busy at once, which hides most of what idleness costs. When requests
@@ -16,7 +18,7 @@ How well the slope is known goes into the model: short recordings know little of
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +44,10 @@ LEAST_RANGE = 0.1
 USUAL = 0.6
 """Scale of what may be expected before looking: 60 to 85 % were measured (decision 0011)."""
 MOST_EXTRA = 2.0
+MOST_LESS = 0.75
+"""Processors that were measured have 0.55 to 0.7 (decision 0026)."""
+LEAST_LEFT = 0.1
+"""Of what code costs, whatever is taken off."""
 BETWEEN_LOADS = 0.1
 """How far the cost over two loads may be from the fit at the lower one, relative to the fit: more
 than eleven processes needed (decision 0023)."""
@@ -60,10 +66,10 @@ _TRIED = 2001
 
 
 def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
-    """Fit the cost of idleness; its error is of chance and of what differs between loads.
+    """Fit the cost of idleness and of warmth; errors are of chance and of what loads differ by.
 
-    The value is the most likely one, given the contrasts and that it is not below 0 and seldom
-    above ``USUAL``. A recording that says nothing gives none, with the error of not knowing.
+    The values are the most likely ones, given the contrasts and that they are not below 0 and
+    seldom above ``USUAL``. A recording that says nothing gives none, with the error of not knowing.
 
     Parameters
     ----------
@@ -82,15 +88,21 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     found = _cost(short, lasting, power)
     if found is None:
         return unknown
-    extra, chance, mean = found
+    if found.less == 0.0 and runs.warm.any():  # the model then says nothing of warmth
+        cold = fit_cold(replace(runs, warm=np.zeros(len(runs))), powers)
+        error = min(found.less_error, USUAL)
+        return cold.model_copy(update={"less_error": error, "warm": found.warm})
     # What a loop costs that is busier than any that was seen, nobody has seen.
     unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
-    steep = _busy_loop_sd(short, lasting, weights) * (1.0 + extra * mean) / max(mean, 1e-12)
+    steep = _busy_loop_sd(short, lasting, weights) * found.mean / max(found.seen, 1e-12)
     return ColdCost(
-        extra=extra,
+        extra=found.extra,
         power=power,
-        error=min(math.hypot(chance, BETWEEN_LOADS * extra, unseen, steep), USUAL),
-        seen=mean,
+        error=min(math.hypot(found.error, BETWEEN_LOADS * found.extra, unseen, steep), USUAL),
+        seen=found.seen,
+        less=found.less,
+        less_error=min(math.hypot(found.less_error, BETWEEN_LOADS * found.less), USUAL),
+        warm=found.warm,
     )
 
 
@@ -111,21 +123,29 @@ class Told:
 
     runs: CodeRuns
     within: "_Contrasts"
+    warm: FloatArray
+    """Contrasts of how warm code was, within reach."""
+    whole: FloatArray
+    """Contrasts of the ratio."""
     ratio: FloatArray
+    """What warmth leaves of them, and of those below."""
     asked: FloatArray
-    """Contrasts of the demand and of its square, shape (n, 2)."""
+    """Contrasts of the demand and of its square on cold code, shape (n, 2)."""
     groups: Groups
 
     @classmethod
     def of(cls, runs: CodeRuns, asked: FloatArray, window_s: float, groups: Groups) -> "Told":
         """Compare runs within windows of time, and see what ``asked`` explains."""
         within = _Contrasts.of(runs, window_s)
-        told = np.stack([within(asked), within(asked**2)], axis=1)
-        return cls(runs, within, within(runs.ratio), told, groups)
+        warm, whole = within(runs.warm * runs.reached), within(runs.ratio)
+        on_cold = (asked * (1.0 - runs.warm), asked**2 * (1.0 - runs.warm))
+        told = [_beside(warm, within(each), runs.weight) for each in on_cold]
+        ratio = _beside(warm, whole, runs.weight)
+        return cls(runs, within, warm, whole, ratio, np.stack(told, axis=1), groups)
 
     def idle(self, power: float) -> FloatArray:
-        """Return contrasts of what multiplies the extra cost."""
-        return self.within(self.runs.idle**power * self.runs.reached)
+        """Return what warmth leaves of contrasts of what multiplies the extra cost."""
+        return _beside(self.warm, self.within(_asleep(self.runs, power)), self.runs.weight)
 
     def slope(self, power: float) -> tuple[float, float] | None:
         """Return what idleness adds, over the mean, as far as demand explains it; its variance.
@@ -141,24 +161,68 @@ class Told:
         if information <= 0.0:
             return None
         slope = float(weight @ (explained * self.ratio)) / information
-        score = weight * explained * (self.ratio - slope * idle)
+        return slope, self._variance(explained, self.ratio - slope * idle) / information**2
+
+    def warm_slope(self, idle_slope: float, power: float) -> tuple[float, float]:
+        """Return what warmth takes off, over the mean, beside idleness; its variance."""
+        information = float(self.runs.weight @ self.warm**2)
+        if information <= 0.0:
+            return 0.0, math.inf
+        beside = self.whole - idle_slope * self.within(_asleep(self.runs, power))
+        slope = -float(self.runs.weight @ (self.warm * beside)) / information
+        return slope, self._variance(self.warm, beside + slope * self.warm) / information**2
+
+    def _variance(self, explained: FloatArray, left: FloatArray) -> float:
+        """Return the variance of what some contrasts add up to with what is left unexplained."""
+        score = self.runs.weight * explained * left
         together = [np.bincount(group, score) for group in self.groups]
-        return slope, max(float(each @ each) for each in together) / information**2
+        return max(float(each @ each) for each in together)
 
 
-def _cost(short: Told, lasting: Told, power: float) -> tuple[float, float, float] | None:
-    """Return the extra cost with one power, its standard error, and what it is multiplied by.
+def _beside(known: FloatArray, values: FloatArray, weight: FloatArray) -> FloatArray:
+    """Return what is left of values beside their slope over what is known."""
+    total = float(weight @ known**2)
+    return values - known * (float(weight @ (known * values)) / total) if total > 0.0 else values
 
-    The last is in the mean of the runs. None if nothing tells.
-    """
+
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    """Extra costs with one power, their standard errors, and what they are multiplied by."""
+
+    extra: float
+    error: float
+    seen: float
+    """Mean of what multiplies the extra cost."""
+    less: float
+    less_error: float
+    warm: float
+
+    @property
+    def mean(self) -> float:
+        """Mean cost of the runs, of what they cost on a busy loop."""
+        return 1.0 + self.extra * self.seen - self.less * self.warm
+
+
+def _cost(short: Told, lasting: Told, power: float) -> _Costs | None:
+    """Return what idleness and warmth cost with one power; None if nothing tells."""
     of_short, of_lasting = short.slope(power), lasting.slope(power)
     if of_short is None or of_lasting is None:
         return None
     dearer, variance = of_short
     of_short = dearer, variance + (SHORT_IS_NOT_LASTING * dearer) ** 2
-    # Ratios are to the mean, which holds the mean idleness already.
-    mean = _mean_asleep(short.runs, power)
-    return *_most_likely((of_lasting, of_short), mean), mean
+    # Ratios are to the mean, which holds the mean idleness and warmth already.
+    seen, warm = _mean_asleep(short.runs, power), _mean(short.runs, short.runs.warm)
+    extra = error = less = less_error = 0.0
+    for _ in range(_ROUNDS):
+        warmed = less / max(1.0 + extra * seen - less * warm, LEAST_LEFT)
+        extra, error = _most_likely((of_lasting, of_short), seen, warmed * warm)
+        mean = max(1.0 + extra * seen - less * warm, LEAST_LEFT)
+        slope, variance = short.warm_slope(extra / mean, power)
+        told = 1.0 / max(mean**2 * variance, 1e-12)
+        known = told + 1.0 / USUAL**2
+        less = min(max(slope * mean, 0.0) * told / known, MOST_LESS)
+        less_error = 1.0 / math.sqrt(known)
+    return _Costs(extra, error, seen, less, less_error, warm)
 
 
 def _busy_loop_sd(short: Told, lasting: Told, weights: dict[float, float]) -> float:
@@ -167,8 +231,7 @@ def _busy_loop_sd(short: Told, lasting: Told, weights: dict[float, float]) -> fl
     for power, weight in weights.items():
         found = _cost(short, lasting, power) if weight >= _PLAUSIBLE else None
         if found is not None:
-            extra, _, mean_asleep = found
-            logs.append(math.log1p(extra * mean_asleep))
+            logs.append(math.log(found.mean))
             of.append(weight)
     if not logs:
         return 0.0
@@ -176,7 +239,9 @@ def _busy_loop_sd(short: Told, lasting: Told, weights: dict[float, float]) -> fl
     return math.sqrt(float(np.average((np.array(logs) - mean) ** 2, weights=of)))
 
 
-def _most_likely(slopes: Sequence[tuple[float, float]], mean: float) -> tuple[float, float]:
+def _most_likely(
+    slopes: Sequence[tuple[float, float]], mean: float, warmed: float
+) -> tuple[float, float]:
     """Return the extra cost that explains slopes best, and its standard error.
 
     Ratios are to the mean, which holds the mean idleness already: an extra cost ``e`` makes a slope
@@ -188,7 +253,12 @@ def _most_likely(slopes: Sequence[tuple[float, float]], mean: float) -> tuple[fl
     ----------
     slopes
         And their variances.
+    mean
+        What multiplies the extra cost, in the mean.
+    warmed
+        What warmth took off in the mean, of what was left.
     """
+    slopes = [(slope / (1.0 + warmed), square / (1.0 + warmed) ** 2) for slope, square in slopes]
     tried = np.linspace(0.0, MOST_EXTRA, _TRIED)
     weights = [1.0 / max(variance, 1e-12) for _, variance in slopes]
     pairs = zip(slopes, weights, strict=True)
@@ -200,11 +270,19 @@ def _most_likely(slopes: Sequence[tuple[float, float]], mean: float) -> tuple[fl
     return extra, 1.0 / math.sqrt(steepness**2 * sum(weights) + 1.0 / USUAL**2)
 
 
+def _asleep(runs: CodeRuns, power: float) -> FloatArray:
+    """Return what multiplies the extra cost of each run."""
+    return runs.idle**power * (1.0 - runs.warm) * runs.reached
+
+
 def _mean_asleep(runs: CodeRuns, power: float) -> float:
     """Return the mean of what multiplies the extra cost, by how much each run says; 0 for none."""
-    if not len(runs):
-        return 0.0
-    return float(np.average(runs.idle**power * runs.reached, weights=runs.weight))
+    return float(np.average(_asleep(runs, power), weights=runs.weight)) if len(runs) else 0.0
+
+
+def _mean(runs: CodeRuns, values: FloatArray) -> float:
+    """Return the mean of values within reach, by how much each run says."""
+    return float(np.average(values * runs.reached, weights=runs.weight))
 
 
 def _steepness(told: Told, powers: Sequence[float]) -> dict[float, float]:
@@ -257,12 +335,22 @@ class _Contrasts:
         return values
 
 
-def cold_factor(cold: ColdCost, idle_share: FloatArray) -> FloatArray:
-    """Return how many times its busy-loop cost short code takes at the given idle shares."""
-    return 1.0 + cold.extra * idle_share**cold.power
+def cold_factor(
+    cold: ColdCost, idle_share: FloatArray, warm: FloatArray | float = 0.0
+) -> FloatArray:
+    """Return how many times its busy-loop cost short code takes, by idleness and warmth."""
+    warm = warm if cold.less else 0.0
+    found: FloatArray = 1.0 + cold.extra * idle_share**cold.power * (1.0 - warm) - cold.less * warm
+    return found
 
 
-def on_a_busy_loop(cold: ColdCost, cpu_s: FloatArray, idle_share: FloatArray) -> FloatArray:
-    """Return the CPU that code would have taken on a busy loop, seconds."""
-    factor = cold_factor(cold, idle_share)
-    return np.maximum(cpu_s / factor, cpu_s - cold.reach * (factor - 1.0))
+def on_a_busy_loop(
+    cold: ColdCost, cpu_s: FloatArray, idle_share: FloatArray, warm: FloatArray | float = 0.0
+) -> FloatArray:
+    """Return the CPU that code would have taken on a busy loop, not run for long, seconds."""
+    factor = cold_factor(cold, idle_share, warm)
+    all_of_it, beginning = cpu_s / factor, cpu_s - cold.reach * (factor - 1.0)
+    found: FloatArray = np.where(
+        factor > 1.0, np.maximum(all_of_it, beginning), np.minimum(all_of_it, beginning)
+    )
+    return found

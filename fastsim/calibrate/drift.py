@@ -48,6 +48,7 @@ def code_speed(requests: RequestSet, cold: ColdCost) -> CodeSpeed:
                     continue
                 cpu = np.array([step.cpu_s for step in steps])
                 idle = np.array([step.idle_share for step in steps])
-                warm = float(np.median(on_a_busy_loop(cold, cpu, idle)))
-                found[endpoint.name, path, position] = warm
+                warm = np.array([step.warm for step in steps])
+                alike = float(np.median(on_a_busy_loop(cold, cpu, idle, warm)))
+                found[endpoint.name, path, position] = alike
     return CodeSpeed(found, utilisation(requests))

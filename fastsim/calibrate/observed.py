@@ -53,6 +53,8 @@ class Chunk:
     """CPU of that code."""
     idle_share: float
     """Recent idle share of the loop when that code ran."""
+    warm: float = 0.0
+    """How much of that code was still in the caches (``fastsim.calibrate.warmth``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class ObservedStep:
     """Waits: least queueing in ``wall_s``."""
     idle_share: float = 0.0
     """cpu: recent idle share of the loop."""
+    warm: float = 0.0
+    """cpu: how much of the code was still in the caches (``fastsim.calibrate.warmth``)."""
     kind: StepKind = StepKind.CPU
     via: Via = Via.LOOP
     label: str = ""

@@ -162,12 +162,14 @@ class StepFitter:
         self, observed: Sequence[ObservedStep], rows: tuple[int, ...]
     ) -> tuple[FloatArray, float]:
         """Return how long the code holds a busy loop, seconds, and the blocking share of that."""
-        wall, cpu, idle, start = _columns(observed, "wall_s", "cpu_s", "idle_share", "start_s")
+        wall, cpu, idle, warm, start = _columns(
+            observed, "wall_s", "cpu_s", "idle_share", "warm", "start_s"
+        )
         held_s, blocking = held(wall, without_pauses(cpu))
-        warm = on_a_busy_loop(self.cold, held_s, idle)
-        steady = warm / self.speed.factors(self.requests, rows, start)
+        alike = on_a_busy_loop(self.cold, held_s, idle, warm)
+        steady = alike / self.speed.factors(self.requests, rows, start)
         # Fast and slow windows are known with an error: their inverses are too large in the mean.
-        steady *= warm.mean() / max(float(steady.mean()), 1e-300)
+        steady *= alike.mean() / max(float(steady.mean()), 1e-300)
         return steady, blocking
 
     def _wait(self, observed: Sequence[ObservedStep]) -> WaitStep:
@@ -234,8 +236,8 @@ class StepFitter:
         return _censored(wall, bound, late)
 
     def _chunk_cpu(self, chunks: Sequence[Chunk]) -> Distribution:
-        cpu, idle = _columns(chunks, "cpu_s", "idle_share")
-        return _code_law(on_a_busy_loop(self.cold, cpu, idle))
+        cpu, idle, warm = _columns(chunks, "cpu_s", "idle_share", "warm")
+        return _code_law(on_a_busy_loop(self.cold, cpu, idle, warm))
 
 
 def _columns(rows: Sequence[object], *names: str) -> tuple[FloatArray, ...]:

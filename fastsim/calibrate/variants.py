@@ -17,6 +17,7 @@ from fastsim.calibrate.observed import ObservedStep, Signature, fold_streams, si
 from fastsim.calibrate.pooled import pooled
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.timeline import normalise
+from fastsim.calibrate.warmth import with_warmth
 from fastsim.errors import NotEnoughDataError
 
 LEAST_REQUESTS = 20
@@ -154,7 +155,7 @@ def group_variants(
         _endpoint(requests, requests.endpoints[code], int(totals[code]), rows)
         for code, rows in by_endpoint.items()
     ]
-    return sorted(endpoints, key=lambda endpoint: endpoint.name)
+    return with_warmth(requests, sorted(endpoints, key=lambda endpoint: endpoint.name))
 
 
 def _endpoint(

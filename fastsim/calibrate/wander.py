@@ -135,7 +135,7 @@ class CodePieces:
     @classmethod
     def of_runs(cls, runs: CodeRuns, cold: ColdCost) -> "CodePieces":
         """Take what idleness costs out of runs of code, of which there must be some."""
-        warm = 1.0 + (cold_factor(cold, runs.idle) - 1.0) * runs.reached
+        warm = 1.0 + (cold_factor(cold, runs.idle, runs.warm) - 1.0) * runs.reached
         away = runs.ratio / (warm / np.average(warm, weights=runs.weight)) - 1.0
         away -= np.average(away, weights=runs.weight)
         window = np.maximum(runs.at_s / WINDOW_S, 0.0).astype(np.int64)

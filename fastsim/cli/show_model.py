@@ -140,6 +140,8 @@ def _loop(model: ServiceModel) -> str:
         facts.append(f"without what recording cost ({duration(recorded)} per request)")
     if cold.extra:
         facts.append(f"up to {share(cold.extra)} more after idling {duration(cold.memory)}")
+    if cold.less:
+        facts.append(f"up to {share(cold.less)} less for code that has just run")
     return ", ".join(facts)
 
 

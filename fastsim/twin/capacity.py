@@ -109,9 +109,14 @@ def find_capacity(plan: Plan, *, seed: int, start_per_s: float | None = None) ->
 def looked_at_closer(found: Capacity, plan: Plan, *, seed: int) -> Capacity:
     """Return what a busier simulation says, where a quiet one does not tell.
 
-    Code is dearer on an idle loop: how much a full one can do is not in proportion.
+    Code is dearer on an idle loop, and cheaper that ran just now: how much a full one can do is not
+    in proportion.
     """
     told = plan.rate_per_s >= _ENOUGH_USE * found.per_s
-    if told or plan.model.loop.cold.extra <= 0.0 or plan.users is not None:
+    if (
+        told
+        or not (plan.model.loop.cold.extra or plan.model.loop.cold.less)
+        or plan.users is not None
+    ):
         return found
     return find_capacity(plan, seed=seed, start_per_s=_PROBE_USE * found.per_s) or found

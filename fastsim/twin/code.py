@@ -6,6 +6,7 @@ arrivals or the deployment.
 
 from dataclasses import dataclass, field
 
+from fastsim.twin.footprints import Footprints
 from fastsim.twin.tables import Table
 
 CPU, WAIT, YIELD, ACQUIRE, RELEASE, THREAD, RESPOND = range(7)
@@ -93,6 +94,11 @@ class Code:
     """How far a node follows the size of its request."""
     rounds: list[float] = field(default_factory=list)
     """How many values of a node a request is expected to need one after the other."""
+    own: list[int] = field(default_factory=list)
+    """Number of the endpoint's code that a place runs; -1 where nothing keeps it warm."""
+    shared: list[int] = field(default_factory=list)
+    """The same of what endpoints share."""
+    footprints: Footprints = field(default_factory=Footprints)
 
     def __len__(self) -> int:
         return len(self.operation)
@@ -107,8 +113,9 @@ class Code:
         second: float = 0.0,
         node: int = -1,
         second_node: int = -1,
+        prints: tuple[int, int] = (-1, -1),
     ) -> int:
-        """Append an operation and return its place."""
+        """Append an operation and return its place; ``prints`` are ``own`` and ``shared``."""
         self.operation.append(operation)
         self.argument.append(argument)
         self.kind.append(kind)
@@ -116,6 +123,8 @@ class Code:
         self.second.append(second)
         self.node.append(node)
         self.second_node.append(second_node)
+        self.own.append(prints[0])
+        self.shared.append(prints[1])
         return len(self.operation) - 1
 
     def draw(

@@ -35,6 +35,7 @@ from fastsim.model import (
 from fastsim.spans import StepKind, Via
 from fastsim.twin import code as ops
 from fastsim.twin.code import Branch, Code
+from fastsim.twin.footprints import Place, places
 from fastsim.twin.tables import Choice, Fixed, Table, choice_of, table_of
 
 KINDS: tuple[str, ...] = tuple(kind.value for kind in StepKind)
@@ -81,6 +82,14 @@ def compile_model(model: ServiceModel, shares: Sequence[float]) -> Program:
     return Program(compiler.code, tuple(entries), names, stations, limits, background)
 
 
+def _named(step: Step) -> tuple[str, str, str]:
+    """Return what a step is to the code that follows it."""
+    kind = step.kind.value if isinstance(step, (WaitStep, StreamStep)) else ""
+    if isinstance(step, (AcquireStep, ReleaseStep, UseStep)):
+        return step.do, kind, step.resource
+    return step.do, kind, step.label
+
+
 def _code_s(step: CpuStep | StreamStep) -> float:
     return mean(step.time if isinstance(step, CpuStep) else step.cpu)
 
@@ -98,6 +107,7 @@ class _Compiler:
         }
         self._pauses = model.loop.pauses
         self._paused: Step | None = None
+        self._endpoint, self._place = "", Place()
         self._rounds = 1.0
         """How often the innermost loop around a step goes round, in the mean."""
         self._tables: dict[tuple[int, bool], Table] = {}
@@ -111,6 +121,7 @@ class _Compiler:
             self.code.add(ops.MARK, number, second=float(variant.failed))
             reached = share * weight / sum(weights)
             self._paused = self._longest(variant.steps)
+            self._endpoint, self._place = name, ()
             self._steps(variant.steps, f"{name}/{number}", reached)
             self.code.add(ops.END)
         if len(entries) == 1:
@@ -128,6 +139,7 @@ class _Compiler:
         phase = Empirical(probabilities=[0.0, 1.0], values=[0.0, work.every])
         gap: Distribution = Constant(value=gap_s) if work.regular else Expon(mean=gap_s)
         begin = len(code)
+        self._endpoint, self._place = name, ()
         via = ops.TIMER if work.regular else ops.SOCKET
         self._timed(ops.WAIT, phase, f"{name}/phase", 0.0, argument=via)
         forever = code.add(ops.REPEAT, value=_FOREVER)
@@ -145,7 +157,9 @@ class _Compiler:
         return max(code, key=_code_s) if code else None
 
     def _steps(self, steps: Sequence[Step], name: str, share: float) -> None:
-        for position, step in enumerate(steps):
+        within, named = self._place, [_named(step) for step in steps]
+        for position, (step, place) in enumerate(zip(steps, places(named, within), strict=True)):
+            self._place = place
             if isinstance(step, StreamStep):
                 follows = _begins(steps[max(position - 2, 0) : position], step)
                 self._stream(step, f"{name}/{position}", share, follows=follows)
@@ -153,6 +167,7 @@ class _Compiler:
                 self._step(step, f"{name}/{position}", share)
             if step is self._paused:
                 self._pause(name, share)
+        self._place = within
 
     def _pause(self, name: str, share: float) -> None:
         """Stop the loop, seldom."""
@@ -243,7 +258,11 @@ class _Compiler:
         size: float = 0.0,
     ) -> None:
         node, value = self._drawn(law, name, share, size)
-        self.code.add(operation, argument, kind=kind, value=value, second=second, node=node)
+        code = operation == ops.CPU
+        prints = self.code.footprints.of(self._endpoint, self._place) if code else (-1, -1)
+        self.code.add(
+            operation, argument, kind=kind, value=value, second=second, node=node, prints=prints
+        )
 
     def _drawn(
         self, law: Distribution, name: str, share: float, size: float = 0.0

@@ -73,6 +73,7 @@ class FromReplications:
         drawn = found.processors()
         self._speed = np.array([each.cpu_log for each in drawn])
         self._cold = np.array([each.cold_extra for each in drawn])
+        self._less = np.array([each.less for each in drawn])
         self._idle = found.idle_logs()
 
     @property
@@ -135,7 +136,8 @@ class FromReplications:
         deviation = speed_sd(costs, plan.duration_s)
         recorded = costs.doubt.error / deviation if deviation > 0.0 else 0.0
         speed = (_correlation(self._speed, each) * recorded) ** 2
-        return min(speed + _correlation(self._cold, each) ** 2 + laws**2, 1.0)
+        caches = _correlation(self._cold, each) ** 2 + _correlation(self._less, each) ** 2
+        return min(speed + caches + laws**2, 1.0)
 
     def compared_errors(
         self, endpoint: str | None, failed: int, finished: int, tolerance: float

@@ -18,6 +18,7 @@ from fastsim.twin.plan import Plan
 from fastsim.twin.sampling import sample_apart
 
 _REQUESTS = 4000
+_NEVER_S = 1e12
 _SURE = 3.0
 """Standard errors by which a mean may be too high by chance."""
 
@@ -44,9 +45,13 @@ class Demand:
 
 
 def least_demand(plan: Plan) -> Demand:
-    """Return what the requests of a plan need at least, as far as chance goes, too."""
+    """Return what the requests of a plan need at least, as far as chance goes, too.
+
+    All code is warm then.
+    """
     model = plan.model
-    quiet = {"background": [], "cold": ColdCost(), "wander": Wander()}
+    cold = ColdCost(less=model.loop.cold.less, reach=model.loop.cold.reach, forgets=_NEVER_S)
+    quiet = {"background": [], "cold": cold, "wander": Wander()}
     alone = model.model_copy(update={"loop": model.loop.model_copy(update=quiet)})
     deployment = plan.deployment.model_copy(
         update={

@@ -18,6 +18,8 @@ from fastsim.twin.whatif import with_cpu_scaled, with_loop_cpu_scaled
 
 SHORTEST_STRETCH = 1.0 / 16.0
 """Part of the recording; how shorter stretches differ has not been measured."""
+MOST_LESS = 0.95
+"""What code may cost less that ran just now."""
 LEAST_LEFT = 0.1
 """Of the loop's time, where others took the rest."""
 MUCH_TAKEN = 0.10
@@ -70,6 +72,8 @@ class Processor:
     """Logarithm of how many times its recorded time code takes."""
     cold_extra: float
     """What code costs more after long idleness, relative."""
+    less: float
+    """What it costs less when it ran just now, relative."""
 
 
 def draw_processor(costs: LoopCosts, duration_s: float, seed: int) -> Processor:
@@ -78,22 +82,22 @@ def draw_processor(costs: LoopCosts, duration_s: float, seed: int) -> Processor:
     log = deviation * float(stream(seed, "machine speed").standard_normal())
     cold = costs.cold
     extra = cold.extra + cold.error * float(stream(seed, "cold code").standard_normal())
-    return Processor(log, max(extra, 0.0))
+    less = cold.less + cold.less_error * float(stream(seed, "warm code").standard_normal())
+    return Processor(log, max(extra, 0.0), min(max(less, 0.0), MOST_LESS))
 
 
 def on_processor(model: ServiceModel, drawn: Processor) -> ServiceModel:
     """Return the model on the processor that was drawn.
 
-    Another cost of idleness leaves the mean cost of code at the recorded idleness as it was:
+    Another cost of idleness or warmth leaves the mean cost of code at the recorded load as it was:
     that is what the recording knows.
     """
     cold = model.loop.cold
     model = with_cpu_scaled(model, math.exp(drawn.cpu_log))
-    if drawn.cold_extra == cold.extra:
+    if (drawn.cold_extra, drawn.less) == (cold.extra, cold.less):
         return model
-    kept = (1.0 + cold.extra * cold.seen) / (1.0 + drawn.cold_extra * cold.seen)
-    model = with_loop_cpu_scaled(model, kept)
-    other = cold.model_copy(update={"extra": drawn.cold_extra})
+    other = cold.model_copy(update={"extra": drawn.cold_extra, "less": drawn.less})
+    model = with_loop_cpu_scaled(model, cold.in_the_mean / other.in_the_mean)
     return model.model_copy(update={"loop": model.loop.model_copy(update={"cold": other})})
 
 
@@ -106,7 +110,7 @@ def _wander_variance(law: Wander, length_s: float) -> float:
 def busy_loop_sd(costs: LoopCosts) -> float:
     """Return how well the CPU of code on a busy loop is known beside that at the recorded load."""
     cold = costs.cold
-    return cold.error * cold.seen / (1.0 + cold.extra * cold.seen)
+    return math.hypot(cold.error * cold.seen, cold.less_error * cold.warm) / cold.in_the_mean
 
 
 def processor_warnings(costs: LoopCosts, duration_s: float) -> list[str]:

@@ -69,7 +69,7 @@ def half_of(moves: Floats) -> float:
 def has_doubt(plan: Plan) -> bool:
     """Tell whether the model says how well it is known."""
     costs = plan.model.loop
-    if speed_sd(costs, plan.duration_s) > 0.0 or costs.cold.error > 0.0:
+    if speed_sd(costs, plan.duration_s) > 0.0 or max(costs.cold.error, costs.cold.less_error) > 0.0:
         return True
     return is_doubtful(plan.model)
 

@@ -53,7 +53,7 @@ def passes(worker: "Worker") -> Iterator[int]:
     rounds, window_s, speed = worker.rounds_timers, worker.window_s, worker.speed
     lags, window_busy = worker.lags, worker.window_busy
     cold, stretch, dearer, all_of_it = costs.cold, 1.0, 0.0, 1.0
-    extra, memory, power, reach = cold.extra, cold.memory, cold.power, cold.reach
+    extra, memory, power, caches = cold.extra, cold.memory, cold.power, worker.caches
     per_pass, per_accept, event_cost = costs.per_pass, costs.accept, costs.per_event
     suspend_cost, exp = costs.per_suspend, math.exp
     ends, in_threads, came, read = (_RESPOND, _END), (_THREAD, _CALL), tasks.came, tasks.read
@@ -244,8 +244,8 @@ def passes(worker: "Worker") -> Iterator[int]:
                         value -= off_core
                         if kind_of[place]:
                             off_core *= stretch
-                    if dearer:
-                        value += (value if value < reach else reach) * dearer  # noqa: FURB136
+                    if caches is not None:
+                        value = caches.cost_s(place, now, value, dearer)
                     spent = value * stretch
                     if hosted:
                         if spent:

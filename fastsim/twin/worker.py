@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 from fastsim.loop_costs import LoopCosts
 from fastsim.twin.calls import start_call
 from fastsim.twin.code import CALL
+from fastsim.twin.footprints import Caches
 from fastsim.twin.limits import Gate
 from fastsim.twin.passes import passes
 from fastsim.twin.peers import Peer
@@ -56,6 +57,10 @@ class Worker:
     ) -> None:
         self.tasks = tasks
         self.costs = costs
+        code, cold = tasks.code, costs.cold
+        self.caches = None
+        if cold.extra or cold.less:
+            self.caches = Caches(cold, code.own, code.shared, len(code.footprints))
         self.stations = stations
         self.threads = threads
         self.gates = gates

@@ -34,7 +34,16 @@ def runs(
     ratio = cpu / cpu.mean()
     weight = np.full(2 * requests, 1.0 / noise**2)
     request, step = np.divmod(np.arange(2 * requests), 2)
-    return CodeRuns(at_s, request, step, np.ones(2 * requests), ratio, idle, demand, demand, weight)
+    one, cold = np.ones(2 * requests), np.zeros(2 * requests)
+    return CodeRuns(at_s, request, step, one, ratio, idle, cold, demand, demand, weight)
+
+
+def with_warmth(plain: CodeRuns, less: float, *, seed: int, mean: float = 0.2) -> CodeRuns:
+    """The same code, of which ``less`` is saved where it is warm: by chance, ``mean`` of it."""
+    rng = np.random.default_rng(seed + 500)
+    warm = rng.beta(mean * 4.0, (1.0 - mean) * 4.0, len(plain))
+    cpu = plain.ratio * (1.0 - less * warm)
+    return replace(plain, ratio=cpu / cpu.mean(), warm=warm)
 
 
 def test_the_error_is_that_of_many_recordings() -> None:
@@ -133,6 +142,47 @@ def test_a_quiet_recording_does_not_make_code_cheap_on_a_busy_loop() -> None:
     assert warm == pytest.approx(truth, rel=0.05)
     # Nobody has seen that loop busy, and the error says so.
     assert found.error > 0.3 > fit_cold(runs(3_000, 0.1, noise=0.05)).error
+
+
+def test_code_that_ran_just_now_is_cheaper_and_that_is_not_idleness() -> None:
+    found = [
+        fit_cold(with_warmth(runs(1_500, 0.0, seed=seed), 0.6, seed=seed)) for seed in range(20)
+    ]
+    less = np.array([each.less for each in found])
+    assert less.mean() == pytest.approx(0.6, abs=0.05)
+    assert np.mean([each.warm for each in found]) == pytest.approx(0.2, abs=0.02)
+    assert np.mean([each.extra for each in found]) < 0.1
+    # The spread of twenty is known to 16 %; what loads differ by is claimed beside it.
+    assert less.std() < np.mean([each.less_error for each in found]) < 4.0 * less.std()
+
+
+def test_idleness_and_warmth_are_told_apart() -> None:
+    law = ColdCost(extra=0.5, less=0.6)
+    found = []
+    for seed in range(20):
+        plain = runs(2_000, 0.0, seed=seed)
+        warm = with_warmth(plain, 0.0, seed=seed, mean=0.3).warm
+        # Where many ask, the loop is busy and code is warm: neither may have the other's part.
+        warm = np.clip(warm * (0.5 + plain.demand), 0.0, 1.0)
+        cpu = plain.ratio * cold_factor(law, plain.idle, warm)
+        found.append(fit_cold(replace(plain, ratio=cpu / cpu.mean(), warm=warm)))
+    assert np.mean([each.extra for each in found]) == pytest.approx(0.5, abs=0.08)
+    assert np.mean([each.less for each in found]) == pytest.approx(0.6, abs=0.08)
+    mean = np.mean([each.in_the_mean for each in found])
+    assert mean == pytest.approx(float(cold_factor(law, plain.idle, warm).mean()), abs=0.03)
+
+
+def test_where_nothing_is_saved_idleness_is_all() -> None:
+    plain = runs(3_000, 0.3)
+    found = fit_cold(with_warmth(plain, -0.5, seed=1))  # warm code dearer: nothing does that
+    alone = fit_cold(replace(with_warmth(plain, -0.5, seed=1), warm=np.zeros(len(plain))))
+    assert found.less == 0.0
+    assert (found.extra, found.error) == (alone.extra, alone.error)
+    assert found.less_error > 0.0
+    # Without it, a model's idleness is that of all code, warm or not.
+    warm = np.full(3, 0.7)
+    idle = np.array([0.1, 0.5, 0.9])
+    assert cold_factor(found, idle, warm).tolist() == cold_factor(found, idle).tolist()
 
 
 def replace_reach(cold: ColdCost) -> ColdCost:

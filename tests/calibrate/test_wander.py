@@ -34,6 +34,7 @@ def runs_at(rng: np.random.Generator, *, drift: float = 0.0, rest_s: float = 0.0
         np.full(n, 0.5),
         nothing,
         nothing,
+        nothing,
         np.full(n, 1.0 / 0.04),
     )
 
@@ -81,7 +82,7 @@ def test_too_little_says_nothing() -> None:
     requests = collect_requests(trace(3), skip_first_s=0.0)
     assert fit_wander(requests, CodeRuns.none(), ColdCost()).doubt == SpeedDoubt()
     at_s = np.linspace(0.0, 3.0, 100)
-    brief = CodeRuns(at_s, np.arange(100), *(np.ones(100),) * 7)  # type: ignore[arg-type]
+    brief = CodeRuns(at_s, np.arange(100), *(np.ones(100),) * 8)  # type: ignore[arg-type]
     assert doubt_of(brief, ColdCost()) == SpeedDoubt()
 
 

@@ -64,7 +64,7 @@ def live_of(model: ServiceModel, seed: int) -> LiveSample:
 
 def test_without_doubt_there_is_one_speed() -> None:
     assert speed_sd(LoopCosts(), 10.0) == 0.0
-    assert draw_processor(LoopCosts(), 10.0, 1) == Processor(0.0, 0.0)
+    assert draw_processor(LoopCosts(), 10.0, 1) == Processor(0.0, 0.0, 0.0)
 
 
 def test_recording_and_live_run_both_drift() -> None:
@@ -161,7 +161,7 @@ def test_draws_of_the_cost_of_idleness_are_never_below_zero() -> None:
 
 def test_what_the_recording_knows_of_code_stays() -> None:
     model = service(cold(0.2, 0.1, 0.4))
-    other = on_processor(model, Processor(0.0, 0.5))
+    other = on_processor(model, Processor(0.0, 0.5, 0.0))
     [before], [after] = (
         [step.time for step in each.endpoints[0].variants[0].steps if isinstance(step, CpuStep)]
         for each in (model, other)
@@ -181,7 +181,7 @@ def test_what_threads_do_does_not_depend_on_how_busy_the_loop_is() -> None:
             "endpoints": [{"name": "GET /", "share": 1.0, "variants": [{"steps": [thread]}]}],
         }
     )
-    other = on_processor(model, Processor(0.0, 0.5))
+    other = on_processor(model, Processor(0.0, 0.5, 0.0))
     assert other.endpoints == model.endpoints
     assert other.loop.accept == pytest.approx(0.001 * 1.08 / 1.2)
 
