@@ -14,6 +14,7 @@ from fastsim import __version__, spans
 from fastsim.calibrate.arrivals import describe_arrivals
 from fastsim.calibrate.background import fit_background
 from fastsim.calibrate.closing import close_account
+from fastsim.calibrate.code_account import with_recorded_cost
 from fastsim.calibrate.code_runs import code_runs
 from fastsim.calibrate.cold import fit_cold
 from fastsim.calibrate.exposure import processes_at_a_time, watched_times_s
@@ -191,6 +192,8 @@ def build_model(
     )
     if plain is not None and plain.hidden:
         model = without_queueing(model, requests)
+    if plain is None:
+        model = with_recorded_cost(model, requests, observed, jobs)
     model, said = close_account(model, requests, stolen_s, fit_taken(requests), jobs=jobs)
     model.warnings += said
     return without_recorder(model, requests)

@@ -67,7 +67,7 @@ class Balance:
         return 1.0 - self.twin_s / self.recorded_s
 
 
-class _Replay:
+class Replay:
     """The recording's arrivals, to be replayed through models."""
 
     def __init__(self, model: ServiceModel, requests: RequestSet, jobs: Processes | None) -> None:
@@ -84,20 +84,30 @@ class _Replay:
 
     def per_request_s(self, model: ServiceModel, replays: int) -> tuple[float, float]:
         """Return busy time of the loop, and what threads took of it, per request."""
-        once = partial(_busy_and_lost_s, model, self._arrival_s, self._endpoint)
-        found = self._jobs.each(once, range(replays))
+        found = self._each(model, replays)
         served = replays * max(len(self._arrival_s), 1)
-        return sum(busy for busy, _ in found) / served, sum(lost for _, lost in found) / served
+        return sum(once[0] for once in found) / served, sum(once[1] for once in found) / served
+
+    def code_cost(self, model: ServiceModel, replays: int) -> float:
+        """Return what code takes, of what it takes on a busy loop when it has not run for long."""
+        return sum(once[2] for once in self._each(model, replays)) / replays
+
+    def _each(self, model: ServiceModel, replays: int) -> list[tuple[float, float, float]]:
+        once = partial(_once, model, self._arrival_s, self._endpoint)
+        return self._jobs.each(once, range(replays))
 
 
-def _busy_and_lost_s(
+def _once(
     model: ServiceModel, arrival_s: FloatArray, endpoint: IntArray, replay: int
-) -> tuple[float, float]:
-    """Replay once, in whatever process: how long the loop is busy, and what threads take of it."""
+) -> tuple[float, float, float]:
+    """Replay once, in whatever process.
+
+    Return how long the loop is busy, what threads take of it, and what code costs.
+    """
     workload = sample_at(model, arrival_s, endpoint, replay)
     deployment = resolve_deployment(model, Deployment())
     outcome = simulate(workload, deployment, model.loop, seed=replay)
-    return float(outcome.loop_busy_s.sum()), outcome.gil_lost_s
+    return float(outcome.loop_busy_s.sum()), outcome.gil_lost_s, outcome.code_cost
 
 
 def balance(
@@ -109,7 +119,7 @@ def balance(
         return None
     # What belongs to no request is not put on them; the twin has none of it.
     recorded_s -= per_request_s(requests, spans.BACKGROUND_WALL_NS) or 0.0
-    twin_s, _ = _Replay(model, requests, jobs).per_request_s(model, REPLAYS)
+    twin_s, _ = Replay(model, requests, jobs).per_request_s(model, REPLAYS)
     return Balance(max(recorded_s, 1e-9), twin_s)
 
 
@@ -139,7 +149,7 @@ def fit_handover(
         return None
     writer_s = (per_request_s(requests, spans.RECORDER_CPU_NS) or 0.0) * share
     lost_s = busy_s - cpu_s - blocked_s - writer_s - stolen_s
-    replay = _Replay(model, requests, jobs)
+    replay = Replay(model, requests, jobs)
     lost = []
     for handover_s in HANDOVERS_S:
         loop = model.loop.model_copy(update={"handover": handover_s})

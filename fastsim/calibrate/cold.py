@@ -212,16 +212,18 @@ def _cost(short: Told, lasting: Told, power: float) -> _Costs | None:
     of_short = dearer, variance + (SHORT_IS_NOT_LASTING * dearer) ** 2
     # Ratios are to the mean, which holds the mean idleness and warmth already.
     seen, warm = _mean_asleep(short.runs, power), _mean(short.runs, short.runs.warm)
-    extra = error = less = less_error = 0.0
+    extra = error = less = less_error = warmed = 0.0
     for _ in range(_ROUNDS):
-        warmed = less / max(1.0 + extra * seen - less * warm, LEAST_LEFT)
-        extra, error = _most_likely((of_lasting, of_short), seen, warmed * warm)
-        mean = max(1.0 + extra * seen - less * warm, LEAST_LEFT)
+        extra, error = _most_likely((of_lasting, of_short), seen, warmed)
+        # The mean cost, of what a busy loop has, if the slope of warmth is as it was.
+        mean = (1.0 + extra * seen) / (1.0 + warmed)
         slope, variance = short.warm_slope(extra / mean, power)
+        mean = (1.0 + extra * seen) / (1.0 + max(slope, 0.0) * warm)
         told = 1.0 / max(mean**2 * variance, 1e-12)
         known = told + 1.0 / USUAL**2
         less = min(max(slope * mean, 0.0) * told / known, MOST_LESS)
         less_error = 1.0 / math.sqrt(known)
+        warmed = less * warm / max(1.0 + extra * seen - less * warm, LEAST_LEFT)
     return _Costs(extra, error, seen, less, less_error, warm)
 
 

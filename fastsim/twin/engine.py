@@ -20,6 +20,7 @@ from fastsim.twin.alarm import Clock
 from fastsim.twin.cluster import Cluster
 from fastsim.twin.code import Code
 from fastsim.twin.draws import Draws
+from fastsim.twin.footprints import Caches
 from fastsim.twin.host import Host
 from fastsim.twin.hosted import Hosted, HostedThreads
 from fastsim.twin.limits import Gate
@@ -101,6 +102,11 @@ def _version(python: str) -> tuple[int, ...]:
     """Return major and minor version; of an unknown one, that of the newest."""
     found = re.match(r"(\d+)\.(\d+)", python)
     return (3, 99) if found is None else (int(found[1]), int(found[2]))
+
+
+def _code_cost(caches: Sequence[Caches]) -> float:
+    alone_s = sum(each.alone_s for each in caches)
+    return sum(each.spent_s for each in caches) / alone_s if alone_s > 0.0 else 1.0
 
 
 def _together(uses: Sequence[Usage]) -> Slots:
@@ -343,6 +349,7 @@ class _Simulation:
             window_s=self.window_s,
             window_busy_s=window_busy,
             end_s=end,
+            code_cost=_code_cost([loop.caches for loop in loops if loop.caches is not None]),
         )
 
     def _used(self, number: int) -> Slots:

@@ -69,6 +69,9 @@ class Caches:
         self._shared = shared
         self._over = [-math.inf] * count
         """When each ran last."""
+        self.alone_s = 0.0
+        """What all code would have taken on a busy loop, cold; what idleness and warmth made it."""
+        self.spent_s = 0.0
 
     def cost_s(self, place: int, now: float, code_s: float, dearer: float) -> float:
         """Return how long code takes that begins now, and note that it ran.
@@ -80,14 +83,18 @@ class Caches:
         dearer
             What idleness adds to code of which nothing is warm, relative.
         """
-        own = self._own[place]
+        own, factor = self._own[place], dearer
+        self.alone_s += code_s
         if own < 0 or not self._less:
-            return code_s + (code_s if code_s < self._reach else self._reach) * dearer  # noqa: FURB136
+            code_s += (code_s if code_s < self._reach else self._reach) * factor  # noqa: FURB136
+            self.spent_s += code_s
+            return code_s
         shared, over, forgets = self._shared[place], self._over, self._forgets
         age, of_any = now - over[own], now - over[shared]
         warm = math.exp(-math.sqrt(age / forgets)) if age > 0.0 else 1.0
         warm += math.exp(-math.sqrt(of_any / forgets)) if of_any > 0.0 else 1.0
-        factor = dearer - (dearer + self._less) * warm / 2.0
+        factor -= (dearer + self._less) * warm / 2.0
         code_s += (code_s if code_s < self._reach else self._reach) * factor  # noqa: FURB136
+        self.spent_s += code_s
         over[own] = over[shared] = now + code_s
         return code_s

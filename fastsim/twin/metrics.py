@@ -283,6 +283,9 @@ def _busy_between(outcome: Outcome, edges_s: Floats) -> Floats:
     total_s = np.concatenate([np.zeros((len(each_s), 1)), np.cumsum(each_s, axis=1)], axis=1)
     grid_s = np.arange(total_s.shape[1]) * outcome.window_s
     total_s = grid_s + np.minimum.accumulate(total_s - grid_s, axis=1)
+    # What the last window holds happened before the end, which may come early in it.
+    if len(grid_s) > 1 and grid_s[-2] < outcome.end_s < grid_s[-1]:
+        grid_s[-1] = outcome.end_s
     return np.diff(np.interp(edges_s, grid_s, total_s.mean(axis=0)))
 
 

@@ -106,3 +106,5 @@ class Outcome:
     window_busy_s: FloatArray
     """Shape (workers, windows)."""
     end_s: float
+    code_cost: float = 1.0
+    """What code took, of what it takes on a busy loop when it has not run for long."""

@@ -1,5 +1,7 @@
 """Metrics: hand-made outcomes whose numbers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -150,6 +152,13 @@ def test_a_pass_that_is_longer_than_a_window_keeps_the_loop_busy_beyond_it() -> 
     found = measured(workload, outcome)
     assert found.windows.utilisation == pytest.approx([0.0, 1.0, 1.0, 0.5, 0.0, 0.0])
     assert found.loop.utilisation == pytest.approx(2.5 / 6.0)
+
+
+def test_a_run_that_ends_within_a_window_has_been_busy_before_its_end() -> None:
+    workload, outcome = story([3.0], [3.05], window_busy_s=[0.5] * 7 + [0.2])
+    short = replace(outcome, end_s=7.4)
+    found = measured(workload, short, warmup_s=2.0, duration_s=5.4)
+    assert found.loop.utilisation == pytest.approx((5 * 0.5 + 0.2) / 5.4)
 
 
 def test_resource_use_is_relative_to_all_slots_and_never_above_one() -> None:
