@@ -1,80 +1,51 @@
 """How much less code costs that ran a moment ago, and what that says about other loads.
 
-Run: python benchmarks/recent_code.py [--rounds 5]
+Run: python -m benchmarks.recent_code [--rounds 14] [--keep FOLDER]
 
-The example shop on one core, in turns at 40 % of its capacity, at 75 %, and with 16 requests in
+The example shop on one core, in turns at 15, 40 and 75 % of its capacity, and with 16 requests in
 flight (full). Two things predict what a run of a step costs: how long the loop slept of the last 20
-ms (``loop.cold``, in every model), and how long ago the same step ran (``age``, in no model;
-docs/decisions/0022).
+ms, and how warm the code still is from when it ran before (``loop.cold``, docs/decisions/0026).
 
-1. CPU of the steps over their means, by age and by the idle share, at both loads.
-2. The law ``1 - less * exp(-age / memory)``, fitted to the slices at 40 % alone, within windows of
-   0.2 s, beside that of the idle share.
-3. What code takes at 75 % and when full, of what it takes at 40 %: measured, foretold by idleness
-   alone, and foretold with age.
+1. CPU of the steps over their means at 40 %, by warmth and load, and by warmth and idleness.
+2. What calibration finds in the slices of each load alone, with warmth and by idleness alone, and
+   what code takes at the other loads of what it takes there: measured, and foretold by both.
 """
 
 import argparse
 import itertools
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsim.calibrate.build import read_requests
-from fastsim.calibrate.code_runs import code_runs as runs_for_cold
-from fastsim.calibrate.cold import fit_cold
-from fastsim.calibrate.requests import RequestSet
+from fastsim.calibrate.code_runs import CodeRuns, code_runs
+from fastsim.calibrate.cold import cold_factor, fit_cold
 from fastsim.calibrate.variants import group_variants
 from fastsim.demo.servers import EXAMPLES, Cores, Services
 from fastsim.load.capacity import measure_capacity
 from fastsim.load.schedule import draw_schedule
 from fastsim.load.session import run_load
 from fastsim.load.traffic_file import read_traffic_file
+from fastsim.model import ColdCost
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-LOADS = {"at 40 %": 0.4, "at 75 %": 0.75}
+LOADS = {"15 %": 0.15, "40 %": 0.4, "75 %": 0.75}
 FULL = "full"
 SLICE_S, BURST_S = 3.5, 1.5
-LENGTHS_US = (20, 300, 1000, 100_000)
-AGES_MS = (0, 1, 3, 10, 30, 100, 300, 1e6)
-IDLE = (0.0, 0.1, 0.3, 0.6, 1.01)
-MEMORIES_MS = (0.7, 1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 10.0)
-WINDOW_S = 0.2
+SETTLE_S = 0.3
+"""At the begin of a slice, which does not count."""
+WARM = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 1.01)
+IDLE = (0.0, 0.15, 0.5, 0.7, 0.85, 1.01)
 FEWEST = 40
 
 Times = dict[str, list[tuple[float, float]]]
 """Begin and end of the slices of each load, seconds since the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """Runs of code, one entry each."""
-
-    at_s: Floats
-    step: Floats
-    cpu_s: Floats
-    mean_s: Floats
-    """Of the step."""
-    idle: Floats
-    age_s: Floats
-
-    def of(self, chosen: Flags) -> "Runs":
-        """Return some of them."""
-        return Runs(*(getattr(self, name)[chosen] for name in self.__slots__))
-
-    def within(self, slices: list[tuple[float, float]]) -> "Runs":
-        """Return those in some slices."""
-        found = np.zeros(len(self.at_s), np.bool_)
-        for begin_s, end_s in slices:
-            found |= (self.at_s >= begin_s) & (self.at_s < end_s)
-        return self.of(found)
 
 
 def record(folder: Path, rounds: int) -> Times:
@@ -104,158 +75,122 @@ def record(folder: Path, rounds: int) -> Times:
     return slices
 
 
-def code_runs(requests: RequestSet) -> Runs:
-    """Return the runs of all steps that ran often enough, without wild ones."""
-    columns: list[Floats] = []
-    for variant in (v for each in group_variants(requests) for v in each.variants if not v.pooled):
-        for steps, rows in variant.columns():
-            if steps[0].do != "cpu" or len(steps) < FEWEST:
-                continue
-            cpu, idle, start = (
-                np.array([getattr(step, what) for step in steps])
-                for what in ("cpu_s", "idle_share", "start_s")
-            )
-            at_s = requests.start_ns[list(rows)] / 1e9 + start
-            order = np.argsort(at_s)
-            at_s, cpu, idle = at_s[order], cpu[order], idle[order]
-            age_s = np.diff(at_s, prepend=-np.inf)
-            tame = cpu < 3.0 * np.median(cpu)
-            mean = np.full(len(cpu), cpu[tame].mean())
-            number = np.full(len(cpu), float(len(columns)))
-            columns.append(np.stack([at_s, number, cpu, mean, idle, age_s])[:, tame])
-    return Runs(*np.concatenate(columns, axis=1))
+def chosen(runs: CodeRuns, which: Flags) -> CodeRuns:
+    """Return some of the runs."""
+    return CodeRuns(*(getattr(runs, name)[which] for name in CodeRuns.__slots__))
 
 
-def say_ages(runs: Runs, slices: Times) -> None:
-    """Print CPU over the mean of the step by age and idle share."""
-    for low, high in itertools.pairwise(LENGTHS_US):
-        long = runs.of((runs.mean_s * 1e6 >= low) & (runs.mean_s * 1e6 < high))
-        print(f"\nsteps of {low} to {high} us: CPU over the step's mean at that load")
-        print(
-            "  last ran        "
-            + "".join(f"idle {a:.1f}-{min(b, 1):.1f}  " for a, b in itertools.pairwise(IDLE))
-        )
-        for name in LOADS:
-            part = long.within(slices[name])
-            ratio = part.cpu_s / means_of(part)
-            for begin, end in itertools.pairwise(AGES_MS):
-                aged = (part.age_s * 1e3 >= begin) & (part.age_s * 1e3 < end)
-                cells = [
-                    cell(ratio, part.mean_s, aged & (part.idle >= a) & (part.idle < b))
-                    for a, b in itertools.pairwise(IDLE)
-                ]
-                text = f"< {end:g} ms" if end < 1e6 else "longer ago"
-                print(f"  {text:<11}{name}  {'   '.join(cells)}")
+def within(runs: CodeRuns, slices: list[tuple[float, float]], begin_s: float) -> CodeRuns:
+    """Return the runs in some slices."""
+    found = np.zeros(len(runs), np.bool_)
+    for start_s, end_s in slices:
+        found |= (runs.at_s >= start_s - begin_s + SETTLE_S) & (runs.at_s < end_s - begin_s)
+    return chosen(runs, found)
 
 
-def cell(ratio: Floats, weight: Floats, chosen: Flags) -> str:
-    """Return a weighted mean and how many it is of; nothing for few."""
-    if chosen.sum() < FEWEST:
-        return f"{'-':^11}"
-    return f"{np.average(ratio[chosen], weights=weight[chosen]):.2f} ({chosen.sum():4d})"
+def means(runs: CodeRuns, steps: int) -> Floats:
+    """Return the mean ratio of each step; NaN for those that ran too seldom."""
+    count = np.bincount(runs.step, minlength=steps)
+    total = np.bincount(runs.step, runs.ratio, minlength=steps)
+    return np.where(count >= FEWEST, total / np.maximum(count, 1), np.nan)
 
 
-def means_of(runs: Runs) -> Floats:
-    """Return the mean CPU of each run's step among these runs."""
-    _, step = np.unique(runs.step, return_inverse=True)
-    return np.asarray((np.bincount(step, runs.cpu_s) / np.bincount(step))[step])
+def cell(ratio: Floats, which: Flags) -> str:
+    """Return a mean and how many it is of; nothing for few."""
+    if which.sum() < FEWEST:
+        return f"{'-':^13}"
+    return f"{ratio[which].mean():.2f} ({which.sum():6d})"
 
 
-def fit(runs: Runs, reached: Floats) -> tuple[float, float, float]:
-    """Return what idleness adds, what having run just now takes off, and its memory, seconds."""
-    ratio = runs.cpu_s / means_of(runs)
-    groups = [
-        np.unique(each, return_inverse=True)[1]
-        for each in (runs.step, np.floor(runs.at_s / WINDOW_S))
-    ]
-    weight = runs.mean_s
-
-    def within(values: Floats) -> Floats:
-        for _ in range(4):
-            for group in groups:
-                total = np.bincount(group, weight)
-                values = values - (np.bincount(group, weight * values) / total)[group]
-        return values
-
-    left, idle = within(ratio), within(runs.idle**3 * reached)
-    best = (np.inf, 0.0, 0.0, 0.0)
-    for memory_ms in MEMORIES_MS:
-        recent = within(np.exp(-runs.age_s * 1e3 / memory_ms))
-        design = np.stack([idle, -recent], axis=1)
-        root = np.sqrt(weight)
-        found, *_ = np.linalg.lstsq(design * root[:, None], left * root, rcond=None)
-        squares = float(weight @ (left - design @ found) ** 2)
-        best = min(best, (squares, float(found[0]), float(found[1]), memory_ms / 1e3))
-    return best[1:]
+def say_warmth(loads: dict[str, CodeRuns], steps: int) -> None:
+    """Print CPU of steps within reach over their means at 40 %, by warmth and load or idleness."""
+    known = means(loads["40 %"], steps)
+    print("\nCPU over the step's mean at 40 %\n  warm        " + "        ".join(loads))
+    ratios = {name: runs.ratio / known[runs.step] for name, runs in loads.items()}
+    usable = {
+        name: np.isfinite(ratios[name]) & (runs.reached == 1.0) for name, runs in loads.items()
+    }
+    for low, high in itertools.pairwise(WARM):
+        cells = [
+            cell(ratios[name], usable[name] & (runs.warm >= low) & (runs.warm < high))
+            for name, runs in loads.items()
+        ]
+        print(f"  {low:.2f}..{min(high, 1.0):.2f}  " + " ".join(cells))
+    for name in ("15 %", "75 %"):
+        runs = loads[name]
+        print(f"at {name}, by idleness: " + ", ".join(f"{a:g}.." for a in IDLE[:-1]))
+        for low, high in itertools.pairwise(WARM):
+            warm = usable[name] & (runs.warm >= low) & (runs.warm < high)
+            cells = [
+                cell(ratios[name], warm & (runs.idle >= a) & (runs.idle < b))
+                for a, b in itertools.pairwise(IDLE)
+            ]
+            print(f"  {low:.2f}..{min(high, 1.0):.2f}  " + " ".join(cells))
 
 
-def say_forecast(requests: RequestSet, runs: Runs, slices: Times) -> None:
-    """Print the laws fitted to the lowest load and what they say of the others."""
-    low = runs.within(slices["at 40 %"])
-    reach_s = 0.0005
-    extra, less, memory_s = fit(low, np.minimum(reach_s / low.mean_s, 1.0))
-    print(
-        f"\nat 40 % alone: idleness adds {extra:.2f}; code that just ran costs {less:.2f} less, "
-        f"forgotten within {memory_s * 1e3:g} ms"
-    )
-    begin_s = float(requests.start_ns.min()) / 1e9
-    all_runs = runs_for_cold(requests, group_variants(requests))
-    quiet = Runs(*[all_runs.at_s + begin_s] * 6).within(slices["at 40 %"])
-    chosen = np.isin(all_runs.at_s + begin_s, quiet.at_s)
-    names = type(all_runs).__slots__
-    cold = fit_cold(type(all_runs)(*(getattr(all_runs, name)[chosen] for name in names)))
-    print(f"(a model has {cold.extra:.2f} for idleness, power {cold.power:g})")
-
-    def alone(part: Runs) -> Floats:
-        reached = np.minimum(cold.reach / part.mean_s, 1.0)
-        return 1.0 + cold.extra * part.idle**cold.power * reached
-
-    def both(part: Runs) -> Floats:
-        reached = np.minimum(reach_s / part.mean_s, 1.0)
-        recent = np.exp(-part.age_s / memory_s)
-        return np.asarray((1.0 + extra * part.idle**3 * reached) * (1.0 - less * recent))
-
-    print("\ncode takes, of what it takes at 40 %:   measured   by idleness   with age")
-    for low_us, high_us in itertools.pairwise(LENGTHS_US):
-        of_length = (runs.mean_s * 1e6 >= low_us) & (runs.mean_s * 1e6 < high_us)
-        for name in ("at 75 %", FULL):
-            there, here = runs.of(of_length).within(slices[name]), low
-            both_known = set(there.step.tolist()) & set(here.step.tolist())
-            print(
-                f"  steps of {low_us:4} to {high_us:6} us, {name:<8}      "
-                f"{change(here, there, both_known, None):.2f}        "
-                f"{change(here, there, both_known, alone):.2f}          "
-                f"{change(here, there, both_known, both):.2f}"
-            )
-
-
-def change(
-    here: Runs, there: Runs, steps: set[float], law: Callable[[Runs], Floats] | None
-) -> float:
+def change(here: CodeRuns, there: CodeRuns, cpu_s: Floats, law: ColdCost | None) -> float:
     """Return CPU there over CPU here, as measured or by a law, steps weighted by their CPU."""
-    before = after = 0.0
-    for step in steps:
-        first, second = here.of(here.step == step), there.of(there.step == step)
-        mean_s = float(first.cpu_s.mean())
-        before += mean_s
-        if law is None:
-            after += float(second.cpu_s.mean())
-        else:
-            after += mean_s * float(law(second).mean() / law(first).mean())
-    return after / before
+    steps = len(cpu_s)
+    if law is None:
+        before, after = means(here, steps), means(there, steps)
+    else:
+        before, after = (
+            means(replace(runs, ratio=_foretold(runs, law)), steps) for runs in (here, there)
+        )
+    known = np.isfinite(before) & np.isfinite(after)
+    weight = (cpu_s * np.bincount(here.step, minlength=steps))[known]
+    return float(weight @ (after / np.where(before > 0.0, before, 1.0))[known] / weight.sum())
+
+
+def _foretold(runs: CodeRuns, law: ColdCost) -> Floats:
+    found: Floats = 1.0 + (cold_factor(law, runs.idle, runs.warm) - 1.0) * runs.reached
+    return found
+
+
+def say_forecast(loads: dict[str, CodeRuns], cpu_s: Floats) -> None:
+    """Print what is found at each load alone, and what that says of the others."""
+    for name in LOADS:
+        here = loads[name]
+        both = fit_cold(here)
+        alone = fit_cold(replace(here, warm=np.zeros(len(here))))
+        print(
+            f"\nfitted at {name}: idleness adds {both.extra:.2f} ({both.error:.2f}), power "
+            f"{both.power:.1f}, warmth takes off {both.less:.2f} ({both.less_error:.2f}); by "
+            f"idleness alone {alone.extra:.2f} ({alone.error:.2f})"
+        )
+        for other, there in loads.items():
+            if other != name:
+                found = [change(here, there, cpu_s, law) for law in (None, both, alone)]
+                print(
+                    f"  at {other:<5} of that: measured {found[0]:.3f}, foretold {found[1]:.3f}, "
+                    f"by idleness alone {found[2]:.3f}"
+                )
+
+
+def step_means_s(runs: CodeRuns) -> Floats:
+    """Return the mean CPU of each step: a run's weight times the variance of its step."""
+    count = np.bincount(runs.step)
+    square = np.bincount(runs.step, (runs.ratio - 1.0) ** 2) / count
+    return np.bincount(runs.step, runs.weight) / count * np.maximum(square, 1e-4)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=14)
+    parser.add_argument("--keep", type=Path, help="folder to record into, empty or absent")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        slices = record(Path(folder), asked.rounds)
-        requests = read_requests([Path(folder) / "traces"], skip_first_s=0.0)
-    runs = code_runs(requests)
-    say_ages(runs, slices)
-    say_forecast(requests, runs, slices)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) if asked.keep is None else asked.keep
+        folder.mkdir(parents=True, exist_ok=True)
+        slices = record(folder, asked.rounds)
+        requests = read_requests([folder / "traces"], skip_first_s=0.0)
+    observed = group_variants(requests)
+    runs = code_runs(requests, observed)
+    begin_s = float(requests.start_ns.min()) / 1e9
+    loads = {name: within(runs, times, begin_s) for name, times in slices.items()}
+    say_warmth(loads, int(runs.step.max()) + 1)
+    say_forecast(loads, step_means_s(runs))
 
 
 if __name__ == "__main__":

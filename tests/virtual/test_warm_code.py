@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastsim.calibrate.build import build_model, read_requests
+from fastsim.calibrate.closing import balance
 from fastsim.model import ServiceModel
 from fastsim.scenario import TrafficPlan
 from fastsim.twin import ArrivalReplay, forecast_run
@@ -23,7 +24,12 @@ def arrivals_at(load: float, requests: int, seed: int) -> Arrivals:
 def model(tmp_path_factory: pytest.TempPathFactory) -> ServiceModel:
     traces = tmp_path_factory.mktemp("traces")
     serve(WARM.make(random.Random(3)), arrivals_at(0.3, 2_000, 7), record=traces)
-    return build_model(read_requests([traces], skip_first_s=0.0))
+    requests = read_requests([traces], skip_first_s=0.0)
+    found = build_model(requests)
+    account = balance(found, requests)
+    assert account is not None
+    assert abs(account.missing) < 0.01  # at the recorded load all is as it was
+    return found
 
 
 def test_what_warmth_saves_is_found_and_is_not_idleness(model: ServiceModel) -> None:
