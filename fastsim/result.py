@@ -260,6 +260,14 @@ class Comparison(Block):
     needed_s: float | None = Field(
         None, description="cannot tell: length of a live run at this load that would, seconds"
     )
+    busy: CompareRow | None = Field(
+        None, description="event loop's busy time per request, where the live run was recorded"
+    )
+    at_live_busy: list[CompareRow] = Field(
+        default_factory=list,
+        description="rows that count as they would be if the twin's loop were as busy per request "
+        "as live's: on a machine as fast; they say more, and decide nothing",
+    )
     reasons: list[str] = Field(
         default_factory=list, description="off: steps of the live recording that differ for sure"
     )

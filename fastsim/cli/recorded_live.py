@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastsim.calibrate.growth import stand_for, unsampled
+from fastsim import spans
+from fastsim.calibrate.growth import per_request_s, stand_for, unsampled
 from fastsim.calibrate.readers import read_spans
 from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.taken import fit_taken
@@ -67,5 +68,6 @@ def read_recorded(path: Path, service: str | None, sampled: float | None = None)
         recorded=bool(requests.recorded.any()),
         stand_for=stand_for(requests),
         taken=None if taken is None else taken.share,
+        busy_s=per_request_s(requests, spans.LOOP_BUSY_NS),
     )
     return RecordedLive(sample, requests)

@@ -17,7 +17,7 @@ from fastsim import spans
 from fastsim.calibrate.build import build_model, hash_inputs, read_requests
 from fastsim.calibrate.client_path import fit_client_overhead
 from fastsim.calibrate.drift import code_speed
-from fastsim.calibrate.growth import loop_share
+from fastsim.calibrate.growth import loop_share, per_request_s
 from fastsim.calibrate.requests import RequestSet
 from fastsim.calibrate.selfcheck import check_warnings, replay_recording
 from fastsim.calibrate.taken import fit_taken
@@ -87,6 +87,11 @@ class _Case:
     def taken(self) -> float | None:
         """Share of the loop's time that others took of that."""
         return _taken(self.requests, undisturbed(self.slices))
+
+    @property
+    def busy_s(self) -> float | None:
+        """Busy time of the loop per request of that, seconds."""
+        return per_request_s(_only(self.requests, undisturbed(self.slices)), spans.LOOP_BUSY_NS)
 
 
 @dataclass(slots=True)
@@ -207,7 +212,7 @@ def _compare(
     rows: list[CompareRow] = []
     lives = [each.live() for each in cases]
     samples = [
-        replace(LiveSample.of_run(live), recorded=True, taken=each.taken)
+        replace(LiveSample.of_run(live), recorded=True, taken=each.taken, busy_s=each.busy_s)
         for each, live in zip(cases, lives, strict=True)
     ]
     forecasts = [
@@ -239,6 +244,12 @@ def _compare(
     rows.append(saturation)
     result.table = Comparison(
         mode="arrival replay",
+        busy=result.comparisons[0].busy,
+        at_live_busy=[
+            _titled(row, case.title)
+            for case, found in zip(cases, result.comparisons, strict=True)
+            for row in found.at_live_busy
+        ],
         title=f"shop, this machine saturates at {np.median(rates):.3g}/s",
         rows=rows,
         tolerance={metric: result.comparisons[0].tolerance[metric] for metric in ("p50", "p95")}

@@ -109,6 +109,21 @@ def comparison_sentence(comparison: Comparison) -> str:
     return f"{text}; a live run of {_length(comparison.needed_s)} would tell"
 
 
+def pace_sentence(busy: CompareRow, *, alike: bool) -> str:
+    """Say how busy the event loop was for a request on both sides.
+
+    Parameters
+    ----------
+    alike
+        Whether values of a twin that is as busy as live follow.
+    """
+    text = (
+        f"the event loop was busy for {quantity(busy.live, busy.unit)} a request live, "
+        f"{quantity(busy.twin, busy.unit)} in the twin: {error_of(busy)} ({could_be(busy)})"
+    )
+    return f"{text}; on a machine as fast as live's the twin would have" if alike else text
+
+
 def shown_sentence(comparison: Comparison) -> str:
     """Say within what the twin is shown to be right: ``p50 within 26 %``; empty if it is not.
 

@@ -20,6 +20,7 @@ from fastsim.report.findings import (
     driver_sentence,
     goals_sentence,
     model_trust,
+    pace_sentence,
     self_check_sentence,
     shown_sentence,
 )
@@ -182,6 +183,9 @@ def _agreement(cases: Sequence[Case]) -> Markup:
             tag("p", about, class_="note"),
             error_figure(case.comparison),
         ]
+        if case.comparison.busy is not None:
+            said = pace_sentence(case.comparison.busy, alike=False)
+            parts.append(tag("p", f"Machine: {said}.", class_="note"))
         drawn = [latency_figure(case, endpoint) for endpoint in case.endpoints]
         parts.append(tag("div", *filter(None, drawn), class_="grid-2"))
     return join(parts)

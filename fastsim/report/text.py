@@ -12,6 +12,7 @@ from fastsim.report.findings import (
     data_behind,
     driver_sentence,
     load_text,
+    pace_sentence,
     phase_rate,
     run_answer,
     shown_sentence,
@@ -91,6 +92,8 @@ def render_comparison(comparison: Comparison, *, every: bool = False) -> str:
     shown = [row for row in comparison.rows if every or row.counts or row.verdict == "off"]
     if shown:
         lines += ["", *_comparison_table(shown)]
+    if comparison.busy is not None:
+        lines += ["", *_pace_lines(comparison.busy, comparison.at_live_busy)]
     lines.append("")
     for number, reason in enumerate(comparison.reasons):
         lines += labelled("" if number else "Why", clean(reason))
@@ -217,6 +220,12 @@ def _comparison_table(rows: list[CompareRow]) -> list[str]:
         for name in ordered_names([row.endpoint for row in rows])
     ]
     return _named(head, groups, "<<>>>><")
+
+
+def _pace_lines(busy: CompareRow, alike: list[CompareRow]) -> list[str]:
+    """Write how fast the machine was on both sides, and what would be left were it alike."""
+    lines = labelled("Machine", pace_sentence(busy, alike=bool(alike)))
+    return [*lines, "", *_comparison_table(alike)] if alike else lines
 
 
 def _comparison_cells(row: CompareRow) -> _Row:

@@ -18,6 +18,7 @@ from fastsim.report.findings import (
 from fastsim.report.view import LATENCY, Cell, Check, Column, Outcome, Table, View, latency_cells
 from fastsim.report.wording import clean, estimate, metric_name
 from fastsim.result import (
+    CompareRow,
     Comparison,
     Estimate,
     Run,
@@ -124,20 +125,27 @@ def _comparison(found: Comparison) -> View:
         Column("verdict", "verdict"),
         Column("counts", "counts"),
     )
-    rows: list[list[Cell]] = [
-        [
-            clean(row.endpoint),
-            metric_name(row.metric),
-            row.live,
-            row.twin,
-            row.error,
-            row.error_low,
-            row.error_high,
-            row.verdict,
-            row.counts,
+
+    def cells(rows: Sequence[CompareRow]) -> list[list[Cell]]:
+        return [
+            [
+                clean(row.endpoint),
+                metric_name(row.metric),
+                row.live,
+                row.twin,
+                row.error,
+                row.error_low,
+                row.error_high,
+                row.verdict,
+                row.counts,
+            ]
+            for row in rows
         ]
-        for row in found.rows
-    ]
+
+    tables = [Table("Twin against live", columns, cells(found.rows))]
+    if found.at_live_busy:
+        alike = "Were the twin's machine as fast as live's"
+        tables.append(Table(alike, columns, cells(found.at_live_busy)))
     return View(
         title=clean(found.title),
         outcome=_OUTCOMES[found.verdict],
@@ -147,7 +155,7 @@ def _comparison(found: Comparison) -> View:
             for row in found.rows
             if row.counts
         ],
-        tables=[Table("Twin against live", columns, rows)],
+        tables=tables,
         warnings=found.warnings,
         notes=found.reasons,
         provenance=found.provenance,

@@ -11,14 +11,17 @@ Where both sides are saturated, latency has no steady value: then the rate serve
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
 
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.result import CompareRow, Comparison, Estimate, Finding, Run
 from fastsim.twin.counterpart import Counterpart, FromReplications, FromRun
 from fastsim.twin.doubt import MUCH_TAKEN, processor_warnings
+from fastsim.twin.equal_cpu import at_equal_cpu, busy_per_request_s, within_reach
 from fastsim.twin.equivalence import Compared, Judgement, judge, times_longer, together
 from fastsim.twin.live import LiveSample
 from fastsim.twin.live_summary import LiveSummary
@@ -39,10 +42,22 @@ TOLERANCE: dict[str, float] = {
 }
 """Relative, except for errors: the difference of the two shares."""
 
+BUSY_TOLERANCE = 0.10
+"""Relative, of the event loop's busy time per request."""
+
 COUNTING = frozenset({"p50", "p95"})
 """Metrics that decide the verdict unless others are asked for."""
 
-FEWEST = {"mean": 30, "p50": 30, "p90": 100, "p95": 100, "p99": 300, "errors": 30, "throughput": 30}
+FEWEST = {
+    "mean": 30,
+    "p50": 30,
+    "p90": 100,
+    "p95": 100,
+    "p99": 300,
+    "errors": 30,
+    "throughput": 30,
+    "busy": 30,
+}
 """Live requests below which a metric is not judged: a p95 has 5 values beyond it, a p99 3."""
 
 LONGEST_S = 86_400.0
@@ -156,6 +171,7 @@ def compare(
                 "every interval allows for what they took more or less than while recording"
             )
     verdict = _verdict(judged)
+    busy, at_live_busy = (None, []) if saturated else _at_live_busy(twin, live, judged)
     return Comparison(
         mode=mode,
         title=f"{live.title or format_rate(live.rate_per_s)} · {view} view",
@@ -164,7 +180,39 @@ def compare(
         verdict=verdict,
         needed_s=_needed_s(judged, known.duration_s) if verdict == "cannot tell" else None,
         warnings=warnings,
+        busy=busy,
+        at_live_busy=at_live_busy,
     )
+
+
+def _at_live_busy(
+    twin: Replications | Run, live: Live, judged: Sequence[tuple[_Value, Judgement]]
+) -> tuple[CompareRow | None, list[CompareRow]]:
+    """Return how busy both were for a request, and what would be left were they alike."""
+    counting = [value for value, _ in judged if value.counts and value.enough]
+    if not (isinstance(twin, Replications) and isinstance(live, LiveSample)) or not live.busy_s:
+        return None, []
+    busy_s = busy_per_request_s(twin)
+    if not counting or float(busy_s.min()) <= 0.0:
+        return None, []
+    limit, typical_s = math.log1p(BUSY_TOLERANCE), float(np.median(busy_s))
+    compared = Compared(
+        math.log(live.busy_s), math.log(typical_s), limit, twin=np.log(busy_s), log=True
+    )
+    lived, typical = (Estimate(value=each, unit="s") for each in (live.busy_s, typical_s))
+    value = _Value(None, "busy", live.requests, lived, typical, compared, counts=False)
+    [judgement] = judge([compared])
+    row = _row(value, judgement)
+    if not within_reach(busy_s, live.busy_s):
+        return row, []
+    values = [
+        replace(value, compared=found, twin=Estimate(value=math.exp(found.centre), unit="s"))
+        for value in counting
+        if value.metric in METRICS
+        and (found := at_equal_cpu(value.compared, busy_s, live.busy_s)) is not None
+    ]
+    judgements = judge([value.compared for value in values])
+    return row, [_row(*pair) for pair in zip(values, judgements, strict=True)]
 
 
 def _checked(asked: Mapping[str, float]) -> dict[str, float]:

@@ -78,6 +78,8 @@ class LiveSample:
     """How many requests of the service each stands for, where these are a sample."""
     taken: float | None = None
     """Share of the event loop's busy time that other processes took, where it was recorded."""
+    busy_s: float | None = None
+    """Busy time of the event loops per request, seconds, where it was recorded."""
 
     @classmethod
     def of_run(cls, run: Run, *, where: str | None = None) -> Self:

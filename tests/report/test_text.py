@@ -70,6 +70,24 @@ def test_comparison_reads_row_by_row_and_closes_with_a_count() -> None:
     assert render_comparison(results.comparison()) == COMPARISON
 
 
+def test_a_comparison_says_how_fast_the_machines_were() -> None:
+    found = results.comparison()
+    busy = results.row("total", "busy", 0.0034, 0.0037, half=0.05, verdict="agrees", counts=False)
+    alike = results.row("total", "p50", 0.010, 0.0101, half=0.02, verdict="agrees")
+    lines = render_comparison(found.model_copy(update={"busy": busy})).splitlines()
+    [at] = [number for number, line in enumerate(lines) if "Machine" in line]
+    assert " ".join(" ".join(lines[at : at + 2]).split()) == (
+        "Machine the event loop was busy for 3.4ms a request live, 3.7ms in the twin: +8.8 % "
+        "(+4..+14 %)"
+    )
+    both = found.model_copy(update={"busy": busy, "at_live_busy": [alike]})
+    text = render_comparison(both)
+    assert "on a machine as fast as live's the twin" in " ".join(text.split())
+    assert text.count("could be") == 2
+    # The values alone decide.
+    assert text.splitlines()[0] == lines[0]
+
+
 def test_phases_stand_in_a_table_of_their_own() -> None:
     run = results.run()
     run.phases = results.phases()

@@ -7,12 +7,14 @@ import pytest
 
 from fastsim.errors import InputError, NotEnoughDataError, UnknownNameError
 from fastsim.result import CompareRow, Comparison, Estimate, RequestTable, Run
-from fastsim.scenario import TrafficPlan
+from fastsim.scenario import Deployment, TrafficPlan
 from fastsim.twin.compare import TOTAL, compare
 from fastsim.twin.forecast import forecast_run
 from fastsim.twin.live import LiveSample, simulate_live
+from fastsim.twin.planning import make_plan
 from fastsim.twin.replicate import Replications, replicate
 from fastsim.twin.simulation import simulate_once
+from fastsim.twin.whatif import with_cpu_scaled
 from tests.twin.replication_story import as_live, plan, random_replications, random_run, shop
 
 
@@ -47,6 +49,44 @@ def test_a_simulated_service_agrees_with_itself_at_another_seed() -> None:
     assert {r.verdict for r in found.rows if r.endpoint == "GET /items"} == {"agrees"}
     assert found.needed_s is not None
     assert 60.0 < found.needed_s < 3600.0
+
+
+def test_on_a_machine_as_fast_as_live_s_more_can_be_told() -> None:
+    """The model knows its machine to 6 %; live's is 7 % slower, and its recorder says so."""
+    model = shop(cpu=0.0013)
+    doubt = model.loop.doubt.model_copy(update={"error": 0.06})
+    loop = model.loop.model_copy(update={"doubt": doubt})
+    model = model.model_copy(update={"loop": loop})
+    asked = TrafficPlan(rate=300.0, duration=40.0, warmup=1.0)
+    run = simulate_once(make_plan(with_cpu_scaled(model, 1.07), asked, Deployment()), 1234)
+    busy_s = run.loop.utilisation * run.duration_s / len(run.at_s)
+    live = dataclasses.replace(as_live(run, 300.0), busy_s=busy_s)
+    found = compare(simulate_live(model, live, replications=40, seed=1), live)
+    assert found.busy is not None
+    assert found.busy.live == busy_s
+    assert found.busy.error == pytest.approx(1.0 / 1.07 - 1.0, abs=0.04)
+    assert found.at_live_busy
+    for alike in found.at_live_busy:
+        before = row(found, alike.endpoint, alike.metric)
+        assert alike.counts
+        assert half(alike) < half(before)
+    [alike] = [r for r in found.at_live_busy if (r.endpoint, r.metric) == (TOTAL, "p50")]
+    assert half(alike) < 0.5 * half(row(found, TOTAL, "p50"))
+    assert abs(alike.error) < half(alike)
+    # They decide nothing: without them the rest is the same.
+    unknown = dataclasses.replace(live, busy_s=None)
+    plain = compare(simulate_live(model, unknown, replications=40, seed=1), unknown)
+    assert plain.busy is None
+    assert plain == found.model_copy(update={"busy": None, "at_live_busy": []})
+
+
+def test_a_machine_unlike_all_of_the_twin_s_is_named_alone() -> None:
+    live = as_live(simulate_once(plan(duration=20.0), 1234))
+    slow = dataclasses.replace(live, busy_s=0.005)
+    found = compare(simulate_live(shop(), slow, replications=20, seed=1), slow)
+    assert found.busy is not None
+    assert found.busy.verdict == "off"
+    assert found.at_live_busy == []
 
 
 def test_a_twin_with_30_percent_longer_service_is_off() -> None:
