@@ -5,7 +5,7 @@ another run. Used by the text and the HTML report alike.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fastsim.model import ServiceModel
@@ -132,8 +132,15 @@ def shown_sentence(comparison: Comparison) -> str:
     """
     if comparison.verdict == "off":
         return ""
+    said, alike = _shown(comparison.rows), _shown(comparison.at_live_busy)
+    if said and alike:
+        return f"{said}; on a machine as fast as live's {alike}"
+    return said
+
+
+def _shown(rows: Sequence[CompareRow]) -> str:
     furthest: dict[str, float] = {}
-    for row in comparison.rows:
+    for row in rows:
         if not row.counts or is_ratio(row.unit):
             continue
         furthest[row.metric] = max(furthest.get(row.metric, 0.0), _at_most(row))

@@ -84,6 +84,9 @@ def test_a_comparison_says_how_fast_the_machines_were() -> None:
     text = render_comparison(both)
     assert "on a machine as fast as live's the twin" in " ".join(text.split())
     assert text.count("could be") == 2
+    agreed = both.model_copy(update={"verdict": "agrees", "rows": both.rows[:1]})
+    shown = " ".join(render_comparison(agreed).split())
+    assert "p50 within 3 %; on a machine as fast as live's p50 within 3 %, at 95 %" in shown
     # The values alone decide.
     assert text.splitlines()[0] == lines[0]
 
