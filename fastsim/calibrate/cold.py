@@ -18,7 +18,7 @@ How well the slope is known goes into the model: short recordings know little of
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -88,10 +88,6 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     found = _cost(short, lasting, power)
     if found is None:
         return unknown
-    if found.less == 0.0 and runs.warm.any():  # the model then says nothing of warmth
-        cold = fit_cold(replace(runs, warm=np.zeros(len(runs))), powers)
-        error = min(found.less_error, USUAL)
-        return cold.model_copy(update={"less_error": error, "warm": found.warm})
     # What a loop costs that is busier than any that was seen, nobody has seen.
     unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
     steep = _busy_loop_sd(short, lasting, weights) * found.mean / max(found.seen, 1e-12)
@@ -341,7 +337,7 @@ def cold_factor(
     cold: ColdCost, idle_share: FloatArray, warm: FloatArray | float = 0.0
 ) -> FloatArray:
     """Return how many times its busy-loop cost short code takes, by idleness and warmth."""
-    warm = warm if cold.less else 0.0
+    warm = warm if cold.knows_warmth else 0.0
     found: FloatArray = 1.0 + cold.extra * idle_share**cold.power * (1.0 - warm) - cold.less * warm
     return found
 

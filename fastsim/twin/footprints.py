@@ -62,7 +62,8 @@ class Caches:
 
     def __init__(self, cold: ColdCost, own: list[int], shared: list[int], count: int) -> None:
         self._less = cold.less
-        """0 where nobody knows what warmth does: then idleness alone counts."""
+        self._knows = cold.knows_warmth
+        """Whether anybody knows what warmth does; if not, idleness alone counts."""
         self._reach = cold.reach
         self._forgets = cold.forgets
         self._own = own
@@ -85,7 +86,7 @@ class Caches:
         """
         own, factor = self._own[place], dearer
         self.alone_s += code_s
-        if own < 0 or not self._less:
+        if own < 0 or not self._knows:
             code_s += (code_s if code_s < self._reach else self._reach) * factor  # noqa: FURB136
             self.spent_s += code_s
             return code_s
