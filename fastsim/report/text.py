@@ -79,6 +79,9 @@ def render_run(run: Run) -> str:
     return finish(lines)
 
 
+_MOST_ALIKE = 10
+
+
 def render_comparison(comparison: Comparison, *, every: bool = False) -> str:
     """Write twin against live: the answer, then the values that count or are off.
 
@@ -93,7 +96,10 @@ def render_comparison(comparison: Comparison, *, every: bool = False) -> str:
     if shown:
         lines += ["", *_comparison_table(shown)]
     if comparison.busy is not None:
-        lines += ["", *_pace_lines(comparison.busy, comparison.at_live_busy)]
+        alike = comparison.at_live_busy
+        if not every and len(alike) > _MOST_ALIKE:  # those of the whole service say most
+            alike = [row for row in alike if row.endpoint == "total"]
+        lines += ["", *_pace_lines(comparison.busy, alike)]
     lines.append("")
     for number, reason in enumerate(comparison.reasons):
         lines += labelled("" if number else "Why", clean(reason))

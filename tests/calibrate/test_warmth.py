@@ -11,7 +11,7 @@ from fastsim.calibrate.requests import RequestSet, collect_requests
 from fastsim.calibrate.variants import ObservedEndpoint, ObservedVariant
 from fastsim.calibrate.warmth import still_warm, with_warmth
 from fastsim.model import ColdCost
-from fastsim.spans import StepKind
+from fastsim.spans import StepKind, Via
 from tests.calibrate.trace_formats import trace
 
 FORGETS_S = ColdCost().forgets
@@ -109,6 +109,27 @@ def test_rounds_and_chunks_keep_each_other_warm() -> None:
     assert [each.warm for each in streamed.chunks] == pytest.approx(
         [0.0, chunks_apart, chunks_apart]
     )
+
+
+def test_nothing_else_of_code_changes() -> None:
+    full = ObservedStep(
+        "cpu",
+        0.0,
+        CODE_S,
+        0.0009,
+        bound_s=0.001,
+        late_s=0.0001,
+        idle_share=0.4,
+        kind=StepKind.IO,
+        via=Via.TIMER,
+        label="l",
+        where="w",
+        resource="r",
+        unit="u",
+        after_response=True,
+    )
+    [found] = with_warmth(arriving(0.0), [endpoint("GET /a", [0], (full,))])
+    assert found.variants[0].requests[0] == (full,)
 
 
 def test_a_sample_does_not_know() -> None:

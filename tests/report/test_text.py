@@ -87,6 +87,11 @@ def test_a_comparison_says_how_fast_the_machines_were() -> None:
     agreed = both.model_copy(update={"verdict": "agrees", "rows": both.rows[:1]})
     shown = " ".join(render_comparison(agreed).split())
     assert "p50 within 3 %; on a machine as fast as live's p50 within 3 %, at 95 %" in shown
+    # Of a service with many endpoints the whole is shown, and with --all each.
+    many = [alike.model_copy(update={"endpoint": f"GET /{number}"}) for number in range(10)]
+    long = both.model_copy(update={"at_live_busy": [*many, alike]})
+    assert "GET /3" not in render_comparison(long)
+    assert "GET /3" in render_comparison(long, every=True)
     # The values alone decide.
     assert text.splitlines()[0] == lines[0]
 
