@@ -52,6 +52,8 @@ from fastsim.result import CompareRow, Comparison, Run, SloResult, Summary
 
 _Row = list[str]
 
+_MOST_ALIKE = 10
+"""Values at live's pace that are shown of all endpoints."""
 _BESIDE = 18
 """Columns that names of endpoints may take beside their values."""
 
@@ -77,9 +79,6 @@ def render_run(run: Run) -> str:
     lines += labelled("Load", _title(run))
     lines += trust_lines(data_behind(run), run.provenance)
     return finish(lines)
-
-
-_MOST_ALIKE = 10
 
 
 def render_comparison(comparison: Comparison, *, every: bool = False) -> str:
