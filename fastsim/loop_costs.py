@@ -17,9 +17,8 @@ class ColdCost(Part):
     run it for long (docs/decisions/0004 and 0026). Only its first ``reach`` does: then the caches
     are full again (docs/decisions/0013). Of what ran an ``age`` ago ``exp(-sqrt(age / forgets))``
     is warm: ``w`` is the mean of that since the same step of its endpoint ran, and since any
-    endpoint's step after the same kind of wait did. Without ``less`` and ``warm``, ``w`` is 0. Step
-    times and loop costs in the model are those of a busy loop, and of code that has not run for
-    long.
+    endpoint's step after the same kind of wait did. Without ``less``, ``w`` is 0. Step times and
+    loop costs in the model are those of a busy loop, and of code that has not run for long.
     """
 
     extra: Surcharge = 0.0
@@ -36,11 +35,6 @@ class ColdCost(Part):
     )
     less_error: Share = Field(0.0, description="standard error of less; likewise")
     warm: Share = Field(0.0, description="mean of w over the same code, likewise")
-
-    @property
-    def knows_warmth(self) -> bool:
-        """Whether the model says anything of warm code; if not, idleness is that of all code."""
-        return self.less > 0.0 or self.warm > 0.0
 
     @property
     def in_the_mean(self) -> float:

@@ -18,7 +18,7 @@ How well the slope is known goes into the model: short recordings know little of
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +88,10 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     found = _cost(short, lasting, power)
     if found is None:
         return unknown
+    if found.less == 0.0 and runs.warm.any():  # warmth saves nothing: idleness is that of all code
+        cold = fit_cold(replace(runs, warm=np.zeros(len(runs))), powers)
+        return cold.model_copy(update={"warm": found.warm})
+    doubtful = math.hypot(found.less_error, BETWEEN_LOADS * found.less) if found.less else 0.0
     # What a loop costs that is busier than any that was seen, nobody has seen.
     unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
     steep = _busy_loop_sd(short, lasting, weights) * found.mean / max(found.seen, 1e-12)
@@ -97,7 +101,7 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
         error=min(math.hypot(found.error, BETWEEN_LOADS * found.extra, unseen, steep), USUAL),
         seen=found.seen,
         less=found.less,
-        less_error=min(math.hypot(found.less_error, BETWEEN_LOADS * found.less), USUAL),
+        less_error=min(doubtful, USUAL),
         warm=found.warm,
     )
 
@@ -337,7 +341,7 @@ def cold_factor(
     cold: ColdCost, idle_share: FloatArray, warm: FloatArray | float = 0.0
 ) -> FloatArray:
     """Return how many times its busy-loop cost short code takes, by idleness and warmth."""
-    warm = warm if cold.knows_warmth else 0.0
+    warm = warm if cold.less else 0.0
     found: FloatArray = 1.0 + cold.extra * idle_share**cold.power * (1.0 - warm) - cold.less * warm
     return found
 

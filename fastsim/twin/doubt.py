@@ -18,8 +18,8 @@ from fastsim.twin.whatif import with_cpu_scaled, with_loop_cpu_scaled
 
 SHORTEST_STRETCH = 1.0 / 16.0
 """Part of the recording; how shorter stretches differ has not been measured."""
-MOST_LESS = 0.95
-"""What code may cost less that ran just now."""
+LEAST_LESS, MOST_LESS = 1e-6, 0.95
+"""What code may cost less that ran just now, where it costs less."""
 LEAST_LEFT = 0.1
 """Of the loop's time, where others took the rest."""
 MUCH_TAKEN = 0.10
@@ -82,8 +82,11 @@ def draw_processor(costs: LoopCosts, duration_s: float, seed: int) -> Processor:
     log = deviation * float(stream(seed, "machine speed").standard_normal())
     cold = costs.cold
     extra = cold.extra + cold.error * float(stream(seed, "cold code").standard_normal())
-    less = cold.less + cold.less_error * float(stream(seed, "warm code").standard_normal())
-    return Processor(log, max(extra, 0.0), min(max(less, 0.0), MOST_LESS))
+    less = cold.less
+    if less > 0.0:  # a little beside none would make idleness another law
+        drawn = less + cold.less_error * float(stream(seed, "warm code").standard_normal())
+        less = min(max(drawn, LEAST_LESS), MOST_LESS)
+    return Processor(log, max(extra, 0.0), less)
 
 
 def on_processor(model: ServiceModel, drawn: Processor) -> ServiceModel:

@@ -62,8 +62,7 @@ class Caches:
 
     def __init__(self, cold: ColdCost, own: list[int], shared: list[int], count: int) -> None:
         self._less = cold.less
-        self._knows = cold.knows_warmth
-        """Whether anybody knows what warmth does; if not, idleness alone counts."""
+        """0 where it saves nothing or nobody knows: then idleness is that of all code."""
         self._reach = cold.reach
         self._forgets = cold.forgets
         self._own = own
@@ -86,7 +85,7 @@ class Caches:
         """
         own, factor = self._own[place], dearer
         self.alone_s += code_s
-        if own < 0 or not self._knows:
+        if own < 0 or not self._less:
             code_s += (code_s if code_s < self._reach else self._reach) * factor  # noqa: FURB136
             self.spent_s += code_s
             return code_s

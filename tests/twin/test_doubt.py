@@ -159,6 +159,27 @@ def test_draws_of_the_cost_of_idleness_are_never_below_zero() -> None:
     assert np.median(drawn) == pytest.approx(0.1, abs=0.02)
 
 
+def test_doubt_about_warmth_is_of_where_it_saves_something() -> None:
+    law = cold(0.2, 0.1, 0.4)
+    none = law.model_copy(update={"cold": law.cold.model_copy(update={"less_error": 0.1})})
+    assert {draw_processor(none, 10.0, seed).less for seed in range(20)} == {0.0}
+    some = law.model_copy(
+        update={"cold": law.cold.model_copy(update={"less": 0.1, "less_error": 0.1, "warm": 0.4})}
+    )
+    drawn = [draw_processor(some, 10.0, seed).less for seed in range(400)]
+    # Never none, which would make idleness another law.
+    assert 0.0 < min(drawn) < 1e-5
+    assert np.median(drawn) == pytest.approx(0.1, abs=0.02)
+    model = service(some)
+    other = on_processor(model, Processor(0.0, 0.2, 0.6))
+    [before], [after] = (
+        [step.time for step in each.endpoints[0].variants[0].steps if isinstance(step, CpuStep)]
+        for each in (model, other)
+    )
+    kept = (1.0 + 0.2 * 0.4 - 0.1 * 0.4) / (1.0 + 0.2 * 0.4 - 0.6 * 0.4)
+    assert distribution_mean_s(after) == pytest.approx(kept * distribution_mean_s(before))
+
+
 def test_what_the_recording_knows_of_code_stays() -> None:
     model = service(cold(0.2, 0.1, 0.4))
     other = on_processor(model, Processor(0.0, 0.5, 0.0))
