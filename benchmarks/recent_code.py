@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from fastsim.calibrate.build import read_requests
 from fastsim.calibrate.code_runs import CodeRuns, code_runs
-from fastsim.calibrate.cold import cold_factor, fit_cold
+from fastsim.calibrate.cold import cost_of, fit_cold
 from fastsim.calibrate.variants import group_variants
 from fastsim.demo.servers import EXAMPLES, Cores, Services
 from fastsim.load.capacity import measure_capacity
@@ -135,16 +135,11 @@ def change(here: CodeRuns, there: CodeRuns, cpu_s: Floats, law: ColdCost | None)
         before, after = means(here, steps), means(there, steps)
     else:
         before, after = (
-            means(replace(runs, ratio=_foretold(runs, law)), steps) for runs in (here, there)
+            means(replace(runs, ratio=cost_of(runs, law)), steps) for runs in (here, there)
         )
     known = np.isfinite(before) & np.isfinite(after)
     weight = (cpu_s * np.bincount(here.step, minlength=steps))[known]
     return float(weight @ (after / np.where(before > 0.0, before, 1.0))[known] / weight.sum())
-
-
-def _foretold(runs: CodeRuns, law: ColdCost) -> Floats:
-    found: Floats = 1.0 + (cold_factor(law, runs.idle, runs.warm) - 1.0) * runs.reached
-    return found
 
 
 def say_forecast(loads: dict[str, CodeRuns], cpu_s: Floats) -> None:

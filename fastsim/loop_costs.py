@@ -37,6 +37,11 @@ class ColdCost(Part):
     warm: Share = Field(0.0, description="mean of w over the same code, likewise")
 
     @property
+    def matters(self) -> bool:
+        """Whether idleness or warmth changes what code costs."""
+        return self.extra > 0.0 or self.less > 0.0
+
+    @property
     def in_the_mean(self) -> float:
         """Mean cost of the recorded code, of what it costs on a busy loop."""
         return 1.0 + self.extra * self.seen - self.less * self.warm

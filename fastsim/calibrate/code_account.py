@@ -51,7 +51,7 @@ def with_recorded_cost(
     Of a sample, which cannot be replayed, nobody knows.
     """
     cold = model.loop.cold
-    if not (cold.extra or cold.less) or unsampled(requests) > ALL_RECORDED:
+    if not cold.matters or unsampled(requests) > ALL_RECORDED:
         return model
     twin = Replay(model, requests, jobs).code_cost(model, REPLAYS)
     return with_loop_cpu_scaled(model, recorded_cost(endpoints, cold) / twin)

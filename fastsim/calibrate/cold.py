@@ -45,7 +45,7 @@ USUAL = 0.6
 """Scale of what may be expected before looking: 60 to 85 % were measured (decision 0011)."""
 MOST_EXTRA = 2.0
 MOST_LESS = 0.75
-"""Processors that were measured have 0.55 to 0.7 (decision 0026)."""
+"""Processors that were measured have 0.5 to 0.74 (decision 0026)."""
 LEAST_LEFT = 0.1
 """Of what code costs, whatever is taken off."""
 BETWEEN_LOADS = 0.1
@@ -94,16 +94,9 @@ def fit_cold(runs: CodeRuns, powers: Sequence[float] | None = None) -> ColdCost:
     doubtful = math.hypot(found.less_error, BETWEEN_LOADS * found.less) if found.less else 0.0
     # What a loop costs that is busier than any that was seen, nobody has seen.
     unseen = USUAL * float(np.quantile(runs.idle, _BUSIEST)) ** usual_power
-    steep = _busy_loop_sd(short, lasting, weights) * found.mean / max(found.seen, 1e-12)
-    return ColdCost(
-        extra=found.extra,
-        power=power,
-        error=min(math.hypot(found.error, BETWEEN_LOADS * found.extra, unseen, steep), USUAL),
-        seen=found.seen,
-        less=found.less,
-        less_error=min(doubtful, USUAL),
-        warm=found.warm,
-    )
+    steep = _busy_loop_sd(short, lasting, weights) * found.in_the_mean / max(found.seen, 1e-12)
+    error = math.hypot(found.error, BETWEEN_LOADS * found.extra, unseen, steep)
+    return found.model_copy(update={"error": min(error, USUAL), "less_error": min(doubtful, USUAL)})
 
 
 Groups = tuple[IntArray, IntArray]
@@ -185,26 +178,11 @@ def _beside(known: FloatArray, values: FloatArray, weight: FloatArray) -> FloatA
     return values - known * (float(weight @ (known * values)) / total) if total > 0.0 else values
 
 
-@dataclass(frozen=True, slots=True)
-class _Costs:
-    """Extra costs with one power, their standard errors, and what they are multiplied by."""
+def _cost(short: Told, lasting: Told, power: float) -> ColdCost | None:
+    """Return what idleness and warmth cost with one power; None if nothing tells.
 
-    extra: float
-    error: float
-    seen: float
-    """Mean of what multiplies the extra cost."""
-    less: float
-    less_error: float
-    warm: float
-
-    @property
-    def mean(self) -> float:
-        """Mean cost of the runs, of what they cost on a busy loop."""
-        return 1.0 + self.extra * self.seen - self.less * self.warm
-
-
-def _cost(short: Told, lasting: Told, power: float) -> _Costs | None:
-    """Return what idleness and warmth cost with one power; None if nothing tells."""
+    Errors are of chance alone.
+    """
     of_short, of_lasting = short.slope(power), lasting.slope(power)
     if of_short is None or of_lasting is None:
         return None
@@ -224,7 +202,15 @@ def _cost(short: Told, lasting: Told, power: float) -> _Costs | None:
         less = min(max(slope * mean, 0.0) * told / known, MOST_LESS)
         less_error = 1.0 / math.sqrt(known)
         warmed = less * warm / max(1.0 + extra * seen - less * warm, LEAST_LEFT)
-    return _Costs(extra, error, seen, less, less_error, warm)
+    return ColdCost(
+        extra=extra,
+        power=power,
+        error=error,
+        seen=seen,
+        less=less,
+        less_error=less_error,
+        warm=warm,
+    )
 
 
 def _busy_loop_sd(short: Told, lasting: Told, weights: dict[float, float]) -> float:
@@ -233,7 +219,7 @@ def _busy_loop_sd(short: Told, lasting: Told, weights: dict[float, float]) -> fl
     for power, weight in weights.items():
         found = _cost(short, lasting, power) if weight >= _PLAUSIBLE else None
         if found is not None:
-            logs.append(math.log(found.mean))
+            logs.append(math.log(found.in_the_mean))
             of.append(weight)
     if not logs:
         return 0.0
@@ -343,6 +329,12 @@ def cold_factor(
     """Return how many times its busy-loop cost short code takes, by idleness and warmth."""
     warm = warm if cold.less else 0.0
     found: FloatArray = 1.0 + cold.extra * idle_share**cold.power * (1.0 - warm) - cold.less * warm
+    return found
+
+
+def cost_of(runs: CodeRuns, cold: ColdCost) -> FloatArray:
+    """Return how many times its busy-loop cost each run took, as far as idleness and warmth go."""
+    found: FloatArray = 1.0 + (cold_factor(cold, runs.idle, runs.warm) - 1.0) * runs.reached
     return found
 
 

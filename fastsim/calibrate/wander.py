@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsim.calibrate.code_runs import CodeRuns
-from fastsim.calibrate.cold import cold_factor
+from fastsim.calibrate.cold import cost_of
 from fastsim.calibrate.requests import RequestSet
 from fastsim.model import ColdCost, SpeedDoubt, Wander
 
@@ -135,8 +135,8 @@ class CodePieces:
     @classmethod
     def of_runs(cls, runs: CodeRuns, cold: ColdCost) -> "CodePieces":
         """Take what idleness costs out of runs of code, of which there must be some."""
-        warm = 1.0 + (cold_factor(cold, runs.idle, runs.warm) - 1.0) * runs.reached
-        away = runs.ratio / (warm / np.average(warm, weights=runs.weight)) - 1.0
+        cost = cost_of(runs, cold)
+        away = runs.ratio / (cost / np.average(cost, weights=runs.weight)) - 1.0
         away -= np.average(away, weights=runs.weight)
         window = np.maximum(runs.at_s / WINDOW_S, 0.0).astype(np.int64)
         return cls.of(window, runs.request, runs.weight, away)

@@ -1,6 +1,6 @@
 """How much of the code is still in the processor's caches when it runs again.
 
-Code that ran a moment ago costs half of what it costs after a tenth of a second
+Code that ran a moment ago costs six tenths of what it costs after a tenth of a second
 (docs/decisions/0026). What fills the caches is the framework's code that all endpoints share, and
 an endpoint's own: so two ages count alike, that since the same step of the endpoint ran, and that
 since any endpoint's step ran after the same kind of wait. Which steps are the same code, the twin
@@ -57,7 +57,7 @@ def with_warmth(
 
 def _warmth(requests: RequestSet, endpoints: "Sequence[ObservedEndpoint]") -> FloatArray:
     """Return how warm code was, one entry a run, in the order of ``_Runs``."""
-    runs, process = _Runs(), []
+    runs = _Runs()
     origin = int(requests.start_ns.min())
     arrived_s = ((requests.start_ns - origin) / 1e9).tolist()
     instance = requests.instance.tolist()
@@ -66,11 +66,10 @@ def _warmth(requests: RequestSet, endpoints: "Sequence[ObservedEndpoint]") -> Fl
             # All of its requests take the same steps.
             named = signature(variant.requests[0])
             for row, steps in zip(variant.indices, variant.requests, strict=True):
-                before = len(runs.own)
+                runs.process = instance[row]
                 runs.add(endpoint.name, steps, named, (), arrived_s[row])
-                process += [instance[row]] * (len(runs.own) - before)
     begun_s, over_s = np.array(runs.begun_s), np.array(runs.over_s)
-    process_of = np.array(process, np.int64)
+    process_of = np.array(runs.process_of, np.int64)
     warm = np.zeros(len(begun_s))
     for what in (runs.own, runs.shared):
         ages = _ages(begun_s, over_s, process_of, np.array(what, np.int64))
@@ -78,10 +77,9 @@ def _warmth(requests: RequestSet, endpoints: "Sequence[ObservedEndpoint]") -> Fl
     return warm
 
 
-def still_warm(age_s: FloatArray, forgets_s: float | None = None) -> FloatArray:
+def still_warm(age_s: FloatArray) -> FloatArray:
     """Return the part of code that is warm so long after it ran; ages are not below 0."""
-    memory_s = ColdCost().forgets if forgets_s is None else forgets_s
-    found: FloatArray = np.exp(-np.sqrt(age_s / memory_s))
+    found: FloatArray = np.exp(-np.sqrt(age_s / ColdCost().forgets))
     return found
 
 
@@ -103,6 +101,9 @@ class _Runs:
         self.over_s: list[float] = []
         self.own: list[int] = []
         self.shared: list[int] = []
+        self.process_of: list[int] = []
+        self.process = 0
+        """Of what is added next."""
         self._footprints = Footprints()
         self._known: dict[object, list[tuple[Place, int, int]]] = {}
 
@@ -119,21 +120,21 @@ class _Runs:
             steps, self._numbered(endpoint, named, within), strict=True
         ):
             if step.do == "cpu":
-                begun_s = arrived_s + step.start_s
-                self.begun_s.append(begun_s)
-                self.over_s.append(begun_s + step.wall_s)
-                self.own.append(own)
-                self.shared.append(shared)
+                self._one(arrived_s + step.start_s, step.wall_s, own, shared)
             elif step.chunks:
                 for chunk in step.chunks:
                     begun_s = arrived_s + chunk.start_s + chunk.wall_s
-                    self.begun_s.append(begun_s)
-                    self.over_s.append(begun_s + chunk.loop_s)
-                    self.own.append(own)
-                    self.shared.append(shared)
+                    self._one(begun_s, chunk.loop_s, own, shared)
             else:
                 for branch in step.branches:
                     self.add(endpoint, branch, signature(branch), place, arrived_s)
+
+    def _one(self, begun_s: float, length_s: float, own: int, shared: int) -> None:
+        self.begun_s.append(begun_s)
+        self.over_s.append(begun_s + length_s)
+        self.own.append(own)
+        self.shared.append(shared)
+        self.process_of.append(self.process)
 
     def _numbered(
         self, endpoint: str, named: Signature, within: Place

@@ -113,10 +113,6 @@ def looked_at_closer(found: Capacity, plan: Plan, *, seed: int) -> Capacity:
     in proportion.
     """
     told = plan.rate_per_s >= _ENOUGH_USE * found.per_s
-    if (
-        told
-        or not (plan.model.loop.cold.extra or plan.model.loop.cold.less)
-        or plan.users is not None
-    ):
+    if told or not plan.model.loop.cold.matters or plan.users is not None:
         return found
     return find_capacity(plan, seed=seed, start_per_s=_PROBE_USE * found.per_s) or found

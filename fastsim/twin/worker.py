@@ -59,7 +59,7 @@ class Worker:
         self.costs = costs
         code, cold = tasks.code, costs.cold
         self.caches = None
-        if cold.extra or cold.less:
+        if cold.matters:
             self.caches = Caches(cold, code.own, code.shared, len(code.footprints))
         self.stations = stations
         self.threads = threads
