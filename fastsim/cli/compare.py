@@ -184,6 +184,7 @@ def compare(
 
 def _limits(texts: list[str]) -> dict[str, float]:
     from fastsim.cli.question import flag
+    from fastsim.twin.compare import checked_tolerance
     from fastsim.units import parse_share
 
     limits: dict[str, float] = {}
@@ -193,7 +194,7 @@ def _limits(texts: list[str]) -> dict[str, float]:
             if not equals:
                 raise InputError(f"{text!r} is not a tolerance", hint="write it like p95=10%")
             limits[metric] = parse_share(share)
-    return limits
+    return checked_tolerance(limits)  # before anything is simulated
 
 
 def _read_run(path: Path) -> "Run | None":

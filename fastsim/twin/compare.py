@@ -129,7 +129,7 @@ def compare(
     NotEnoughDataError
         When there is nothing in common, or the twin ran only once.
     """
-    asked = _checked(tolerance or {})
+    asked = checked_tolerance(tolerance or {})
     side: Counterpart = (
         FromRun(twin, view) if isinstance(twin, Run) else FromReplications(twin, view)
     )
@@ -215,7 +215,16 @@ def _at_live_busy(
     return row, [_row(*pair) for pair in zip(values, judgements, strict=True)]
 
 
-def _checked(asked: Mapping[str, float]) -> dict[str, float]:
+def checked_tolerance(asked: Mapping[str, float]) -> dict[str, float]:
+    """Return limits by metric, if there are such metrics.
+
+    Raises
+    ------
+    UnknownNameError
+        When one names an unknown metric.
+    InputError
+        When one is not positive.
+    """
     for metric, limit in asked.items():
         if metric not in TOLERANCE:
             raise UnknownNameError("metric", metric, TOLERANCE, where="--tolerance")

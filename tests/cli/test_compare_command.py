@@ -182,6 +182,17 @@ def test_a_tolerance_makes_its_metric_count(model: Path, live: Path) -> None:
         assert problem(model, live, "--tolerance", wrong).where == "--tolerance"
 
 
+def test_an_unknown_metric_is_refused_before_anything_is_simulated(
+    model: Path, live: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "fastsim.twin.live.simulate_live", lambda *_, **__: pytest.fail("simulated")
+    )
+    found = problem(model, live, "--tolerance", "p51=5%")
+    assert found.where == "--tolerance"
+    assert found.exit_code == 2
+
+
 def test_a_sample_of_the_traces_is_compared_at_the_rate_of_all(
     model: Path, traces: Path, tmp_path: Path
 ) -> None:
